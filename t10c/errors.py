@@ -1,0 +1,40 @@
+"""Errors that are the user's to mend; each knows its documented exit code.
+
+Anything else that escapes is a bug in t10c (exit 1). "Does not fit" is a value, not an error.
+"""
+
+
+class T10cError(Exception):
+    """Base of all errors shown to users: at most three lines of where, what and remedy."""
+
+    exit_code = 1
+
+
+class UsageError(T10cError):
+    """A command-line option that contradicts itself or the model (exit 2)."""
+
+    exit_code = 2
+
+
+class FileAccessError(T10cError):
+    """A file that cannot be read or written (exit 3)."""
+
+    exit_code = 3
+
+
+class InvalidInputError(T10cError):
+    """A model, plan, program or data file that is not valid (exit 4)."""
+
+    exit_code = 4
+
+
+class UnsupportedOperatorError(T10cError):
+    """An operator that t10c cannot plan (exit 5)."""
+
+    exit_code = 5
+
+
+class InvalidSpecError(T10cError):
+    """A hardware specification that is not valid (exit 6)."""
+
+    exit_code = 6

@@ -1,0 +1,4 @@
+"""Hardware: specification files, kernel cost models and their calibration.
+
+Public face: `HardwareSpec` (spec.py), `load_spec` (load.py), the cost functions (kernels.py).
+"""

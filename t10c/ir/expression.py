@@ -1,0 +1,165 @@
+"""Tensor expressions: `out[affine(axes)] (op)= body(in1[affine(axes)], ...)` over named axes.
+
+A `TensorExpression` says what one operator computes, without tensor names, so that two operators
+with equal expressions are the same planning problem.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Literal
+
+Kernel = Literal["matmul", "conv", "pool", "pointwise", "reduce", "gather", "rowwise"]
+ReduceOp = Literal["sum", "max", "min", "mean", "prod"]
+Role = Literal[
+    "batch",  # matmul, conv: in every operand
+    "m",  # matmul: in the first input and the output
+    "n",  # matmul: in the second input and the output
+    "k",  # matmul: in both inputs, reduced
+    "out_channel",
+    "in_channel",
+    "out_spatial",
+    "kernel",
+    "group",
+    "parallel",  # pointwise, pool channels, kept axes of a reduce, rows of a row-wise operator
+    "reduced",  # reduced axes of a reduce
+    "normalised",  # axes of a row-wise operator over which it normalises; never cut
+    "index",  # gather: axes of the index tensor
+    "element",  # gather: axes of the table that are copied
+    "table",  # gather: axes of the table that the index selects from
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A loop index of an expression; `role` tells its kernel what the axis means."""
+
+    name: str
+    length: int
+    role: Role
+    reduction: bool = False
+
+    @property
+    def splittable(self) -> bool:
+        """Whether the axis may be cut, over cores or in time."""
+        return self.role != "normalised"
+
+
+@dataclass(frozen=True, slots=True)
+class Dim:
+    """One dimension of an operand: `offset + sum(stride * axis)`, within a tensor of `size`.
+
+    `offset` is negative for leading padding. A dimension without terms is read at `offset` only.
+    """
+
+    terms: tuple[tuple[str, int], ...]
+    size: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A tensor as an expression accesses it.
+
+    `fused` operands (bias, scale, ...) came in by fusion: they are held whole per sub-tensor and
+    never rotate.
+    """
+
+    name: str
+    dims: tuple[Dim, ...]
+    fused: bool = False
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the axes the operand has, in order of first use."""
+        return tuple(dict.fromkeys(axis for dim in self.dims for axis, _ in dim.terms))
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarStep:
+    """One scalar function of a body or epilogue, named by its ONNX operator.
+
+    `inputs` name operands of the expression (`A`), results of earlier steps (`s0`, `s1`, ...;
+    body and epilogue count on), the value the kernel has produced (`acc`), or are literal numbers
+    in text (`0.125`). `rows` says that a row-wise step works on one value per row.
+    """
+
+    op: str
+    inputs: tuple[str, ...]
+    attributes: tuple[tuple[str, str | int | float], ...] = ()
+    rows: bool = False
+
+    @property
+    def tensor_inputs(self) -> int:
+        """Number of inputs that are not literals, at least 1: what its pointwise cost counts."""
+        return max(1, sum(not is_literal(name) for name in self.inputs))
+
+
+def is_literal(name: str) -> bool:
+    """Whether a step's input is a literal number rather than the name of a value."""
+    return name[:1] in "-+.0123456789" or name in {"inf", "nan"}
+
+
+@dataclass(frozen=True)
+class TensorExpression:
+    """What one operator computes: axes, operands, reduction, body and fused epilogue.
+
+    Invariants (checked): axis and operand names are unique, lengths are positive, every axis of
+    an operand exists, fused operands are inputs.
+    """
+
+    kernel: Kernel
+    axes: tuple[Axis, ...]
+    inputs: tuple[Operand, ...]
+    output: Operand
+    body: tuple[ScalarStep, ...]
+    reduce_op: ReduceOp | None = None
+    epilogue: tuple[ScalarStep, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [axis.name for axis in self.axes]
+        if len(set(names)) != len(names):
+            raise ValueError(f"duplicate axis in {names}")
+        operands = [operand.name for operand in self.operands]
+        if len(set(operands)) != len(operands):
+            raise ValueError(f"duplicate operand in {operands}")
+        if any(axis.length < 1 for axis in self.axes):
+            raise ValueError("every axis has a length of at least 1")
+        unknown = {name for operand in self.operands for name in operand.axes} - set(names)
+        if unknown:
+            raise ValueError(f"operands use undeclared axes {sorted(unknown)}")
+        if self.output.fused:
+            raise ValueError("the output cannot be a fused operand")
+
+    @property
+    def operands(self) -> tuple[Operand, ...]:
+        """Inputs followed by the output."""
+        return (*self.inputs, self.output)
+
+    @cached_property
+    def axis_index(self) -> dict[str, int]:
+        """Position of each axis by name."""
+        return {axis.name: index for index, axis in enumerate(self.axes)}
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Length of every axis, in axis order."""
+        return tuple(axis.length for axis in self.axes)
+
+    @property
+    def points(self) -> int:
+        """Size of the iteration space (for matmul and conv: multiply-accumulates)."""
+        return math.prod(self.lengths)
+
+    @cached_property
+    def digest(self) -> str:
+        """Stable content hash: equal for equal planning problems."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def lacks(self, operand: Operand) -> tuple[str, ...]:
+        """Axes that `operand` does not have, in axis order: its sharing group's coordinates."""
+        own = set(operand.axes)
+        return tuple(axis.name for axis in self.axes if axis.name not in own)

@@ -1,0 +1,129 @@
+"""The graph of a model: tensors, planned operators and layout-only moves, in execution order."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Literal
+
+from t10c.ir.expression import TensorExpression
+
+TensorKind = Literal["input", "weight", "activation"]
+
+
+class NodeClass(StrEnum):
+    """What became of an ONNX node; every node is in exactly one class."""
+
+    PLANNED = "planned"
+    FUSED = "fused"
+    LAYOUT_ONLY = "layout_only"
+    FOLDED = "folded"
+    FALLBACK = "fallback"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of the graph; `element_type` is the model's own (`float32`, `int64`, ...)."""
+
+    name: str
+    shape: tuple[int, ...]
+    element_type: str
+    kind: TensorKind
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A planned operator: an expression applied to tensors.
+
+    `inputs` are tensor names parallel to `expression.inputs`; `nodes` are the ONNX nodes it stands
+    for, the one that gave it its name first.
+    """
+
+    name: str
+    op_type: str
+    expression: TensorExpression
+    inputs: tuple[str, ...]
+    output: str
+    nodes: tuple[str, ...]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The produced tensors."""
+        return (self.output,)
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutOp:
+    """A layout-only operator: moves or renames elements and computes nothing.
+
+    - `reshape`: same elements in row-major order (also squeeze, unsqueeze, flatten, identity)
+    - `transpose`: output dim i is input dim perm[i]
+    - `slice`: output[j] = input[starts + j * steps], per dimension (steps may be negative)
+    - `expand`: NumPy broadcasting to the output's shape
+    - `concat`: inputs joined along `axis`
+    - `pad`: input placed at `starts` in a constant background (all starts >= 0)
+    """
+
+    name: str
+    op_type: str
+    kind: Literal["reshape", "transpose", "slice", "expand", "concat", "pad"]
+    inputs: tuple[str, ...]
+    output: str
+    nodes: tuple[str, ...]
+    perm: tuple[int, ...] = ()
+    starts: tuple[int, ...] = ()
+    steps: tuple[int, ...] = ()
+    axis: int = 0
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The produced tensors."""
+        return (self.output,)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """One ONNX node's fate: its class and, where it has one, the operator that stands for it."""
+
+    name: str
+    op_type: str
+    node_class: NodeClass
+    operator: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A model as planned: operators in execution order over named tensors.
+
+    `flop_matmul_conv` is 2 x MAC of MatMul, Gemm and Conv nodes, unrounded. `warnings` are for
+    the user to read.
+    """
+
+    name: str
+    tensors: tuple[Tensor, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    operators: tuple[Operator | LayoutOp, ...]
+    nodes: tuple[NodeRecord, ...]
+    flop_matmul_conv: int
+    opset: int
+    producer: str
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def tensor(self) -> dict[str, Tensor]:
+        """Tensors by name."""
+        return {tensor.name: tensor for tensor in self.tensors}
+
+    @cached_property
+    def planned(self) -> tuple[Operator, ...]:
+        """The operators that compute, in execution order."""
+        return tuple(op for op in self.operators if isinstance(op, Operator))
+
+    def node_counts(self) -> dict[str, int]:
+        """Number of ONNX nodes in each class; every class is present."""
+        counts = {kind.value: 0 for kind in NodeClass}
+        for node in self.nodes:
+            counts[node.node_class.value] += 1
+        return counts
