@@ -92,3 +92,7 @@ class HardwareSpec:
     def usable_bytes(self) -> int:
         """SRAM per core that plans may use, shift buffer included."""
         return self.sram_bytes - self.reserved_bytes
+
+    def kernel(self, family: str) -> KernelModel:
+        """The cost model of a kernel family; KeyError if the specification has none."""
+        return dict(self.kernels)[family]

@@ -1,0 +1,228 @@
+"""Cycle costs of communication and kernels per core (DESIGN section 5), vectorised over tiles.
+
+Every function takes numbers or arrays that broadcast together and returns float64 of the broadcast
+shape. Coefficients come from the specification; the formulas of each form are in forms.py
+(`tiled`, `roofline`) and fits.py (`fit`).
+"""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from t10c.hardware import fits, forms
+from t10c.hardware.spec import HardwareSpec
+from t10c.ir.expression import Role, TensorExpression
+
+Cycles = NDArray[np.float64]
+
+
+def communication_factor(spec: HardwareSpec) -> float:
+    """What all communication is scaled by: 1 on a single chip."""
+    return spec.chips.communication_factor if spec.chips.count > 1 else 1.0
+
+
+def move_cycles(spec: HardwareSpec, size_bytes: ArrayLike) -> Cycles:
+    """Cycles to move `size_bytes` through one core's port."""
+    rate = spec.interconnect.cycles_per_byte * communication_factor(spec)
+    return rate * _floats(size_bytes)
+
+
+def sync_cycles(spec: HardwareSpec) -> float:
+    """Cycles of one synchronisation of all cores."""
+    return spec.interconnect.sync_cycles * communication_factor(spec)
+
+
+def matmul_cycles(
+    spec: HardwareSpec, batch: ArrayLike, m: ArrayLike, n: ArrayLike, k: ArrayLike
+) -> Cycles:
+    """Cycles of `batch` products of an m x k by a k x n tile."""
+    model = spec.kernel("matmul")
+    cost = forms.matmul_tiled if model.form == "tiled" else forms.matmul_roofline
+    return cost(
+        dict(model.coefficients),
+        spec.element_bytes,
+        _floats(batch),
+        _floats(m),
+        _floats(n),
+        _floats(k),
+    )
+
+
+def conv_cycles(
+    spec: HardwareSpec,
+    batch: ArrayLike,
+    in_channels: ArrayLike,
+    out_channels: ArrayLike,
+    out_size: ArrayLike,
+    kernel_size: ArrayLike,
+) -> Cycles:
+    """Cycles of a convolution tile; sizes are products over the spatial dimensions.
+
+    Groups multiply `batch`; channels are those of one group.
+    """
+    model = spec.kernel("conv")
+    coefficients = dict(model.coefficients)
+    b, ci, co = _floats(batch), _floats(in_channels), _floats(out_channels)
+    out, kernel = _floats(out_size), _floats(kernel_size)
+    if model.form == "fit":
+        im2col = matmul_cycles(spec, b, out, co, ci * kernel)
+        return fits.conv(coefficients, im2col, b, ci, co, out, kernel)
+    return forms.matmul_roofline(coefficients, spec.element_bytes, b, out, co, ci * kernel)
+
+
+def pool_cycles(
+    spec: HardwareSpec, channels: ArrayLike, out_size: ArrayLike, kernel_size: ArrayLike
+) -> Cycles:
+    """Cycles of a pooling tile; `channels` counts the batch too."""
+    model = spec.kernel("pool")
+    coefficients = dict(model.coefficients)
+    c, out, kernel = _floats(channels), _floats(out_size), _floats(kernel_size)
+    if model.form == "fit":
+        return fits.pool(coefficients, c, out, kernel)
+    return forms.elements_roofline(coefficients, c * out * kernel)
+
+
+def pointwise_cycles(spec: HardwareSpec, elements: ArrayLike, tensor_inputs: int) -> Cycles:
+    """Cycles of one scalar function over `elements`, with its fixed part."""
+    model = spec.kernel("pointwise")
+    cost = forms.pointwise_tiled if model.form == "tiled" else forms.pointwise_roofline
+    return cost(dict(model.coefficients), _floats(elements), tensor_inputs)
+
+
+def pointwise_marginal_cycles(
+    spec: HardwareSpec, elements: ArrayLike, tensor_inputs: int
+) -> Cycles:
+    """Cycles of one more scalar function on elements already in hand: no fixed part."""
+    model = spec.kernel("pointwise")
+    tiled = model.form == "tiled"
+    cost = forms.pointwise_marginal_tiled if tiled else forms.pointwise_marginal_roofline
+    return cost(dict(model.coefficients), _floats(elements), tensor_inputs)
+
+
+def epilogue_cycles(
+    spec: HardwareSpec, expression: TensorExpression, elements: ArrayLike
+) -> Cycles:
+    """Cycles of the fused epilogue on `elements` of the output; 0 without one."""
+    total = np.zeros_like(_floats(elements))
+    for step in expression.epilogue:
+        total = total + pointwise_marginal_cycles(spec, elements, step.tensor_inputs)
+    return total
+
+
+def reduce_cycles(spec: HardwareSpec, outputs: ArrayLike, inputs_per_output: ArrayLike) -> Cycles:
+    """Cycles to reduce to `outputs` results of `inputs_per_output` elements each."""
+    model = spec.kernel("reduce")
+    cost = forms.reduce_tiled if model.form == "tiled" else forms.reduce_roofline
+    return cost(dict(model.coefficients), _floats(outputs), _floats(inputs_per_output))
+
+
+def gather_cycles(spec: HardwareSpec, indices: ArrayLike, elements_per_index: ArrayLike) -> Cycles:
+    """Cycles to copy `elements_per_index` elements for each of `indices`."""
+    model = spec.kernel("gather")
+    cost = forms.gather_tiled if model.form == "tiled" else forms.gather_roofline
+    return cost(dict(model.coefficients), _floats(indices), _floats(elements_per_index))
+
+
+def reduction_cycles(spec: HardwareSpec, q: ArrayLike, elements: ArrayLike) -> Cycles:
+    """Cycles of the final reduction of `q` partial pieces of `elements` each; 0 for q = 1.
+
+    As published, q > 2 moves the whole piece although a reduce-scatter needs (q - 1) / q of it.
+    Without partial pieces the arithmetic of the other branches is evaluated and discarded.
+    """
+    count, piece = np.broadcast_arrays(_floats(q), _floats(elements))
+    sync, width = sync_cycles(spec), spec.accumulator_bytes
+    pair = 2 * sync + move_cycles(spec, piece / 2 * width) + pointwise_cycles(spec, piece / 2, 2)
+    many = (
+        count * sync + move_cycles(spec, piece * width) + reduce_cycles(spec, piece / count, count)
+    )
+    return np.where(count <= 1, 0.0, np.where(count == 2, pair, many))
+
+
+def tile_cycles(spec: HardwareSpec, expression: TensorExpression, tile: ArrayLike) -> Cycles:
+    """Cycles of the expression's kernel on compute tiles, without epilogue and end.
+
+    `tile` has shape (..., D): lengths along each axis, in axis order; the result has shape (...).
+    """
+    lengths = _floats(tile)
+    if lengths.shape[-1:] != (len(expression.axes),):
+        raise ValueError(f"tile of shape {lengths.shape} for {len(expression.axes)} axes")
+
+    def size(*roles: Role) -> Cycles:
+        return _product(
+            lengths, (i for i, axis in enumerate(expression.axes) if axis.role in roles)
+        )
+
+    match expression.kernel:
+        case "matmul":
+            return matmul_cycles(spec, size("batch", "group"), size("m"), size("n"), size("k"))
+        case "conv":
+            return conv_cycles(
+                spec,
+                size("batch", "group"),
+                size("in_channel"),
+                size("out_channel"),
+                size("out_spatial"),
+                size("kernel"),
+            )
+        case "pool":
+            return pool_cycles(
+                spec, size("parallel", "batch", "group"), size("out_spatial"), size("kernel")
+            )
+        case "pointwise":
+            return _pointwise_chain(spec, expression, lengths.prod(axis=-1))
+        case "reduce":
+            return _reduce_body(spec, expression, lengths)
+        case "gather":
+            # Which indices fall into a core's part of the table is data: all of them at worst.
+            return gather_cycles(spec, size("index"), size("element"))
+        case "rowwise":
+            return _rowwise_chain(spec, expression, lengths)
+
+
+def _pointwise_chain(spec: HardwareSpec, expression: TensorExpression, elements: Cycles) -> Cycles:
+    """The first step in full, the others marginal; an empty body is a copy."""
+    steps = expression.body
+    total = pointwise_cycles(spec, elements, steps[0].tensor_inputs if steps else 1)
+    for step in steps[1:]:
+        total = total + pointwise_marginal_cycles(spec, elements, step.tensor_inputs)
+    return total
+
+
+def _reduce_body(spec: HardwareSpec, expression: TensorExpression, lengths: Cycles) -> Cycles:
+    """The reduction, and what its body computes on each input element."""
+    kept = (i for i, axis in enumerate(expression.axes) if not axis.reduction)
+    reduced = (i for i, axis in enumerate(expression.axes) if axis.reduction)
+    total = reduce_cycles(spec, _product(lengths, kept), _product(lengths, reduced))
+    for step in expression.body:
+        if step.op != "Identity":
+            elements = lengths.prod(axis=-1)
+            total = total + pointwise_marginal_cycles(spec, elements, step.tensor_inputs)
+    return total
+
+
+def _rowwise_chain(spec: HardwareSpec, expression: TensorExpression, lengths: Cycles) -> Cycles:
+    """Each part in full: every reduction is a pass over the tile of its own."""
+    axes = list(enumerate(expression.axes))
+    rows = _product(lengths, (i for i, axis in axes if axis.role != "normalised"))
+    width = _product(lengths, (i for i, axis in axes if axis.role == "normalised"))
+    total = np.zeros_like(rows)
+    for step in expression.body:
+        if step.op.startswith("Reduce"):
+            total = total + reduce_cycles(spec, rows, width)
+        else:
+            elements = rows if step.rows else rows * width
+            total = total + pointwise_cycles(spec, elements, step.tensor_inputs)
+    return total
+
+
+def _floats(values: ArrayLike) -> Cycles:
+    return np.asarray(values, dtype=np.float64)
+
+
+def _product(lengths: Cycles, indices: Iterable[int]) -> Cycles:
+    """Product over the chosen axes of the last dimension; 1 where none is chosen."""
+    chosen = list(indices)
+    shape = lengths.shape[:-1]
+    return math.prod((lengths[..., i] for i in chosen), start=np.ones(shape))
