@@ -1,0 +1,260 @@
+"""Placement: with which chunk of each rotation a core begins (DESIGN section 4).
+
+A placement gives every core an offset o_l in [0, r_l) per rotation l such that for every operand
+and every sharing group of it, the tuple of offsets over the operand's rotations takes each value
+equally often. Two constructions:
+
+- digit rule, where the operands of every rotation are shared over disjoint axes: o_l is the sum of
+  the operands' mixed-radix digits for l. For matmul this is Cannon's skewed start.
+- prime digits otherwise: coordinates and radices are written in prime digits, and for each prime p
+  the offsets' digits are a linear map over GF(p) of the coordinates' digits. The map is balanced
+  for X iff its rows of X's rotations have full rank on the columns that X is shared across.
+"""
+
+import itertools
+import math
+import random
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from t10c.ir.expression import TensorExpression
+from t10c.ir.plan import Plan, Rotation
+from t10c.search.space import BoolArray, IntArray
+from t10c.search.temporal import SlotTable
+
+_RANDOM_TRIES = 400
+
+PrimePattern = tuple[tuple[tuple[int, tuple[int, ...]], ...], tuple[tuple[int, ...], ...]]
+"""Coordinate digits (axis, operands shared across it) and offset digits (operands that shift)."""
+
+
+def core_coordinates(split: Sequence[int]) -> IntArray:
+    """Coordinates of every used core, (cores, axes): mixed radix, last axis least significant."""
+    grid = np.indices(tuple(split)).reshape(len(split), -1)
+    return np.ascontiguousarray(grid.T).astype(np.int64)
+
+
+def offsets(expression: TensorExpression, plan: Plan) -> list[IntArray] | None:
+    """Offset of every core in every rotation of the plan, each (cores,); None if not placeable."""
+    if all(_disjoint(expression, plan, rotation) for rotation in plan.rotations):
+        return _digit_offsets(expression, plan)
+    return _linear_offsets(expression, plan)
+
+
+def placement_rule(expression: TensorExpression, plan: Plan) -> str:
+    """Name of the construction that places the plan: `none`, `digits` or `linear`."""
+    if not plan.rotations:
+        return "none"
+    disjoint = all(_disjoint(expression, plan, rotation) for rotation in plan.rotations)
+    return "digits" if disjoint else "linear"
+
+
+def _disjoint(expression: TensorExpression, plan: Plan, rotation: Rotation) -> bool:
+    """Whether no two operands of the rotation are shared across one axis that is really cut."""
+    operands = {operand.name: operand for operand in expression.operands}
+    seen: set[str] = set()
+    for name in rotation.operands:
+        cut = {
+            axis
+            for axis in expression.lacks(operands[name])
+            if plan.split[expression.axis_index[axis]] > 1
+        }
+        if cut & seen:
+            return False
+        seen |= cut
+    return True
+
+
+def _digit_offsets(expression: TensorExpression, plan: Plan) -> list[IntArray]:
+    """The digit rule: the first rotation of an operand is its least significant digit."""
+    coordinates = core_coordinates(plan.split)
+    result = [np.zeros(len(coordinates), dtype=np.int64) for _ in plan.rotations]
+    for operand in expression.operands:
+        rank = np.zeros(len(coordinates), dtype=np.int64)
+        for axis in expression.lacks(operand):
+            index = expression.axis_index[axis]
+            rank = rank * plan.split[index] + coordinates[:, index]
+        # rank = replica + replicas * digits: rotations are outermost, i.e. most significant
+        pieces = math.prod(r.radix for r in plan.rotations if operand.name in r.operands)
+        sharing = math.prod(plan.split[expression.axis_index[a]] for a in expression.lacks(operand))
+        rank //= sharing // pieces
+        for level, rotation in enumerate(plan.rotations):
+            if operand.name in rotation.operands:
+                result[level] += rank % rotation.radix
+                rank //= rotation.radix
+    return [o % r.radix for o, r in zip(result, plan.rotations, strict=True)]
+
+
+def prime_exponents(number: int) -> dict[int, int]:
+    """Prime factorisation."""
+    exponents: dict[int, int] = {}
+    prime = 2
+    while prime * prime <= number:
+        while number % prime == 0:
+            exponents[prime] = exponents.get(prime, 0) + 1
+            number //= prime
+        prime += 1
+    if number > 1:
+        exponents[number] = exponents.get(number, 0) + 1
+    return exponents
+
+
+def _linear_offsets(expression: TensorExpression, plan: Plan) -> list[IntArray] | None:
+    """Prime digits: one linear map per prime that divides a radix."""
+    coordinates = core_coordinates(plan.split)
+    result = [np.zeros(len(coordinates), dtype=np.int64) for _ in plan.rotations]
+    weight = [1] * len(plan.rotations)
+    primes = sorted({p for r in plan.rotations for p in prime_exponents(r.radix)})
+    names = [operand.name for operand in expression.operands]
+    for prime in primes:
+        columns, digits = [], []
+        for index, axis in enumerate(expression.axes):
+            shared = tuple(
+                i for i, o in enumerate(expression.operands) if axis.name not in o.axes
+            )
+            scale = 1
+            for p, exponent in prime_exponents(plan.split[index]).items():
+                for _ in range(exponent):
+                    if p == prime:
+                        columns.append((index, shared))
+                        digits.append(coordinates[:, index] // scale % p)
+                    scale *= p
+        rows, owner = [], []
+        for level, rotation in enumerate(plan.rotations):
+            for _ in range(prime_exponents(rotation.radix).get(prime, 0)):
+                rows.append(tuple(names.index(name) for name in rotation.operands))
+                owner.append(level)
+        matrix = _balanced_matrix(prime, (tuple(columns), tuple(rows)))
+        if matrix is None:
+            return None
+        for row, level in zip(matrix, owner, strict=True):
+            digit = sum((w * d for w, d in zip(row, digits, strict=True)), np.int64(0)) % prime
+            result[level] += weight[level] * digit
+            weight[level] *= prime
+    return result
+
+
+@lru_cache(maxsize=65536)
+def _balanced_matrix(prime: int, pattern: PrimePattern) -> tuple[tuple[int, ...], ...] | None:
+    """A matrix over GF(prime), one row per offset digit, of full rank for every operand.
+
+    Small matrices are searched in full, larger ones by seeded random choice. None if none is found.
+    """
+    columns, rows = pattern
+    operands = sorted({operand for row in rows for operand in row})
+    needs = [
+        (
+            [i for i, row in enumerate(rows) if operand in row],
+            [j for j, (_, shared) in enumerate(columns) if operand in shared],
+        )
+        for operand in operands
+    ]
+    if any(len(r) > len(c) for r, c in needs):
+        return None
+
+    def balanced(matrix: Sequence[Sequence[int]]) -> bool:
+        return all(
+            _rank([[matrix[i][j] for j in cols] for i in lines], prime) == len(lines)
+            for lines, cols in needs
+        )
+
+    size = len(rows) * len(columns)
+    if prime**size <= 1 << 12:
+        for entries in itertools.product(range(prime), repeat=size):
+            matrix = [entries[i * len(columns) : (i + 1) * len(columns)] for i in range(len(rows))]
+            if balanced(matrix):
+                return tuple(tuple(line) for line in matrix)
+        return None
+    source = random.Random(0)
+    for _ in range(_RANDOM_TRIES):
+        lines = [[source.randrange(prime) for _ in columns] for _ in rows]
+        if balanced(lines):
+            return tuple(tuple(line) for line in lines)
+    return None
+
+
+def _rank(matrix: list[list[int]], prime: int) -> int:
+    """Rank over GF(prime) by elimination."""
+    lines = [list(line) for line in matrix]
+    rank = 0
+    for column in range(len(lines[0]) if lines else 0):
+        pivot = next((i for i in range(rank, len(lines)) if lines[i][column] % prime), None)
+        if pivot is None:
+            continue
+        lines[rank], lines[pivot] = lines[pivot], lines[rank]
+        inverse = pow(lines[rank][column], -1, prime)
+        for i in range(rank + 1, len(lines)):
+            factor = lines[i][column] * inverse % prime
+            if factor:
+                lines[i] = [
+                    (a - factor * b) % prime for a, b in zip(lines[i], lines[rank], strict=True)
+                ]
+        rank += 1
+    return rank
+
+
+def placeable_mask(
+    expression: TensorExpression, table: SlotTable, splits: IntArray, factors: IntArray
+) -> BoolArray:
+    """Which candidates have a placement; rows of `splits` and `factors` are candidates.
+
+    The digit rule settles all candidates whose rotating operands are shared over disjoint axes.
+    The rest fall into few patterns of prime exponents, and each pattern is decided once.
+    """
+    overlapping = np.zeros(len(splits), dtype=bool)
+    for slots in table.by_axis:
+        for a, b in itertools.combinations(slots, 2):
+            common = set(table.shared_axes[table.slots[a].operand]) & set(
+                table.shared_axes[table.slots[b].operand]
+            )
+            if common:
+                both = (factors[:, a] > 1) & (factors[:, b] > 1)
+                overlapping |= both & np.any(splits[:, sorted(common)] > 1, axis=1)
+    mask = np.ones(len(splits), dtype=bool)
+    unsure = np.flatnonzero(overlapping)
+    if len(unsure):
+        patterns, inverse = np.unique(
+            np.column_stack([splits[unsure], factors[unsure]]), axis=0, return_inverse=True
+        )
+        axes = splits.shape[1]
+        verdicts = np.array(
+            [_has_placement(expression, table, row[:axes], row[axes:]) for row in patterns]
+        )
+        mask[unsure] = verdicts[inverse.ravel()]
+    return mask
+
+
+def _has_placement(
+    expression: TensorExpression, table: SlotTable, split: IntArray, factors: IntArray
+) -> bool:
+    """Whether every prime's pattern of one candidate has a balanced matrix."""
+    return all(
+        _balanced_matrix(prime, _pattern(expression, table, split, factors, prime)) is not None
+        for prime in sorted({p for f in factors for p in prime_exponents(int(f))})
+    )
+
+
+def _pattern(
+    expression: TensorExpression,
+    table: SlotTable,
+    split: IntArray,
+    factors: IntArray,
+    prime: int,
+) -> PrimePattern:
+    """The prime's coordinate and offset digits of one candidate."""
+    columns: list[tuple[int, tuple[int, ...]]] = []
+    for index, axis in enumerate(expression.axes):
+        shared = tuple(i for i, o in enumerate(expression.operands) if axis.name not in o.axes)
+        exponent = prime_exponents(int(split[index])).get(prime, 0)
+        columns += [(index, shared)] * exponent
+    rows: list[tuple[int, ...]] = []
+    for slots in table.by_axis:
+        levels = sorted({int(factors[i]) for i in slots} - {1})
+        below = 1
+        for level in levels:
+            moving = tuple(table.slots[i].operand for i in slots if factors[i] >= level)
+            rows += [moving] * prime_exponents(level // below).get(prime, 0)
+            below = level
+    return tuple(columns), tuple(rows)

@@ -1,0 +1,94 @@
+"""Splits: all F with 1 <= F[a] <= L[a] and prod(F) <= C, filtered by T10's thresholds."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t10c.ir.expression import TensorExpression
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Least utilisation prod(F)/C and padding ratio that a plan must reach (0 admits all)."""
+
+    utilisation: float
+    padding: float
+
+
+def t10_thresholds(expression: TensorExpression, core_count: int) -> Thresholds:
+    """T10's thresholds as published (DESIGN section 7).
+
+    Axes that a row-wise operator may not cut do not count: no plan can use cores along them.
+    """
+    lengths = [axis.length for axis in expression.axes if axis.splittable] or [1]
+    points = math.prod(lengths)
+    reach = len(lengths) * max(lengths) / 220
+    utilisation_ratio = min(points / (points + 2 * core_count), reach)
+    if expression.kernel == "gather":
+        return Thresholds(0.951 * utilisation_ratio, 0.951)
+    return Thresholds(0.9 * utilisation_ratio, 0.9 * min(points / (points + core_count), reach))
+
+
+NO_THRESHOLDS = Thresholds(0.0, 0.0)
+
+
+def ragged_product(counts: IntArray) -> tuple[IntArray, IntArray]:
+    """Indices of a ragged product: (row of each entry, position of the entry within its row)."""
+    rows = np.repeat(np.arange(len(counts)), counts)
+    starts = np.cumsum(counts) - counts
+    return rows, np.arange(len(rows)) - starts[rows]
+
+
+def enumerate_splits(
+    expression: TensorExpression, core_count: int, thresholds: Thresholds
+) -> IntArray:
+    """All splits that pass both thresholds, shape (splits, axes), in lexicographic order.
+
+    Axis by axis: a partial split survives if the cores still suffice, its padding ratio (which only
+    falls) still passes, and the axes to come can still reach the utilisation.
+    """
+    lengths = expression.lengths
+    limits = [
+        min(axis.length, core_count) if axis.splittable else 1 for axis in expression.axes
+    ]
+    splits = np.zeros((1, 0), dtype=np.int64)
+    product = np.ones(1, dtype=np.int64)
+    padding = np.ones(1)
+    for index, (length, limit) in enumerate(zip(lengths, limits, strict=True)):
+        reachable = math.prod(limits[index + 1 :])
+        factors = np.arange(1, limit + 1)
+        ratios = length / (factors * -(-length // factors))
+        useful = ratios >= thresholds.padding
+        factors, ratios = factors[useful], ratios[useful]
+        # only factors up to C / product remain: the factors are sorted, so they are a prefix
+        counts = np.searchsorted(factors, core_count // product, side="right")
+        rows, which = ragged_product(counts)
+        new_product = product[rows] * factors[which]
+        new_padding = padding[rows] * ratios[which]
+        keep = (new_padding >= thresholds.padding * (1 - 1e-12)) & (
+            np.minimum(new_product * float(reachable), core_count) / core_count
+            >= thresholds.utilisation * (1 - 1e-12)
+        )
+        rows, which = rows[keep], which[keep]
+        splits = np.column_stack([splits[rows], factors[which]])
+        product, padding = new_product[keep], new_padding[keep]
+    exact = _passes(expression, splits, core_count, thresholds)
+    return splits[exact]
+
+
+def _passes(
+    expression: TensorExpression, splits: IntArray, core_count: int, thresholds: Thresholds
+) -> BoolArray:
+    """The thresholds applied to whole splits, in the published form."""
+    lengths = np.array(expression.lengths, dtype=np.int64)
+    blocks = -(-lengths // splits)
+    padded = np.prod((splits * blocks).astype(np.float64), axis=1)
+    padding = math.prod(expression.lengths) / padded
+    utilisation = np.prod(splits, axis=1) / core_count
+    return (utilisation >= thresholds.utilisation) & (padding >= thresholds.padding)

@@ -1,0 +1,344 @@
+"""Expressions by name (`matmul`, `conv`, ...) or in text (`C[m,n] += A[m,k] * B[k,n]`)."""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+
+from t10c.errors import UsageError
+from t10c.ir.expression import (
+    Axis,
+    Dim,
+    Kernel,
+    Operand,
+    ReduceOp,
+    Role,
+    ScalarStep,
+    TensorExpression,
+)
+
+Lengths = Mapping[str, int]
+
+_ROLES: dict[str, dict[str, Role]] = {
+    "matmul": {"m": "m", "n": "n", "k": "k"},
+    "bmm": {"b": "batch", "m": "m", "n": "n", "k": "k"},
+    "conv": {
+        "b": "batch",
+        "g": "group",
+        "o": "out_channel",
+        "c": "in_channel",
+        "h": "out_spatial",
+        "w": "out_spatial",
+        "kh": "kernel",
+        "kw": "kernel",
+    },
+    "pool": {
+        "b": "parallel",
+        "c": "parallel",
+        "h": "out_spatial",
+        "w": "out_spatial",
+        "kh": "kernel",
+        "kw": "kernel",
+    },
+    "reduce": {},
+    "pointwise": {},
+    "gather": {},
+}
+_REDUCTION_ROLES = {"k", "in_channel", "kernel", "reduced", "table"}
+_CONV_OPTIONS = {"stride_h": 1, "stride_w": 1, "dilation_h": 1, "dilation_w": 1}
+
+
+def template_names() -> tuple[str, ...]:
+    """Names of the ready-made expressions."""
+    return tuple(_ROLES)
+
+
+def named_expression(name: str, lengths: Lengths) -> TensorExpression:
+    """The ready-made expression `name` with the given axis lengths.
+
+    `conv` and `pool` also take `stride_h`, `stride_w`, `dilation_h` and `dilation_w` among the
+    lengths, and the shorthands `stride` and `dilation` for both. `reduce` sums axes whose names
+    begin with `k`; `pointwise` adds two operands; `gather` reads axes `i...` of an index and
+    `e...` of a table with axis `v`. Raises UsageError with a remedy.
+    """
+    build: dict[str, Callable[[Lengths], TensorExpression]] = {
+        "matmul": _matmul,
+        "bmm": _matmul,
+        "conv": _conv,
+        "pool": _pool,
+        "reduce": _reduce,
+        "pointwise": _pointwise,
+        "gather": _gather,
+    }
+    if name not in build:
+        close = difflib.get_close_matches(name, build, 1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise UsageError(
+            f"unknown operator {name!r}: {hint}known are {', '.join(build)}, or a free expression\n"
+            'such as "C[m,n] += A[m,k] * B[k,n]"'
+        )
+    _check_lengths(name, lengths)
+    return build[name](lengths)
+
+
+def _check_lengths(name: str, lengths: Lengths) -> None:
+    if not lengths:
+        raise UsageError(f"{name} needs axis lengths: --axes a=8,b=16")
+    for axis, length in lengths.items():
+        if length < 1:
+            raise UsageError(f"axis {axis}={length}: a length is at least 1")
+    known = _ROLES.get(name)
+    if not known:
+        return
+    allowed = [*known, *(_CONV_OPTIONS if name in ("conv", "pool") else ())]
+    allowed += ["stride", "dilation"] if name in ("conv", "pool") else []
+    for axis in lengths:
+        if axis not in allowed:
+            close = difflib.get_close_matches(axis, allowed, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UsageError(f"{name} has no axis {axis!r}{hint} (axes: {', '.join(allowed)})")
+    required = {"matmul": "mnk", "bmm": "bmnk", "conv": "ochw", "pool": "chw"}[name]
+    missing = [axis for axis in required if axis not in lengths]
+    if missing:
+        example = ",".join(f"{axis}=8" for axis in required)
+        raise UsageError(f"{name} needs the axes {', '.join(missing)} too: --axes {example}")
+
+
+def _axes(name: str, lengths: Lengths) -> tuple[Axis, ...]:
+    return tuple(
+        Axis(axis, lengths[axis], role, role in _REDUCTION_ROLES)
+        for axis, role in _ROLES[name].items()
+        if axis in lengths
+    )
+
+
+def _plain(name: str, lengths: Lengths, axes: str | tuple[str, ...]) -> Operand:
+    return Operand(name, tuple(Dim(((a, 1),), lengths[a]) for a in axes if a in lengths))
+
+
+def _matmul(lengths: Lengths) -> TensorExpression:
+    return TensorExpression(
+        kernel="matmul",
+        axes=_axes("bmm" if "b" in lengths else "matmul", lengths),
+        inputs=(_plain("A", lengths, "bmk"), _plain("B", lengths, "bkn")),
+        output=_plain("C", lengths, "bmn"),
+        body=(ScalarStep("Mul", ("A", "B")),),
+        reduce_op="sum",
+    )
+
+
+def _window(lengths: Lengths, axis: str) -> Dim:
+    stride = lengths.get(f"stride_{axis}", lengths.get("stride", 1))
+    dilation = lengths.get(f"dilation_{axis}", lengths.get("dilation", 1))
+    kernel = lengths.get(f"k{axis}", 1)
+    terms = [(axis, stride)] + ([(f"k{axis}", dilation)] if f"k{axis}" in lengths else [])
+    return Dim(tuple(terms), stride * (lengths[axis] - 1) + dilation * (kernel - 1) + 1)
+
+
+def _channels(lengths: Lengths, axis: str) -> Dim:
+    if "g" not in lengths:
+        return Dim(((axis, 1),), lengths[axis])
+    return Dim((("g", lengths[axis]), (axis, 1)), lengths["g"] * lengths[axis])
+
+
+def _conv(lengths: Lengths) -> TensorExpression:
+    batch = _plain("", lengths, "b").dims
+    kernel = _plain("", lengths, ("kh", "kw")).dims
+    spatial = _plain("", lengths, "hw").dims
+    windows = (_window(lengths, "h"), _window(lengths, "w"))
+    return TensorExpression(
+        kernel="conv",
+        axes=_axes("conv", lengths),
+        inputs=(
+            Operand("I", (*batch, _channels(lengths, "c"), *windows)),
+            Operand("K", (_channels(lengths, "o"), *_plain("", lengths, "c").dims, *kernel)),
+        ),
+        output=Operand("O", (*batch, _channels(lengths, "o"), *spatial)),
+        body=(ScalarStep("Mul", ("I", "K")),),
+        reduce_op="sum",
+    )
+
+
+def _pool(lengths: Lengths) -> TensorExpression:
+    windows = (_window(lengths, "h"), _window(lengths, "w"))
+    return TensorExpression(
+        kernel="pool",
+        axes=_axes("pool", lengths),
+        inputs=(Operand("I", (*_plain("", lengths, "bc").dims, *windows)),),
+        output=_plain("O", lengths, "bchw"),
+        body=(ScalarStep("Identity", ("I",)),),
+        reduce_op="max",
+    )
+
+
+def _reduce(lengths: Lengths) -> TensorExpression:
+    reduced = [axis for axis in lengths if axis.startswith("k")]
+    if not reduced:
+        raise UsageError("reduce sums the axes whose names begin with k: --axes m=8,k=16")
+    axes = tuple(
+        Axis(a, n, "reduced" if a in reduced else "parallel", a in reduced)
+        for a, n in lengths.items()
+    )
+    return TensorExpression(
+        kernel="reduce",
+        axes=axes,
+        inputs=(_plain("A", lengths, tuple(lengths)),),
+        output=_plain("C", lengths, tuple(a for a in lengths if a not in reduced)),
+        body=(ScalarStep("Identity", ("A",)),),
+        reduce_op="sum",
+    )
+
+
+def _pointwise(lengths: Lengths) -> TensorExpression:
+    names = tuple(lengths)
+    return TensorExpression(
+        kernel="pointwise",
+        axes=tuple(Axis(a, n, "parallel") for a, n in lengths.items()),
+        inputs=(_plain("A", lengths, names), _plain("B", lengths, names)),
+        output=_plain("C", lengths, names),
+        body=(ScalarStep("Add", ("A", "B")),),
+    )
+
+
+def _gather(lengths: Lengths) -> TensorExpression:
+    index = tuple(a for a in lengths if a.startswith("i"))
+    element = tuple(a for a in lengths if a.startswith("e"))
+    if not index or "v" not in lengths or len(index) + len(element) + 1 != len(lengths):
+        raise UsageError("gather has index axes i..., element axes e... and the table axis v: "
+                         "--axes i=128,e=1024,v=30522")
+    roles: dict[str, Role] = {**dict.fromkeys(index, "index"), **dict.fromkeys(element, "element")}
+    return TensorExpression(
+        kernel="gather",
+        axes=(
+            *(Axis(a, lengths[a], roles[a]) for a in (*index, *element)),
+            Axis("v", lengths["v"], "table", True),
+        ),
+        inputs=(_plain("T", lengths, ("v", *element)), _plain("X", lengths, index)),
+        output=_plain("O", lengths, (*index, *element)),
+        body=(ScalarStep("Gather", ("T", "X")),),
+        reduce_op="sum",
+    )
+
+
+_OPERAND = re.compile(r"\s*([A-Za-z_]\w*)\s*\[([^\]]*)\]\s*")
+_TERM = re.compile(r"^(?:(\d+)\s*\*\s*)?([A-Za-z_]\w*)$")
+_REDUCE_SIGNS: dict[str, ReduceOp] = {"+=": "sum", "max=": "max", "min=": "min"}
+
+
+def parse_expression(text: str, lengths: Lengths) -> TensorExpression:
+    """A free expression such as `C[m,n] += A[m,k] * B[k,n]` or `O[h] max= I[2*h + k]`.
+
+    `=` assigns, `+=`, `max=` and `min=` reduce; operands are joined by `*` or `+`. The kernel
+    follows from the form: a product of two reduced operands is a matmul, or a conv where an index
+    is a sum; one reduced operand is a reduce or a pool; no reduction is pointwise. Raises UsageError.
+    """
+    match = re.match(r"^(?P<out>[^=]*?\])\s*(?P<sign>\+=|max=|min=|=)(?P<rest>.*)$", text, re.S)
+    if not match:
+        raise UsageError(
+            f"cannot read the expression {text!r}: write it as OUT[axes] += A[axes] * B[axes]"
+        )
+    sign, rest = match["sign"], match["rest"]
+    join = "+" if "*" not in re.sub(r"\[[^\]]*\]", "", rest) else "*"
+    parts = re.split(rf"\{join}(?![^\[]*\])", rest)
+    output = _parse_operand(match["out"], lengths)
+    inputs = tuple(_parse_operand(part, lengths) for part in parts)
+    used = list(dict.fromkeys(a for o in (output, *inputs) for a in o.axes))
+    unused = [a for a in lengths if a not in used]
+    if unused:
+        raise UsageError(f"--axes names {', '.join(unused)}, which the expression does not use")
+    reduced = [a for a in used if a not in output.axes]
+    if reduced and sign == "=":
+        raise UsageError(f"axes {', '.join(reduced)} are not in the output: write += or max=")
+    if not reduced and sign != "=":
+        raise UsageError(f"nothing is reduced by {sign!r}: every axis is in the output; write =")
+    return _classify(inputs, output, lengths, _REDUCE_SIGNS.get(sign), join)
+
+
+def _parse_operand(text: str, lengths: Lengths) -> Operand:
+    match = _OPERAND.fullmatch(text)
+    if not match:
+        raise UsageError(f"cannot read the operand {text.strip()!r}: write NAME[axis, 2*axis + axis]")
+    dims = []
+    for index in filter(None, (part.strip() for part in match[2].split(","))):
+        terms = []
+        for term in index.split("+"):
+            read = _TERM.match(term.strip())
+            if not read:
+                raise UsageError(f"cannot read the index {index!r} of {match[1]}: write 2*h + k")
+            if read[2] not in lengths:
+                raise UsageError(f"axis {read[2]!r} has no length: add it to --axes")
+            terms.append((read[2], int(read[1] or 1)))
+        if any(stride < 1 for _, stride in terms) or len({a for a, _ in terms}) < len(terms):
+            raise UsageError(f"index {index!r} of {match[1]}: strides are at least 1, axes differ")
+        dims.append(Dim(tuple(terms), 1 + sum(s * (lengths[a] - 1) for a, s in terms)))
+    return Operand(match[1], tuple(dims))
+
+
+def _classify(
+    inputs: tuple[Operand, ...],
+    output: Operand,
+    lengths: Lengths,
+    reduce_op: ReduceOp | None,
+    join: str,
+) -> TensorExpression:
+    """Kernel and axis roles from the form of the expression."""
+    sliding = any(len(dim.terms) > 1 for o in inputs for dim in o.dims)
+    kept = set(output.axes)
+    names = tuple(o.name for o in inputs)
+    used = tuple(dict.fromkeys(a for o in (output, *inputs) for a in o.axes))
+    kernel: Kernel
+    role: Callable[[str], Role]
+    if reduce_op is None:
+        kernel, role = "pointwise", lambda _: "parallel"
+    elif len(inputs) == 1:
+        kernel = "pool" if sliding else "reduce"
+        role = _pool_roles(inputs[0], kept) if sliding else (
+            lambda a: "parallel" if a in kept else "reduced"
+        )
+    elif len(inputs) == 2 and join == "*" and reduce_op == "sum":
+        kernel = "conv" if sliding else "matmul"
+        role = _product_roles(inputs, kept, sliding)
+    else:
+        raise UsageError("a reduction takes one operand, or the product of two with +=")
+    axes = tuple(Axis(a, lengths[a], role(a), a not in kept) for a in used)
+    steps = {1: "Identity"}.get(len(inputs), "Mul" if join == "*" else "Add")
+    try:
+        return TensorExpression(
+            kernel, axes, inputs, output, (ScalarStep(steps, names),), reduce_op
+        )
+    except ValueError as error:
+        raise UsageError(f"the expression is not valid: {error}") from error
+
+
+def _sliding_axes(operand: Operand) -> set[str]:
+    return {a for dim in operand.dims if len(dim.terms) > 1 for a, _ in dim.terms}
+
+
+def _pool_roles(operand: Operand, kept: set[str]) -> Callable[[str], Role]:
+    sliding = _sliding_axes(operand)
+
+    def role(axis: str) -> Role:
+        if axis not in kept:
+            return "kernel"
+        return "out_spatial" if axis in sliding else "parallel"
+
+    return role
+
+
+def _product_roles(
+    inputs: tuple[Operand, ...], kept: set[str], sliding: bool
+) -> Callable[[str], Role]:
+    first, second = (set(o.axes) for o in inputs)
+    slide = _sliding_axes(inputs[0]) | _sliding_axes(inputs[1])
+
+    def role(axis: str) -> Role:
+        if sliding and axis in slide:
+            return "out_spatial" if axis in kept else "kernel"
+        if axis not in kept:
+            return "in_channel" if sliding else "k"
+        if axis in first and axis in second:
+            return "batch"
+        if sliding:
+            return "out_channel" if axis in second else "batch"
+        return "m" if axis in first else "n"
+
+    return role
