@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Coefficients = dict[str, float]
 
+# What a fit may name: a floor at the peak rate (conv), and the features below.
+COEFFICIENTS = {
+    "conv": ("peak_macs_per_cycle", "im2col_matmul", "macs", "outputs", "columns", "fixed"),
+    "pool": ("window", "outputs", "channel_kernel", "fixed"),
+}
+
 
 def conv_features(
     im2col_matmul: Array,
@@ -42,8 +48,8 @@ def conv(
 ) -> Array:
     """Cycles of a convolution tile, at least its multiply-accumulates at the peak rate."""
     features = conv_features(im2col_matmul, batch, in_channels, out_channels, out_size, kernel_size)
-    total = np.asarray(sum(c[name] * features[name] for name in features if name in c))
-    return np.maximum(total, features["macs"] / c["peak_macs_per_cycle"])
+    floor = features["macs"] / c["peak_macs_per_cycle"]
+    return np.asarray(np.maximum(_combine(c, features), floor), dtype=np.float64)
 
 
 def pool_features(channels: Array, out_size: Array, kernel_size: Array) -> dict[str, Array]:
@@ -60,4 +66,9 @@ def pool_features(channels: Array, out_size: Array, kernel_size: Array) -> dict[
 def pool(c: Coefficients, channels: Array, out_size: Array, kernel_size: Array) -> Array:
     """Cycles of a pooling tile."""
     features = pool_features(channels, out_size, kernel_size)
-    return np.asarray(sum(c[name] * features[name] for name in features if name in c))
+    return _combine(c, features)
+
+
+def _combine(c: Coefficients, features: dict[str, Array]) -> Array:
+    terms = [c[name] * feature for name, feature in features.items() if name in c]
+    return np.asarray(sum(terms), dtype=np.float64)

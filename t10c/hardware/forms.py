@@ -7,8 +7,6 @@ coefficients are named below. `roofline` knows only a peak rate and a fixed cost
 import numpy as np
 from numpy.typing import NDArray
 
-from t10c.hardware.spec import CostForm
-
 Array = NDArray[np.float64]
 Coefficients = dict[str, float]
 
@@ -18,7 +16,7 @@ _OUTPUT_STEPS = np.array([1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0])
 FAMILIES = ("matmul", "conv", "pool", "pointwise", "reduce", "gather")
 
 # Coefficients that each (form, family) must have; `fit` names its own features (fits.py).
-COEFFICIENTS: dict[tuple[CostForm, str], tuple[str, ...]] = {
+COEFFICIENTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("tiled", "matmul"): (
         "group_cycles_per_byte",
         "m_group",
@@ -55,6 +53,20 @@ COEFFICIENTS: dict[tuple[CostForm, str], tuple[str, ...]] = {
     ("roofline", "reduce"): ("elements_per_cycle", "fixed"),
     ("roofline", "gather"): ("elements_per_cycle", "index_cycles", "fixed"),
 }
+
+# Coefficients that something is divided by.
+DIVISORS = frozenset(
+    {
+        "m_group",
+        "n_group",
+        "k_group_bytes",
+        "output_block",
+        "elements_per_cycle",
+        "macs_per_cycle",
+        "peak_macs_per_cycle",
+        "granule",
+    }
+)
 
 
 def matmul_tiled(

@@ -38,7 +38,7 @@ class Offchip:
 
 @dataclass(frozen=True, slots=True)
 class ShiftBuffer:
-    """`fixed`: `size_bytes` reserved once and shifts go in rounds; `double`: rotating pieces twice."""
+    """`fixed`: `size_bytes` reserved once, shifts go in rounds; `double`: rotating pieces twice."""
 
     policy: BufferPolicy
     size_bytes: int

@@ -1,0 +1,187 @@
+"""Specification files to `HardwareSpec`: presets, user files, `extends` and overrides."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from t10c.errors import FileAccessError, InvalidSpecError
+from t10c.hardware import schema
+from t10c.hardware.reader import COMMAND_LINE, Entry, FlatSpec, read_text
+from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.units import shorten
+from t10c.hardware.validate import Validation
+from t10c.resources import resource_directory
+
+LARGEST_FILE_BYTES = 1 << 20
+_LONGEST_CHAIN = 5
+_MOST_PROBLEMS_SHOWN = 2
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the shipped specifications."""
+    return tuple(sorted(path.stem for path in resource_directory("hwspecs").glob("*.yaml")))
+
+
+def load_spec(name_or_path: str, overrides: Sequence[str] = ()) -> HardwareSpec:
+    """The resolved specification of a preset or a file, with `KEY=VALUE` overrides.
+
+    Raises FileAccessError if it is neither or cannot be read, InvalidSpecError if it is not valid.
+    """
+    return _load(_find(name_or_path), overrides)
+
+
+def load_spec_file(path: Path, overrides: Sequence[str] = ()) -> HardwareSpec:
+    """As `load_spec`, for a file even if a preset has the same name."""
+    return _load(path, overrides)
+
+
+def _load(path: Path, overrides: Sequence[str]) -> HardwareSpec:
+    flat = _read_chain(path, ())
+    if overrides:
+        flat = _lay_over(flat, _override_layer(overrides))
+    validation = Validation(str(path), flat.entries, flat.sources)
+    spec = validation.spec()
+    problems = [*flat.problems, *validation.problems]
+    if problems or spec is None:
+        raise InvalidSpecError(_terse(problems))
+    return replace(spec, notes=(*spec.notes, *_notes(spec, overrides)))
+
+
+def _find(name_or_path: str) -> Path:
+    preset = resource_directory("hwspecs") / f"{name_or_path}.yaml"
+    if name_or_path in preset_names():
+        return preset
+    path = Path(name_or_path)
+    try:
+        if path.exists():
+            return path
+    except (OSError, ValueError):
+        pass  # a name that no file can have: report it as missing
+    names = preset_names()
+    close = schema.suggestion(name_or_path, names)
+    raise FileAccessError(
+        f"{shorten(name_or_path)}: no such hardware preset or file{close}\n"
+        f"presets: {', '.join(names)}"
+    )
+
+
+def _read_file(path: Path) -> FlatSpec:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE_BYTES + 1)
+    except OSError as error:
+        raise FileAccessError(f"{path}: cannot read it: {error.strerror}") from error
+    if len(data) > LARGEST_FILE_BYTES:
+        raise InvalidSpecError(f"{path}: is larger than 1 MiB: no hardware specification")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
+        raise InvalidSpecError(
+            f"{path}:{line}:{column}: not text: byte 0x{data[error.start]:02x} is not UTF-8"
+        ) from error
+    return read_text(text, str(path))
+
+
+def _read_chain(path: Path, above: tuple[Path, ...]) -> FlatSpec:
+    """A file laid over the one it `extends`, if any."""
+    flat = _read_file(path)
+    base_entry = flat.entries.get("extends")
+    if base_entry is None:
+        return flat
+    chain = (*above, path.resolve())
+    base_path = _base_file(base_entry, path)
+    if base_path.resolve() in chain or len(chain) >= _LONGEST_CHAIN:
+        raise InvalidSpecError(
+            f"{base_entry.place}: extends: '{shorten(base_entry.text)}' leads back or too far"
+        )
+    return _lay_over(_read_chain(base_path, chain), flat)
+
+
+def _lay_over(base: FlatSpec, layer: FlatSpec) -> FlatSpec:
+    """`layer` over `base`: a number given anew loses its source, and what contradicts it goes."""
+    dropped = set(layer.entries)
+    if dropped & {"cores.count", "cores.grid"}:
+        dropped |= {"cores.count", "cores.grid"}
+    for path, entry in layer.entries.items():
+        old = base.entries.get(path)
+        if path.endswith(".form") and old is not None and old.text != entry.text:
+            section = path.removesuffix("form")
+            dropped |= {p for p in base.entries if p.startswith(section)}
+    kept = {path: entry for path, entry in base.entries.items() if path not in dropped}
+    sources = {path: text for path, text in base.sources.items() if path not in dropped}
+    return FlatSpec(kept | layer.entries, sources | layer.sources, base.problems + layer.problems)
+
+
+def _base_file(entry: Entry, path: Path) -> Path:
+    beside = path.parent / entry.text
+    if entry.text not in preset_names() and beside.is_file():
+        return beside
+    try:
+        return _find(entry.text)
+    except FileAccessError as error:
+        raise InvalidSpecError(f"{entry.place}: extends: {error}") from error
+
+
+def _override_layer(overrides: Sequence[str]) -> FlatSpec:
+    """The overrides as entries whose source is the command line; the last of a key wins."""
+    entries: dict[str, Entry] = {}
+    sources: dict[str, str] = {}
+    for override in overrides:
+        key, entry = _parse_override(override)
+        entries[key] = entry
+        sources[key] = f"command line: {COMMAND_LINE} {key}={entry.text}"
+    return FlatSpec(entries, sources, ())
+
+
+def _parse_override(override: str) -> tuple[str, Entry]:
+    key, equals, value = override.partition("=")
+    key = key.strip()
+    place = f"{COMMAND_LINE} {shorten(key)}"
+    if not equals or not key:
+        raise InvalidSpecError(
+            f"{COMMAND_LINE} '{shorten(override)}': write KEY=VALUE like cores.sram=1MiB"
+        )
+    known = schema.key_at(key)
+    if known is None or key == "extends":
+        close = schema.suggestion(key, schema.settable_paths())
+        raise InvalidSpecError(f"{place}: unknown key{close or '; see `t10c hw show`'}")
+    if not value.strip():
+        raise InvalidSpecError(f"{place}: has no value; write KEY=VALUE")
+    return key, Entry(value.strip(), COMMAND_LINE)
+
+
+def _terse(problems: Sequence[str]) -> str:
+    """At most three lines."""
+    shown = list(problems[:_MOST_PROBLEMS_SHOWN])
+    more = len(problems) - len(shown)
+    if more == 1:
+        shown.append(problems[-1])
+    elif more:
+        shown.append(f"... and {more} more problems")
+    return "\n".join(shown)
+
+
+def _notes(spec: HardwareSpec, overrides: Sequence[str]) -> list[str]:
+    """What a reader of a report should know of how this chip is priced."""
+    notes = []
+    if overrides:
+        notes.append(f"overridden: {', '.join(o.strip() for o in overrides)}")
+    estimates = [path for path, source in spec.sources if "estimate" in source.lower()]
+    if estimates:
+        notes.append(f"estimated, not measured: {_summary(estimates)}")
+    kind = spec.interconnect.kind
+    if kind != "all-to-all":
+        notes.append(
+            f"{kind} is priced as all-to-all at the bandwidth of one link; hops and shared links "
+            "are not: simple cost"
+        )
+    if spec.offchip is not None:
+        notes.append("off-chip memory is not priced")
+    return notes
+
+
+def _summary(paths: Sequence[str]) -> str:
+    """Key paths, with the coefficients of a kernel as one."""
+    return ", ".join(dict.fromkeys(path.split(".coefficients.")[0] for path in paths))

@@ -1,0 +1,192 @@
+"""Specification text to flat entries: `cores.sram` -> its text and its place in the file.
+
+Only structure is judged here (YAML syntax, known keys, mapping or value); validate.py judges the
+values. Anchors and aliases are refused, so that the text bounds the work.
+"""
+
+from dataclasses import dataclass
+
+import yaml
+
+from t10c.errors import InvalidSpecError
+from t10c.hardware import schema
+from t10c.hardware.units import shorten
+
+COMMAND_LINE = "--hw-set"  # the place of an override
+_DEEPEST_NESTING = 8
+_STRING_TAG = "tag:yaml.org,2002:str"
+_NULL_TAG = "tag:yaml.org,2002:null"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A value as written: its text or list of texts, and where it stands."""
+
+    text: str
+    place: str
+    items: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlatSpec:
+    """Entries and sources of one file by dotted path, in the file's order.
+
+    A section's `source:` text stands in `sources` under each number of the section.
+    """
+
+    entries: dict[str, Entry]
+    sources: dict[str, str]
+    problems: tuple[str, ...]
+
+
+def read_text(text: str, file: str) -> FlatSpec:
+    """Flat entries of a specification; InvalidSpecError if it is not a YAML mapping."""
+    try:
+        _refuse_aliases_and_depth(text, file)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
+        raise InvalidSpecError(f"{where}: not valid YAML: {error.problem}") from error
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position] if isinstance(error.position, int) else ""
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise InvalidSpecError(
+            f"{file}:{line}:{column}: not text: character #x{error.character:04x} is not allowed"
+        ) from error
+    except yaml.YAMLError as error:
+        raise InvalidSpecError(f"{file}: not valid YAML: {shorten(str(error))}") from error
+    if root is None:
+        raise InvalidSpecError(f"{file}:1:1: is empty; a specification needs name, clock, ...")
+    if not isinstance(root, yaml.MappingNode):
+        raise InvalidSpecError(
+            f"{_place(file, root)}: is not a mapping; write KEY: VALUE lines (name, clock, ...)"
+        )
+    walker = _Walker(file)
+    walker.section("", root)
+    return FlatSpec(walker.entries, walker.sources, tuple(walker.problems))
+
+
+def _refuse_aliases_and_depth(text: str, file: str) -> None:
+    depth = documents = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        mark = event.start_mark
+        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise InvalidSpecError(f"{where}: anchors and aliases are not allowed; use `extends`")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST_NESTING:
+                raise InvalidSpecError(f"{where}: nested deeper than any key of a specification")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise InvalidSpecError(f"{where}: a second document; a file holds one chip")
+
+
+def _place(file: str, node: yaml.Node) -> str:
+    return f"{file}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+
+
+class _Walker:
+    """Collects the entries, sources and structural problems of one file."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.entries: dict[str, Entry] = {}
+        self.sources: dict[str, str] = {}
+        self.problems: list[str] = []
+
+    def problem(self, node: yaml.Node, path: str, what: str) -> None:
+        self.problems.append(f"{_place(self.file, node)}: {shorten(path)}: {what}")
+
+    def section(self, path: str, node: yaml.MappingNode) -> None:
+        """Walk a mapping whose keys are those of section `path`."""
+        seen: set[str] = set()
+        source: yaml.Node | None = None
+        for key_node, value in node.value:
+            name = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
+            full = f"{path}.{name}" if path else name
+            if name in seen:
+                self.problem(key_node, full, "given twice; keep one")
+            elif name == "source":
+                source = value
+            elif "." not in name and schema.is_section(full):
+                self.subsection(full, value)
+            elif "." not in name and schema.key_at(full) is not None:
+                self.value(full, value)
+            else:
+                allowed = (*schema.children(path), "source")
+                close = schema.suggestion(name, allowed)
+                hint = "" if close else f"; allowed: {', '.join(allowed)}"
+                self.problem(key_node, full, f"unknown key{hint}{close}")
+            seen.add(name)
+        if source is not None:
+            self.source(path, source)
+
+    def subsection(self, path: str, node: yaml.Node) -> None:
+        if isinstance(node, yaml.MappingNode):
+            self.section(path, node)
+        else:
+            keys = ", ".join(schema.children(path))
+            self.problem(node, path, f"is not a mapping; it has the keys {keys}")
+
+    def value(self, path: str, node: yaml.Node) -> None:
+        """A leaf: a scalar, or a list of scalars for `notes` and `cores.grid`."""
+        place = _place(self.file, node)
+        if isinstance(node, yaml.ScalarNode):
+            if node.tag == _NULL_TAG:
+                self.problem(node, path, "has no value")
+            else:
+                self.entries[path] = Entry(node.value, place)
+            return
+        key = schema.key_at(path)
+        assert key is not None
+        items = node.value if isinstance(node, yaml.SequenceNode) else None
+        if items is not None and all(isinstance(item, yaml.ScalarNode) for item in items):
+            texts = tuple(item.value for item in items)
+            if key.kind == "texts":
+                self.entries[path] = Entry("", place, texts)
+                return
+            if key.kind == "grid" and len(texts) == 2:
+                self.entries[path] = Entry("x".join(texts), place)
+                return
+        shape = "a mapping" if isinstance(node, yaml.MappingNode) else "a list"
+        self.problem(node, path, f"is {shape}; it must be a {key.kind}")
+
+    def source(self, section: str, node: yaml.Node) -> None:
+        """`source:` of a section: one text for all its numbers, or a text for each key."""
+        prefix = f"{section}." if section else ""
+        if isinstance(node, yaml.ScalarNode):
+            if node.tag != _STRING_TAG or not node.value.strip():
+                self.problem(node, f"{prefix}source", "must be text that says where from")
+                return
+            for path in self.entries:
+                inside = path.startswith(prefix) if section else "." not in path
+                if inside and path not in self.sources and _needs_source(path):
+                    self.sources[path] = node.value.strip()
+        elif isinstance(node, yaml.MappingNode):
+            for key_node, value in node.value:
+                self.named_source(prefix, section, key_node, value)
+        else:
+            self.problem(node, f"{prefix}source", "must be text, or a mapping from key to text")
+
+    def named_source(
+        self, prefix: str, section: str, key_node: yaml.Node, value: yaml.Node
+    ) -> None:
+        name = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
+        path = f"{prefix}{name}"
+        if schema.key_at(path) is None:
+            close = schema.suggestion(name, schema.children(section))
+            self.problem(key_node, f"{prefix}source.{name}", f"no such key to source{close}")
+        elif not isinstance(value, yaml.ScalarNode) or not value.value.strip():
+            self.problem(value, f"{prefix}source.{name}", "must be text that says where from")
+        else:
+            self.sources[path] = value.value.strip()
+
+
+def _needs_source(path: str) -> bool:
+    key = schema.key_at(path)
+    return key is not None and key.numeric
