@@ -29,9 +29,13 @@ class InvalidInputError(T10cError):
 
 
 class UnsupportedOperatorError(T10cError):
-    """An operator that t10c cannot plan (exit 5)."""
+    """Operators that t10c cannot plan (exit 5); `nodes` are all of them as (node, operator)."""
 
     exit_code = 5
+
+    def __init__(self, message: str, nodes: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.nodes = nodes
 
 
 class InvalidSpecError(T10cError):

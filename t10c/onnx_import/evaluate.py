@@ -1,0 +1,69 @@
+"""The value of one node whose inputs are known, by the ONNX reference evaluator."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+from onnx import NodeProto
+
+from t10c.errors import InvalidInputError
+from t10c.onnx_import.names import describe
+from t10c.onnx_import.tensors import VALUE_LIMIT_BYTES
+
+# Operators that give another result in every inference.
+RANDOM = frozenset(
+    {
+        "Bernoulli",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    }
+)
+
+# The reference evaluator loops over elements in Python for these; no shape depends on them.
+_SLOW = frozenset(
+    {
+        "AveragePool", "Conv", "ConvInteger", "ConvTranspose", "DFT", "DeformConv", "GRU",
+        "GridSample", "LSTM", "LpPool", "MaxPool", "MaxUnpool", "QLinearConv", "RNN", "Resize",
+        "RoiAlign", "STFT", "Upsample",
+    }
+)  # fmt: skip
+
+# Operators whose output is no larger than their inputs, though its shape depends on their values.
+SHRINKING = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})
+
+
+def evaluate(
+    node: NodeProto, values: Sequence[np.ndarray | None], versions: Mapping[str, int]
+) -> list[np.ndarray] | None:
+    """The node's outputs for known inputs (None for an absent one).
+
+    Returns None if the evaluator does not know the operator. Raises InvalidInputError if the
+    inputs are wrong for it, such as an index out of range.
+    """
+    if node.domain or node.op_type in _SLOW:
+        return None
+    from onnx.reference import ReferenceEvaluator
+
+    outputs = [onnx.helper.make_empty_tensor_value_info(name) for name in node.output if name]
+    graph = onnx.helper.make_graph([node], "fold", [], outputs)
+    feeds = {
+        name: value for name, value in zip(node.input, values, strict=True) if value is not None
+    }
+    try:
+        with np.errstate(all="ignore"):
+            results = ReferenceEvaluator(graph, opsets={"": versions[""]}).run(None, feeds)
+    except (IndexError, ValueError, ZeroDivisionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InvalidInputError(
+            f"{describe(node)}: cannot be computed from its constant inputs: {reason[:200]}"
+        ) from error
+    except Exception:
+        # gaps of the evaluator: no implementation, or one that does not take these types
+        return None
+    arrays = [np.asarray(result) for result in results]
+    if any(array.nbytes > VALUE_LIMIT_BYTES or array.dtype == object for array in arrays):
+        return None
+    return [np.array(array) for array in arrays]

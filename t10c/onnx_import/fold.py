@@ -1,0 +1,287 @@
+"""One forward pass over the nodes: infer every shape, fold everything that inference never changes.
+
+Since each node sees all shapes and known values of its inputs, a single pass in topological order
+is the fixed point of alternating shape inference and constant folding.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from onnx import NodeProto, TensorProto, helper
+
+from t10c.errors import InvalidInputError
+from t10c.ir.graph import NodeClass, NodeRecord
+from t10c.onnx_import.evaluate import RANDOM, SHRINKING, evaluate
+from t10c.onnx_import.infer import NotATensorError, ShapeInference, UnknownOperatorError
+from t10c.onnx_import.inline import Inliner, Instance, NotInlinableError
+from t10c.onnx_import.names import NameScope, describe, operator_name
+from t10c.onnx_import.structure import needed_names, subgraphs
+from t10c.onnx_import.tensors import (
+    VALUE_LIMIT_BYTES,
+    TensorFact,
+    empty,
+    from_proto,
+    known,
+    shape_text,
+)
+
+# Operators that only move elements: an empty output is harmless and simply a constant.
+_MOVING = frozenset(
+    {
+        "Cast", "Concat", "Expand", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze",
+        "Tile", "Transpose", "Unsqueeze",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class UnsupportedNode:
+    """A node that cannot be resolved, and why."""
+
+    name: str
+    operator: str
+    reason: str
+
+
+class Folder:
+    """The state of the pass; `run` is called once, then the public fields hold the outcome.
+
+    - `facts`: every tensor whose shape is known
+    - `kept`: the nodes that still compute, in topological order
+    - `records`: the nodes that are gone
+    - `unsupported`: nodes that cannot be resolved; what depends on them is not in `facts`
+    """
+
+    def __init__(
+        self,
+        facts: Mapping[str, TensorFact],
+        inference: ShapeInference,
+        versions: Mapping[str, int],
+        node_names: NameScope,
+        directory: Path | None,
+    ) -> None:
+        self.facts = dict(facts)
+        self.kept: list[NodeProto] = []
+        self.records: list[NodeRecord] = []
+        self.unsupported: list[UnsupportedNode] = []
+        self._inference = inference
+        self._versions = dict(versions)
+        self._node_names = node_names
+        self._directory = directory
+        self._assumed: list[tuple[str, NodeProto]] = []
+        self._wanted: set[str] = set()
+        self._cache: dict[tuple[object, ...], list[np.ndarray] | None] = {}
+
+    def run(self, nodes: Sequence[NodeProto], outputs: Iterable[str]) -> None:
+        """Process the topologically ordered nodes; raises InvalidInputError for a wrong one."""
+        self._wanted = {*outputs, *(name for node in nodes for name in needed_names(node))}
+        tensor_names = NameScope(
+            {*self.facts, *self._wanted, *(name for node in nodes for name in node.output)}
+        )
+        inliner = Inliner(self._node_names, tensor_names, self._versions[""])
+        pending = deque(nodes)
+        while pending:
+            node = pending.popleft()
+            if subgraphs(node):
+                instance = self._inline(node, inliner)
+                if instance is not None:
+                    self._wanted.update(n for each in instance.nodes for n in needed_names(each))
+                    self._wanted.update(instance.conditions)
+                    pending.extendleft(reversed(instance.nodes))
+            else:
+                self._process(node)
+        for condition, node in self._assumed:
+            fact = self.facts.get(condition)
+            if fact is None or fact.value is None or not bool(fact.value.all()):
+                self._refuse(node, "the number of iterations depends on data")
+
+    def _inline(self, node: NodeProto, inliner: Inliner) -> Instance | None:
+        """The nodes that take the place of an If or Loop, or None if it is not supported."""
+        if any(name not in self.facts for name in needed_names(node)):
+            return None  # depends on an unsupported node
+        available = list(self.facts)
+        try:
+            if node.op_type == "If" and not node.domain:
+                condition = self._scalar(node, 0)
+                if condition is None:
+                    raise NotInlinableError("its condition depends on data")
+                instance = inliner.branch(node, bool(condition), available)
+                note = f"took its {'then' if condition else 'else'} branch"
+            elif node.op_type == "Loop" and not node.domain:
+                starts = self._scalar(node, 1, absent=1)
+                if starts is None:
+                    raise NotInlinableError("its condition depends on data")
+                trips = self._scalar(node, 0)
+                instance = inliner.unrolled(node, trips, bool(starts), available)
+                note = f"unrolled {trips if starts else 0} times"
+            else:
+                raise NotInlinableError("operators with subgraphs are not supported")
+        except NotInlinableError as reason:
+            self._refuse(node, str(reason))
+            return None
+        self.facts.update(instance.tensors)
+        self._assumed.extend((condition, node) for condition in instance.conditions)
+        self._record(node, note)
+        return instance
+
+    def _scalar(self, node: NodeProto, index: int, absent: int | None = None) -> int | None:
+        """The known value of a scalar input."""
+        if len(node.input) <= index or not node.input[index]:
+            return absent
+        value = self.facts[node.input[index]].value
+        return None if value is None or value.size != 1 else int(value.reshape(()))
+
+    def _process(self, node: NodeProto) -> None:
+        """Fold a node or keep it, and learn the shapes of its outputs."""
+        if any(name and name not in self.facts for name in node.input):
+            self._check_known_operator(node)
+            return
+        facts = [self.facts[name] if name else None for name in node.input]
+        if node.op_type == "Constant" and not node.domain:
+            tensor = next((a.t for a in node.attribute if a.name == "value"), None)
+            if tensor is not None:
+                fact = from_proto(tensor, node.output[0], self._directory)
+                self._fold(node, [fact])
+                return
+        try:
+            inferred = self._inference.infer(node, facts)
+        except UnknownOperatorError as error:
+            self._refuse(node, str(error))
+            return
+        except NotATensorError as error:
+            self._refuse(node, f"its output is a {error}, not a tensor")
+            return
+        inferred = self._folded(node, facts, inferred) or inferred
+        if not self._all_known(node, inferred):
+            return
+        outputs = [fact for fact in inferred if fact is not None]
+        if outputs and all(fact.fixed for fact in outputs):
+            self._fold(node, inferred)
+        else:
+            self._keep(node, inferred)
+
+    def _check_known_operator(self, node: NodeProto) -> None:
+        """Of a node behind an unsupported one only this can be said: whether it is one itself."""
+        try:
+            self._inference.schema(node)
+        except UnknownOperatorError as error:
+            self._refuse(node, str(error))
+
+    def _all_known(self, node: NodeProto, inferred: list[TensorFact | None]) -> bool:
+        """Whether all outputs have shapes; outputs nobody reads are dropped."""
+        for index, name in enumerate(node.output):
+            if inferred[index] is None and name:
+                if name in self._wanted:
+                    self._refuse(node, "the shape of its output depends on data")
+                    return False
+                node.output[index] = ""
+        return True
+
+    def _fold(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> None:
+        constant = all(fact is None or fact.value is not None for fact in facts)
+        for name, fact in zip(node.output, facts, strict=True):
+            if name and fact is not None:
+                self.facts[name] = fact
+        self._record(node, "constant" if constant else "weight")
+
+    def _keep(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> None:
+        for name, fact in zip(node.output, facts, strict=True):
+            if not name or fact is None:
+                continue
+            if 0 in fact.shape and not fact.fixed and name in self._wanted:
+                raise InvalidInputError(
+                    f"{describe(node)}: tensor '{name}' has no elements "
+                    f"({shape_text(fact.shape)})\n"
+                    "the inputs are too small for this model; give larger sizes"
+                )
+            self.facts[name] = fact
+        self.kept.append(node)
+
+    def _folded(
+        self,
+        node: NodeProto,
+        facts: Sequence[TensorFact | None],
+        inferred: list[TensorFact | None],
+    ) -> list[TensorFact | None] | None:
+        """The outputs as fixed tensors, or None if the node must run in every inference."""
+        first = facts[0] if facts else None
+        if not node.domain and node.op_type in ("Shape", "Size") and first is not None:
+            return [_shape_value(node, first.shape)]
+        if node.op_type in _MOVING and all(fact and 0 in fact.shape for fact in inferred):
+            return [empty(fact) for fact in inferred if fact is not None]
+        if node.op_type == "CastLike" and first is not None and facts[1] is not None:
+            facts = [first, _sample(facts[1].element_type)]
+        if node.op_type in RANDOM or any(fact and not fact.fixed for fact in facts):
+            return None
+        if node.op_type == "Dropout" and len(facts) > 2 and not _known_false(facts[2]):
+            return None
+        values = self._values(node, facts, inferred)
+        if values is None:
+            return [fact and replace(fact, fixed=True) for fact in inferred]
+        results = iter(values)
+        return [
+            _agreed(fact, next(results)) if name else None
+            for name, fact in zip(node.output, inferred, strict=True)
+        ]
+
+    def _values(
+        self,
+        node: NodeProto,
+        facts: Sequence[TensorFact | None],
+        inferred: Sequence[TensorFact | None],
+    ) -> list[np.ndarray] | None:
+        """The known outputs of a node whose inputs are all known and whose outputs are small."""
+        if any(fact is not None and fact.value is None for fact in facts):
+            return None
+        for name, fact in zip(node.output, inferred, strict=True):
+            if fact is None and name and node.op_type not in SHRINKING:
+                return None
+            if fact is not None and fact.size_bytes > VALUE_LIMIT_BYTES:
+                return None
+        values = [fact.value if fact is not None else None for fact in facts]
+        key = (
+            node.op_type,
+            tuple(sorted(a.SerializeToString(deterministic=True) for a in node.attribute)),
+            tuple(bool(name) for name in node.output),
+            tuple(None if v is None else (v.dtype, v.shape, v.tobytes()) for v in values),
+        )
+        if key not in self._cache:
+            self._cache[key] = evaluate(node, values, self._versions)
+        return self._cache[key]
+
+    def _record(self, node: NodeProto, note: str) -> None:
+        self.records.append(NodeRecord(node.name, operator_name(node), NodeClass.FOLDED, note=note))
+
+    def _refuse(self, node: NodeProto, reason: str) -> None:
+        self.unsupported.append(UnsupportedNode(node.name, operator_name(node), reason))
+
+
+def _shape_value(node: NodeProto, shape: tuple[int, ...]) -> TensorFact:
+    """What Shape and Size give, which needs no data."""
+    if node.op_type == "Size":
+        return known(np.array(int(np.prod(shape, dtype=np.int64)), np.int64), TensorProto.INT64)
+    bounds = {attribute.name: attribute.i for attribute in node.attribute}
+    part = shape[bounds.get("start", 0) : bounds.get("end", len(shape))]
+    return known(np.array(part, np.int64), TensorProto.INT64)
+
+
+def _sample(element_type: int) -> TensorFact:
+    """A value that stands for an operand of which only the type is used."""
+    return known(np.zeros((), helper.tensor_dtype_to_np_dtype(element_type)), element_type)
+
+
+def _known_false(fact: TensorFact | None) -> bool:
+    return fact is None or (fact.value is not None and not fact.value.any())
+
+
+def _agreed(fact: TensorFact | None, value: np.ndarray) -> TensorFact:
+    """An evaluated output in the type and shape that inference gave."""
+    if fact is None:
+        return known(value, helper.np_dtype_to_tensor_dtype(value.dtype))
+    if value.size != int(np.prod(fact.shape, dtype=np.int64)):
+        return replace(fact, fixed=True)  # the evaluator is wrong; leave the value unknown
+    dtype = helper.tensor_dtype_to_np_dtype(fact.element_type)
+    return known(np.array(value.reshape(fact.shape), dtype), fact.element_type)

@@ -1,0 +1,126 @@
+"""Shape inference of one node whose inputs are known."""
+
+from collections.abc import Mapping, Sequence
+
+import onnx
+from onnx import NodeProto, TensorProto, TypeProto, numpy_helper
+from onnx.defs import OpSchema, SchemaError
+from onnx.shape_inference import InferenceError, infer_node_outputs
+
+from t10c.errors import InvalidInputError
+from t10c.onnx_import.names import describe
+from t10c.onnx_import.tensors import TensorFact, check_size, element_type_name, shape_text
+
+_DATA_LIMIT = 1024  # elements; inference reads shapes, axes, pads and scales, which are short
+
+# Operators whose schema gives the type of the output but not its shape, which is the first input's.
+_SAME_SHAPE = frozenset({"GroupNormalization", "MeanVarianceNormalization", "Dropout"})
+
+_WINDOWED = frozenset({"Conv", "MaxPool", "AveragePool", "LpPool", "ConvInteger", "QLinearConv"})
+
+
+class UnknownOperatorError(Exception):
+    """The installed onnx has no such operator in this opset; the message says why."""
+
+
+class NotATensorError(Exception):
+    """An output is a sequence, an optional or a map."""
+
+
+class ShapeInference:
+    """Infers the outputs of single nodes under the opset versions of a model."""
+
+    def __init__(self, versions: Mapping[str, int], ir_version: int) -> None:
+        self._versions = dict(versions)
+        self._imports = [onnx.helper.make_opsetid(d, v) for d, v in versions.items()]
+        self._ir_version = ir_version
+
+    def schema(self, node: NodeProto) -> OpSchema:
+        """The operator's schema; raises UnknownOperatorError."""
+        version = self._versions.get(node.domain)
+        if version is None:
+            raise UnknownOperatorError(f"domain {node.domain} is not in the model's opset_import")
+        try:
+            return onnx.defs.get_schema(node.op_type, version, node.domain)
+        except SchemaError:
+            pass
+        if not any(domain == node.domain for domain in onnx_domains()):
+            raise UnknownOperatorError(f"operator domain {node.domain} is not supported")
+        domain = node.domain or "ai.onnx"
+        try:
+            since = onnx.defs.get_schema(node.op_type, domain=node.domain).since_version
+        except SchemaError:
+            raise UnknownOperatorError(f"there is no such operator in {domain}") from None
+        raise UnknownOperatorError(
+            f"{domain} has it from opset {since} on, the model uses {version}"
+        )
+
+    def infer(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> list[TensorFact | None]:
+        """Type and shape of each output; None for an absent output or an unknown shape.
+
+        `facts` is parallel to the node's inputs, None for an absent one. Raises InvalidInputError
+        for a node that is wrong, UnknownOperatorError and NotATensorError for one that is not
+        supported.
+        """
+        schema = self.schema(node)
+        types: dict[str, TypeProto] = {}
+        data: dict[str, TensorProto] = {}
+        for name, fact in zip(node.input, facts, strict=True):
+            if fact is None:
+                continue
+            types[name] = onnx.helper.make_tensor_type_proto(fact.element_type, fact.shape)
+            if fact.value is not None and fact.value.size <= _DATA_LIMIT:
+                data[name] = numpy_helper.from_array(fact.value, name)
+        try:
+            inferred = infer_node_outputs(
+                schema, node, types, data, None, self._imports, self._ir_version
+            )
+        except (InferenceError, onnx.checker.ValidationError) as error:
+            raise InvalidInputError(_explain(node, facts, str(error))) from error
+        return [
+            self._complete(node, facts, name, inferred[name]) if name in inferred else None
+            for name in node.output
+        ]
+
+    def _complete(
+        self,
+        node: NodeProto,
+        facts: Sequence[TensorFact | None],
+        name: str,
+        type_proto: TypeProto,
+    ) -> TensorFact | None:
+        """The inferred type as a fact, filling in what the schemas leave open."""
+        if type_proto.WhichOneof("value") not in (None, "tensor_type"):
+            raise NotATensorError(str(type_proto.WhichOneof("value")).removesuffix("_type"))
+        tensor = type_proto.tensor_type
+        dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
+        if not tensor.HasField("shape") and node.op_type in _SAME_SHAPE and facts[0]:
+            dims = list(facts[0].shape)
+        elif not tensor.HasField("shape") or tensor.elem_type == 0:
+            return None
+        shape = tuple(dim for dim in dims if dim is not None)
+        if len(shape) < len(dims):
+            if node.op_type in _WINDOWED:
+                raise InvalidInputError(
+                    _explain(node, facts, "the kernel is larger than the padded input")
+                )
+            return None
+        check_size(name, shape)
+        return TensorFact(tensor.elem_type, shape)
+
+
+def onnx_domains() -> set[str]:
+    """The operator domains the installed onnx has schemas for."""
+    return {schema.domain for schema in onnx.defs.get_all_schemas()}
+
+
+def _explain(node: NodeProto, facts: Sequence[TensorFact | None], reason: str) -> str:
+    """Place, reason, and the inputs the node got."""
+    lines = [line.strip() for line in reason.splitlines() if line.strip()]
+    short = (lines[0] if lines else "invalid node").split("] ", 1)[-1][:200]
+    inputs = ", ".join(
+        f"{name} {element_type_name(fact.element_type)} {shape_text(fact.shape)}"
+        for name, fact in list(zip(node.input, facts, strict=True))[:4]
+        if fact is not None
+    )
+    return f"{describe(node)}: {short}" + (f"\nits inputs: {inputs}" if inputs else "")

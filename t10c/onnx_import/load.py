@@ -1,0 +1,112 @@
+"""ONNX bytes to a model that is structurally sound, with functions inlined and nodes named."""
+
+from pathlib import Path
+
+import onnx
+
+from t10c.errors import FileAccessError, InvalidInputError
+
+OLDEST_OPSET = 7
+_MINIMAL_IR_VERSION = 4  # from here on, initializers need not be graph inputs
+_LIMIT_BYTES = 2**31 - 1
+
+
+def read_model(source: str | Path | bytes) -> tuple[onnx.ModelProto, Path | None]:
+    """Read and parse a model; external data are not touched.
+
+    Returns the model and the directory external data would lie in (None for bytes). Raises
+    FileAccessError if the file cannot be read and InvalidInputError if it is not an ONNX model.
+    """
+    if isinstance(source, bytes):
+        return parse_model(source), None
+    path = Path(source)
+    try:
+        if path.is_dir():
+            raise FileAccessError(f"{path} is a directory\ngive the path of an .onnx file")
+        if path.stat().st_size > _LIMIT_BYTES:
+            raise InvalidInputError(
+                "the file is larger than 2 GiB, which no ONNX model file can be\n"
+                "save the model with its weights as external data"
+            )
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise FileAccessError(f"cannot read {path}: {reason}") from error
+    return parse_model(data), path.parent
+
+
+def parse_model(data: bytes) -> onnx.ModelProto:
+    """Decode an ONNX model and check that it is one; raises InvalidInputError."""
+    if not data:
+        raise InvalidInputError("the file is empty, not an ONNX model")
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except Exception as error:
+        # DecodeError, of protobuf, which is onnx's dependency rather than ours
+        raise InvalidInputError(_not_onnx(data)) from error
+    if not model.HasField("graph") or not (model.graph.node or model.graph.output):
+        raise InvalidInputError(_not_onnx(data))
+    return model
+
+
+def _not_onnx(data: bytes) -> str:
+    """Tell text from a damaged file."""
+    head = data[:512]
+    if all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
+        return "the file is text, not an ONNX model\nexport the model with a .onnx suffix"
+    return (
+        "the file is not an ONNX model, or it is damaged or cut short\n"
+        "export or download it again; only ONNX protobuf files are read"
+    )
+
+
+def opset_versions(model: onnx.ModelProto) -> dict[str, int]:
+    """The imported version of every operator domain; raises InvalidInputError if unusable."""
+    versions = {_canonical(entry.domain): entry.version for entry in model.opset_import}
+    newest = onnx.defs.onnx_opset_version()
+    if "" not in versions:
+        uses_standard = any(_canonical(node.domain) == "" for node in model.graph.node)
+        if uses_standard or not versions:
+            raise InvalidInputError(
+                "the model does not say which opset it uses (no opset_import for ai.onnx)\n"
+                "export it again, or set model.opset_import"
+            )
+        versions[""] = newest
+    opset = versions[""]
+    if opset > newest:
+        raise InvalidInputError(
+            f"the model uses opset {opset}; the installed onnx {onnx.__version__} knows up to "
+            f"{newest}\nupgrade the onnx package, or export with opset {newest}"
+        )
+    if opset < OLDEST_OPSET:
+        raise InvalidInputError(
+            f"the model uses opset {opset}; t10c reads opset {OLDEST_OPSET} and newer\n"
+            f"convert it with onnx.version_converter.convert_version(model, {OLDEST_OPSET + 6})"
+        )
+    return versions
+
+
+def normalise(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Inline the model's functions, raise an old ir_version, and spell domain `ai.onnx` as ''.
+
+    Returns the model, changed in place where there was nothing to inline.
+    """
+    model.ir_version = max(model.ir_version, _MINIMAL_IR_VERSION)
+    if model.functions:
+        from onnx.inliner import inline_local_functions
+
+        try:
+            model = inline_local_functions(model)
+        except Exception as error:
+            # the inliner raises whatever its C++ code meets
+            raise InvalidInputError(
+                f"cannot inline the model's functions: {str(error).splitlines()[0]}"
+            ) from error
+    for node in model.graph.node:
+        node.domain = _canonical(node.domain)
+    return model
+
+
+def _canonical(domain: str) -> str:
+    return "" if domain == "ai.onnx" else domain

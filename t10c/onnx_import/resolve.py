@@ -1,0 +1,184 @@
+"""ONNX file to `ResolvedModel`: the first half of the import."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+from onnx import AttributeProto, GraphProto, NodeProto, numpy_helper
+
+from t10c.errors import T10cError, UnsupportedOperatorError
+from t10c.ir.graph import NodeClass, NodeRecord
+from t10c.onnx_import.bind import bind_inputs, declared_dimensions
+from t10c.onnx_import.fold import Folder, UnsupportedNode
+from t10c.onnx_import.infer import ShapeInference
+from t10c.onnx_import.load import normalise, opset_versions, read_model
+from t10c.onnx_import.names import NameScope, name_nodes, operator_name
+from t10c.onnx_import.resolved import AttributeValue, ResolvedModel, ResolvedNode
+from t10c.onnx_import.structure import check_producers, order_nodes, reaching
+from t10c.onnx_import.tensors import (
+    TensorFact,
+    element_type_name,
+    from_proto,
+    shape_text,
+    sparse_fact,
+)
+
+
+def resolve_model(
+    source: str | Path | bytes,
+    dims: Mapping[str, int] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    name: str | None = None,
+) -> ResolvedModel:
+    """Load a model, bind its dimensions, and fold all that does not change between inferences.
+
+    `dims` gives sizes to symbols, `shapes` to whole inputs. Weights are never read. `name`
+    defaults to the file's stem, or to the graph's name for bytes.
+
+    Raises FileAccessError (no such file), InvalidInputError (not a valid model, unbound
+    dimension), UsageError (a name in `dims` or `shapes` that the model does not have) and
+    UnsupportedOperatorError, whose `nodes` lists every unsupported node.
+    """
+    with _located(source):
+        model, directory = read_model(source)
+        versions = opset_versions(model)
+        model = normalise(model)
+        graph = model.graph
+        facts = _initial_facts(graph, directory)
+        check_producers(graph)
+        bound = bind_inputs(graph, dims or {}, shapes or {})
+        facts.update(bound)
+        node_names = name_nodes(graph.node)
+        folder = _fold(model, versions, facts, node_names, directory)
+        default = Path(source).stem if isinstance(source, str | Path) else graph.name
+        return _assemble(model, name or default or "model", versions[""], tuple(bound), folder)
+
+
+@contextmanager
+def _located(source: str | Path | bytes) -> Iterator[None]:
+    """Put the file's name in front of an error that does not name it."""
+    try:
+        yield
+    except T10cError as error:
+        text = str(error)
+        if not isinstance(source, bytes) and str(source) not in text:
+            error.args = (f"{source}: {text}", *error.args[1:])
+        raise
+
+
+def _initial_facts(graph: GraphProto, directory: Path | None) -> dict[str, TensorFact]:
+    facts = {
+        tensor.name: from_proto(tensor, tensor.name, directory) for tensor in graph.initializer
+    }
+    facts.update((sparse.values.name, sparse_fact(sparse)) for sparse in graph.sparse_initializer)
+    return facts
+
+
+def _fold(
+    model: onnx.ModelProto,
+    versions: Mapping[str, int],
+    facts: Mapping[str, TensorFact],
+    node_names: NameScope,
+    directory: Path | None,
+) -> Folder:
+    """Fold the nodes that reach an output; raises UnsupportedOperatorError naming all it met."""
+    outputs = [value.name for value in model.graph.output]
+    nodes = order_nodes(model.graph.node, facts)
+    live = reaching(nodes, outputs)
+    folder = Folder(
+        facts, ShapeInference(versions, model.ir_version), versions, node_names, directory
+    )
+    folder.run([node for node, used in zip(nodes, live, strict=True) if used], outputs)
+    if folder.unsupported:
+        raise UnsupportedOperatorError(
+            _unsupported_message(folder.unsupported),
+            tuple((node.name, node.operator) for node in folder.unsupported),
+        )
+    folder.records.extend(_unused(node) for node, used in zip(nodes, live, strict=True) if not used)
+    return folder
+
+
+def _unsupported_message(nodes: Sequence[UnsupportedNode]) -> str:
+    """The first unsupported node with its reason, and how many more there are."""
+    first = nodes[0]
+    text = f"node '{first.name}' ({first.operator}) is not supported: {first.reason}"
+    if len(nodes) > 1:
+        names = ", ".join(sorted({node.operator for node in nodes})[:6])
+        text += f"\n{len(nodes)} nodes are not supported, with the operators {names}"
+    return text + "\nexport the model with standard ONNX operators and static shapes"
+
+
+def _unused(node: NodeProto) -> NodeRecord:
+    return NodeRecord(node.name, operator_name(node), NodeClass.FOLDED, note="unused")
+
+
+def _assemble(
+    model: onnx.ModelProto, name: str, opset: int, inputs: tuple[str, ...], folder: Folder
+) -> ResolvedModel:
+    """What is left of the model, without nodes whose only use was folded away."""
+    outputs = tuple(value.name for value in model.graph.output)
+    live = reaching(folder.kept, outputs)
+    nodes = [node for node, used in zip(folder.kept, live, strict=True) if used]
+    unused = [_unused(node) for node, used in zip(folder.kept, live, strict=True) if not used]
+    tensors = dict.fromkeys([*inputs, *outputs])
+    for node in nodes:
+        tensors.update(dict.fromkeys([*node.input, *node.output]))
+    tensors.pop("", None)
+    facts = {tensor: folder.facts[tensor] for tensor in tensors}
+    return ResolvedModel(
+        name=name,
+        opset=opset,
+        producer=" ".join(part for part in (model.producer_name, model.producer_version) if part),
+        inputs=inputs,
+        outputs=outputs,
+        nodes=tuple(_resolved_node(node) for node in nodes),
+        shapes={tensor: fact.shape for tensor, fact in facts.items()},
+        element_types={t: element_type_name(fact.element_type) for t, fact in facts.items()},
+        constants={t: fact.value for t, fact in facts.items() if fact.value is not None},
+        weights=frozenset(t for t, fact in facts.items() if fact.fixed and fact.value is None),
+        folded=(*folder.records, *unused),
+        warnings=tuple(_output_warnings(model.graph, facts)),
+    )
+
+
+def _resolved_node(node: NodeProto) -> ResolvedNode:
+    return ResolvedNode(
+        name=node.name,
+        op_type=node.op_type,
+        domain=node.domain,
+        inputs=tuple(node.input),
+        outputs=tuple(node.output),
+        attributes={a.name: _attribute_value(a) for a in node.attribute},
+    )
+
+
+def _attribute_value(attribute: AttributeProto) -> AttributeValue:
+    """A protobuf attribute as int, float, str, tuple of these, or array."""
+    value = onnx.helper.get_attribute_value(attribute)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, onnx.TensorProto):
+        return numpy_helper.to_array(value)
+    if isinstance(value, int | float):
+        return value
+    return tuple(v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in value)
+
+
+def _output_warnings(graph: GraphProto, facts: Mapping[str, TensorFact]) -> Iterator[str]:
+    """Say where the file's declaration of an output is wrong; the inferred shape holds."""
+    for value in graph.output:
+        fact = facts[value.name]
+        declared = declared_dimensions(value.type)
+        if declared is None:
+            continue
+        agrees = len(declared) == len(fact.shape) and all(
+            isinstance(size, str) or size == actual
+            for size, actual in zip(declared, fact.shape, strict=True)
+        )
+        if not agrees:
+            said = "x".join(str(size) if size else "?" for size in declared) or "scalar"
+            yield (
+                f"output '{value.name}' is declared as {said} but has the shape "
+                f"{shape_text(fact.shape)}; the declaration is ignored"
+            )

@@ -1,0 +1,142 @@
+"""The graph as a graph: who produces what, in which order, and what reaches an output."""
+
+import heapq
+from collections.abc import Iterable, Sequence, Set
+
+import onnx
+from onnx import GraphProto, NodeProto
+
+from t10c.errors import InvalidInputError
+from t10c.onnx_import.names import describe, did_you_mean
+
+
+def subgraphs(node: NodeProto) -> list[GraphProto]:
+    """The graph attributes of a control-flow node."""
+    found: list[GraphProto] = []
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            found.append(attribute.g)
+        elif attribute.type == onnx.AttributeProto.GRAPHS:
+            found.extend(attribute.graphs)
+    return found
+
+
+def needed_names(node: NodeProto) -> list[str]:
+    """The tensors a node reads, including those its subgraphs capture."""
+    names = [name for name in node.input if name]
+    for graph in subgraphs(node):
+        names.extend(_captured(graph))
+    return names
+
+
+def _captured(graph: GraphProto) -> list[str]:
+    """Tensors of the surrounding graph that a subgraph reads."""
+    inside = {value.name for value in graph.input}
+    inside.update(tensor.name for tensor in graph.initializer)
+    inside.update(tensor.values.name for tensor in graph.sparse_initializer)
+    for node in graph.node:
+        inside.update(node.output)
+    used = [name for node in graph.node for name in needed_names(node)]
+    used.extend(value.name for value in graph.output)
+    return [name for name in dict.fromkeys(used) if name not in inside]
+
+
+def initializer_names(graph: GraphProto) -> set[str]:
+    """Names of dense and sparse initializers."""
+    names = {tensor.name for tensor in graph.initializer}
+    names.update(tensor.values.name for tensor in graph.sparse_initializer)
+    return names
+
+
+def check_producers(graph: GraphProto) -> set[str]:
+    """The tensors that stand before the first node.
+
+    Raises InvalidInputError if a tensor is produced twice, or an output by nobody.
+    """
+    initializers = initializer_names(graph)
+    if len(initializers) < len(graph.initializer) + len(graph.sparse_initializer):
+        raise InvalidInputError("two initializers of the model have the same name")
+    inputs = {value.name for value in graph.input}
+    if len(inputs) < len(graph.input):
+        raise InvalidInputError("two inputs of the model have the same name")
+    if not graph.output:
+        raise InvalidInputError("the model has no outputs, so there is nothing to compute")
+    sources = initializers | inputs
+    produced = set(sources)
+    for node in graph.node:
+        for name in node.output:
+            if name and name in produced:
+                raise InvalidInputError(
+                    f"{describe(node)} produces the tensor '{name}', which exists already\n"
+                    "every tensor must have one producer; export the model again"
+                )
+            produced.add(name)
+    for value in graph.output:
+        if value.name not in produced:
+            raise InvalidInputError(f"no node produces the model's output '{value.name}'")
+    return sources
+
+
+def order_nodes(nodes: Sequence[NodeProto], sources: Iterable[str]) -> list[NodeProto]:
+    """The nodes in topological order: theirs where it is one.
+
+    Raises InvalidInputError naming the node if an input has no producer, or nodes form a cycle.
+    """
+    available = set(sources)
+    producer = {name: i for i, node in enumerate(nodes) for name in node.output if name}
+    users: dict[int, list[int]] = {}
+    waiting: list[int] = []
+    for index, node in enumerate(nodes):
+        needs: set[int] = set()
+        for name in needed_names(node):
+            if name in producer:
+                needs.add(producer[name])
+            elif name not in available:
+                raise InvalidInputError(
+                    f"{describe(node)}: nobody produces its input '{name}'\n"
+                    + did_you_mean(name, available | producer.keys())
+                )
+        waiting.append(len(needs))
+        for need in needs:
+            users.setdefault(need, []).append(index)
+    ready = [index for index, count in enumerate(waiting) if count == 0]
+    ordered: list[NodeProto] = []
+    while ready:
+        index = heapq.heappop(ready)
+        ordered.append(nodes[index])
+        for user in users.get(index, ()):
+            waiting[user] -= 1
+            if waiting[user] == 0:
+                heapq.heappush(ready, user)
+    if len(ordered) < len(nodes):
+        stuck = {index for index, count in enumerate(waiting) if count > 0}
+        raise InvalidInputError(_cycle_message(nodes, stuck, producer))
+    return ordered
+
+
+def _cycle_message(nodes: Sequence[NodeProto], stuck: Set[int], producer: dict[str, int]) -> str:
+    """Walk up from any stuck node until one is met again: that one lies on a cycle."""
+    index = min(stuck)
+    seen: list[int] = []
+    while index not in seen:
+        seen.append(index)
+        needs = (producer[name] for name in needed_names(nodes[index]) if name in producer)
+        index = min(need for need in needs if need in stuck)
+    cycle = [nodes[i].name for i in reversed(seen[seen.index(index) :])]
+    shown = " -> ".join(cycle[:4]) + (" -> ..." if len(cycle) > 4 else "")
+    return (
+        f"{describe(nodes[index])} depends on its own output ({shown} -> {cycle[0]})\n"
+        "an ONNX graph must not have cycles; export the model again"
+    )
+
+
+def reaching(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> list[bool]:
+    """For each of the topologically ordered nodes, whether an output depends on it."""
+    wanted = set(outputs)
+    live = [False] * len(nodes)
+    for index in range(len(nodes) - 1, -1, -1):
+        node = nodes[index]
+        if any(name in wanted for name in node.output if name):
+            live[index] = True
+            wanted.update(needed_names(node))
+    return live
