@@ -1,0 +1,61 @@
+# One interface to everything; `make` alone lists the targets.
+
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format check bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@echo "another interpreter: make PYTHON=python3.12 TARGET"
+
+setup: $(VENV)/dev.stamp ## create .venv with t10c and the development tools
+
+demo: $(VENV)/plain.stamp ## compile BERT-large for one IPU Mk2 and print the report
+	@mkdir -p build
+	$(BIN)/t10c zoo build bert-large -o build/bert-large.onnx
+	$(BIN)/t10c compile build/bert-large.onnx --hw ipu-mk2 -o build/bert-large.plan.json
+
+test: $(VENV)/dev.stamp ## run all tests
+	@$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(VENV)/dev.stamp ## check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/dev.stamp ## mend style where that is automatic
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+check: lint test ## lint and test
+
+bench: $(VENV)/dev.stamp ## run the benchmarks (benchmarks/bench_*.py)
+	@for file in benchmarks/bench_*.py; do \
+		test -e "$$file" || { echo "there are no benchmarks yet" >&2; exit 1; }; \
+		echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+clean: ## remove everything that make created, .venv included
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path "./.git/*" -type d -prune -exec rm -rf {} +
+
+$(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
+	$(PIP) install --editable '.[dev]'
+	@touch $@ $(VENV)/plain.stamp
+
+$(VENV)/plain.stamp: pyproject.toml | $(BIN)/python
+	$(PIP) install --editable .
+	@touch $@
+
+$(BIN)/python:
+	@command -v $(PYTHON) > /dev/null || \
+		{ echo "t10c needs Python 3.11 or newer; there is no $(PYTHON)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "t10c needs Python 3.11 or newer; use make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2> /dev/null || \
+		{ echo "$(PYTHON) has no venv module; install it (Debian, Ubuntu: python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
