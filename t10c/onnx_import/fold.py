@@ -1,11 +1,10 @@
-"""One forward pass over the nodes: infer every shape, fold everything that inference never changes.
+"""Folding of one node after the other: learn its shapes, fold it if it is fixed before inference.
 
 Since each node sees all shapes and known values of its inputs, a single pass in topological order
 is the fixed point of alternating shape inference and constant folding.
 """
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,9 +15,7 @@ from t10c.errors import InvalidInputError
 from t10c.ir.graph import NodeClass, NodeRecord
 from t10c.onnx_import.evaluate import RANDOM, SHRINKING, evaluate
 from t10c.onnx_import.infer import NotATensorError, ShapeInference, UnknownOperatorError
-from t10c.onnx_import.inline import Inliner, Instance, NotInlinableError
-from t10c.onnx_import.names import NameScope, describe, operator_name
-from t10c.onnx_import.structure import needed_names, subgraphs
+from t10c.onnx_import.names import describe, operator_name
 from t10c.onnx_import.tensors import (
     VALUE_LIMIT_BYTES,
     TensorFact,
@@ -47,12 +44,13 @@ class UnsupportedNode:
 
 
 class Folder:
-    """The state of the pass; `run` is called once, then the public fields hold the outcome.
+    """What is known after the nodes processed so far, which must come in topological order.
 
     - `facts`: every tensor whose shape is known
     - `kept`: the nodes that still compute, in topological order
     - `records`: the nodes that are gone
     - `unsupported`: nodes that cannot be resolved; what depends on them is not in `facts`
+    - `wanted`: tensors that something reads; to be filled before the nodes are processed
     """
 
     def __init__(
@@ -60,81 +58,24 @@ class Folder:
         facts: Mapping[str, TensorFact],
         inference: ShapeInference,
         versions: Mapping[str, int],
-        node_names: NameScope,
         directory: Path | None,
     ) -> None:
         self.facts = dict(facts)
         self.kept: list[NodeProto] = []
         self.records: list[NodeRecord] = []
         self.unsupported: list[UnsupportedNode] = []
+        self.wanted: set[str] = set()
         self._inference = inference
         self._versions = dict(versions)
-        self._node_names = node_names
         self._directory = directory
-        self._assumed: list[tuple[str, NodeProto]] = []
-        self._wanted: set[str] = set()
         self._cache: dict[tuple[object, ...], list[np.ndarray] | None] = {}
 
-    def run(self, nodes: Sequence[NodeProto], outputs: Iterable[str]) -> None:
-        """Process the topologically ordered nodes; raises InvalidInputError for a wrong one."""
-        self._wanted = {*outputs, *(name for node in nodes for name in needed_names(node))}
-        tensor_names = NameScope(
-            {*self.facts, *self._wanted, *(name for node in nodes for name in node.output)}
-        )
-        inliner = Inliner(self._node_names, tensor_names, self._versions[""])
-        pending = deque(nodes)
-        while pending:
-            node = pending.popleft()
-            if subgraphs(node):
-                instance = self._inline(node, inliner)
-                if instance is not None:
-                    self._wanted.update(n for each in instance.nodes for n in needed_names(each))
-                    self._wanted.update(instance.conditions)
-                    pending.extendleft(reversed(instance.nodes))
-            else:
-                self._process(node)
-        for condition, node in self._assumed:
-            fact = self.facts.get(condition)
-            if fact is None or fact.value is None or not bool(fact.value.all()):
-                self._refuse(node, "the number of iterations depends on data")
+    @property
+    def opset(self) -> int:
+        """The version of the standard operators."""
+        return self._versions[""]
 
-    def _inline(self, node: NodeProto, inliner: Inliner) -> Instance | None:
-        """The nodes that take the place of an If or Loop, or None if it is not supported."""
-        if any(name not in self.facts for name in needed_names(node)):
-            return None  # depends on an unsupported node
-        available = list(self.facts)
-        try:
-            if node.op_type == "If" and not node.domain:
-                condition = self._scalar(node, 0)
-                if condition is None:
-                    raise NotInlinableError("its condition depends on data")
-                instance = inliner.branch(node, bool(condition), available)
-                note = f"took its {'then' if condition else 'else'} branch"
-            elif node.op_type == "Loop" and not node.domain:
-                starts = self._scalar(node, 1, absent=1)
-                if starts is None:
-                    raise NotInlinableError("its condition depends on data")
-                trips = self._scalar(node, 0)
-                instance = inliner.unrolled(node, trips, bool(starts), available)
-                note = f"unrolled {trips if starts else 0} times"
-            else:
-                raise NotInlinableError("operators with subgraphs are not supported")
-        except NotInlinableError as reason:
-            self._refuse(node, str(reason))
-            return None
-        self.facts.update(instance.tensors)
-        self._assumed.extend((condition, node) for condition in instance.conditions)
-        self._record(node, note)
-        return instance
-
-    def _scalar(self, node: NodeProto, index: int, absent: int | None = None) -> int | None:
-        """The known value of a scalar input."""
-        if len(node.input) <= index or not node.input[index]:
-            return absent
-        value = self.facts[node.input[index]].value
-        return None if value is None or value.size != 1 else int(value.reshape(()))
-
-    def _process(self, node: NodeProto) -> None:
+    def process(self, node: NodeProto) -> None:
         """Fold a node or keep it, and learn the shapes of its outputs."""
         if any(name and name not in self.facts for name in node.input):
             self._check_known_operator(node)
@@ -149,10 +90,10 @@ class Folder:
         try:
             inferred = self._inference.infer(node, facts)
         except UnknownOperatorError as error:
-            self._refuse(node, str(error))
+            self.refuse(node, str(error))
             return
         except NotATensorError as error:
-            self._refuse(node, f"its output is a {error}, not a tensor")
+            self.refuse(node, f"its output is a {error}, not a tensor")
             return
         inferred = self._folded(node, facts, inferred) or inferred
         if not self._all_known(node, inferred):
@@ -168,14 +109,14 @@ class Folder:
         try:
             self._inference.schema(node)
         except UnknownOperatorError as error:
-            self._refuse(node, str(error))
+            self.refuse(node, str(error))
 
     def _all_known(self, node: NodeProto, inferred: list[TensorFact | None]) -> bool:
         """Whether all outputs have shapes; outputs nobody reads are dropped."""
         for index, name in enumerate(node.output):
             if inferred[index] is None and name:
-                if name in self._wanted:
-                    self._refuse(node, "the shape of its output depends on data")
+                if name in self.wanted:
+                    self.refuse(node, "the shape of its output depends on data")
                     return False
                 node.output[index] = ""
         return True
@@ -185,13 +126,13 @@ class Folder:
         for name, fact in zip(node.output, facts, strict=True):
             if name and fact is not None:
                 self.facts[name] = fact
-        self._record(node, "constant" if constant else "weight")
+        self.record(node, "constant" if constant else "weight")
 
     def _keep(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> None:
         for name, fact in zip(node.output, facts, strict=True):
             if not name or fact is None:
                 continue
-            if 0 in fact.shape and not fact.fixed and name in self._wanted:
+            if 0 in fact.shape and not fact.fixed and name in self.wanted:
                 raise InvalidInputError(
                     f"{describe(node)}: tensor '{name}' has no elements "
                     f"({shape_text(fact.shape)})\n"
@@ -252,11 +193,17 @@ class Folder:
             self._cache[key] = evaluate(node, values, self._versions)
         return self._cache[key]
 
-    def _record(self, node: NodeProto, note: str) -> None:
+    def record(self, node: NodeProto, note: str) -> None:
+        """Note that a node is gone."""
         self.records.append(NodeRecord(node.name, operator_name(node), NodeClass.FOLDED, note=note))
 
-    def _refuse(self, node: NodeProto, reason: str) -> None:
+    def refuse(self, node: NodeProto, reason: str) -> None:
+        """Note that a node is not supported; its outputs stay unknown."""
         self.unsupported.append(UnsupportedNode(node.name, operator_name(node), reason))
+
+    def refuse_output(self, name: str, reason: str) -> None:
+        """Note that an output of the model is not supported."""
+        self.unsupported.append(UnsupportedNode(name, "model output", reason))
 
 
 def _shape_value(node: NodeProto, shape: tuple[int, ...]) -> TensorFact:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx
 from onnx import NodeProto, TensorProto, TypeProto, numpy_helper
+from onnx.checker import ValidationError
 from onnx.defs import OpSchema, SchemaError
 from onnx.shape_inference import InferenceError, infer_node_outputs
 
@@ -75,7 +76,8 @@ class ShapeInference:
             inferred = infer_node_outputs(
                 schema, node, types, data, None, self._imports, self._ir_version
             )
-        except (InferenceError, onnx.checker.ValidationError) as error:
+        except (InferenceError, ValidationError, RuntimeError, ValueError, IndexError) as error:
+            # the first two are meant; the others escape from the C++ code on damaged nodes
             raise InvalidInputError(_explain(node, facts, str(error))) from error
         return [
             self._complete(node, facts, name, inferred[name]) if name in inferred else None

@@ -1,15 +1,13 @@
 """Control flow that is decided before inference: `If` branches and `Loop` iterations in place."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
-import numpy as np
-import onnx
 from onnx import GraphProto, NodeProto
 
-from t10c.onnx_import.names import NameScope
+from t10c.onnx_import.build import Names, NodeBuilder
 from t10c.onnx_import.structure import order_nodes, subgraphs
-from t10c.onnx_import.tensors import TensorFact, from_proto, known, sparse_fact
+from t10c.onnx_import.tensors import TensorFact, boolean, from_proto, int64, sparse_fact
 
 ITERATION_LIMIT = 64
 NODE_LIMIT = 4096
@@ -21,146 +19,116 @@ class NotInlinableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A subgraph copied into the surrounding graph: nodes in order, and its own constants.
-
-    `outputs` are the copies of the subgraph's outputs; `conditions` are tensors that must turn out
-    to be true for the copy to be right.
-    """
+    """Nodes in order, and constants of their own, that take the place of a node."""
 
     nodes: tuple[NodeProto, ...]
     tensors: Mapping[str, TensorFact]
     outputs: tuple[str, ...] = ()
-    conditions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoopRun:
+    """A `Loop` that has been unrolled `done` times.
+
+    `trips` is its trip count, None if only the condition ends it; `condition` is the tensor that
+    says whether it goes on ('' if nothing does). `columns` are the scan outputs so far.
+    """
+
+    node: NodeProto
+    trips: int | None
+    condition: str
+    carried: tuple[str, ...]
+    columns: tuple[tuple[str, ...], ...]
+    done: int = 0
 
 
 class Inliner:
-    """Copies subgraphs under names that are unique in the model.
+    """Copies subgraphs under names that are unique in the model."""
 
-    `available` are the tensors of the surrounding graph at this point, which the subgraph may
-    capture.
-    """
+    def __init__(self, names: Names) -> None:
+        self._names = names
 
-    def __init__(self, node_names: NameScope, tensor_names: NameScope, opset: int) -> None:
-        self._node_names = node_names
-        self._tensor_names = tensor_names
-        self._opset = opset
+    def branch(self, node: NodeProto, condition: bool, available: Iterable[str]) -> Instance:
+        """The branch an `If` takes, producing the outputs of the `If`.
 
-    def branch(self, node: NodeProto, condition: bool, available: Sequence[str]) -> Instance:
-        """The branch an `If` takes, producing the outputs of the `If`."""
+        `available` are the tensors the branch may capture, here and below.
+        """
         name = "then_branch" if condition else "else_branch"
         graph = next((a.g for a in node.attribute if a.name == name), None)
         if graph is None or len(graph.output) != len(node.output):
             raise NotInlinableError(f"its {name} is missing or has other outputs")
-        instance = self._copy(graph, f"{node.name}/{name}", {}, available)
-        return self._deliver(node, instance, zip(instance.outputs, node.output, strict=True))
+        copy = self._copy(graph, f"{node.name}/{name}", {}, available)
+        builder = NodeBuilder(node.name, self._names)
+        builder.deliver(copy.outputs, node.output)
+        return replace(copy, nodes=(*copy.nodes, *builder.nodes))
 
-    def unrolled(
-        self, node: NodeProto, trips: int | None, starts: bool, available: Sequence[str]
-    ) -> Instance:
-        """The iterations of a `Loop` of known trip count, producing the outputs of the `Loop`.
+    def start(self, node: NodeProto, trips: int | None) -> LoopRun:
+        """A `Loop` before its first iteration; raises NotInlinableError if it is malformed."""
+        body = subgraphs(node)[0]
+        carried = tuple(node.input[2:])
+        scans = len(body.output) - 1 - len(carried)
+        if len(body.input) != 2 + len(carried) or scans < 0:
+            raise NotInlinableError("its body does not match its inputs")
+        return LoopRun(
+            node, trips, node.input[1] if len(node.input) > 1 else "", carried, ((),) * scans
+        )
 
-        Raises NotInlinableError if the count is unknown (None) or large.
-        """
-        (graph,) = subgraphs(node)
-        trips = trips if starts else 0
-        carried = list(node.input[2:])
-        if trips is None:
-            raise NotInlinableError("the number of iterations depends on data")
-        if trips > ITERATION_LIMIT or trips * len(graph.node) > NODE_LIMIT:
-            raise NotInlinableError(f"{trips} iterations are too many to unroll")
-        scans = len(graph.output) - 1 - len(carried)
-        if len(graph.input) != 2 + len(carried) or scans < 0 or (scans > 0 and trips <= 0):
-            raise NotInlinableError("its body does not match its inputs, or it never runs")
-        nodes: list[NodeProto] = []
-        tensors: dict[str, TensorFact] = {}
-        collected: list[list[str]] = [[] for _ in range(scans)]
-        conditions: list[str] = []
-        for trip in range(trips):
-            prefix = f"{node.name}/{trip}"
-            counter = self._constant(tensors, f"{prefix}/iteration", np.array(trip, np.int64))
-            proceed = self._constant(tensors, f"{prefix}/condition", np.array(True))
-            arguments = [counter, proceed, *carried]
-            bindings = {value.name: a for value, a in zip(graph.input, arguments, strict=True)}
-            one = self._copy(graph, prefix, bindings, [*available, *tensors, *carried])
-            nodes.extend(one.nodes)
-            tensors.update(one.tensors)
-            conditions.append(one.outputs[0])
-            carried = list(one.outputs[1 : 1 + len(carried)])
-            for column, output in zip(collected, one.outputs[1 + len(carried) :], strict=True):
-                column.append(output)
-        stacks = [self._stack(node, column, nodes, tensors) for column in collected]
-        whole = Instance(tuple(nodes), tensors, conditions=tuple(conditions[:-1]))
-        results = zip([*carried, *stacks], node.output, strict=False)
-        return self._deliver(node, whole, results)
+    def iterate(self, run: LoopRun, available: Iterable[str]) -> tuple[Instance, LoopRun]:
+        """One more iteration, and the loop after it; raises NotInlinableError if it is too long."""
+        body = subgraphs(run.node)[0]
+        done = run.done + 1
+        if max(done, run.trips or 0) > ITERATION_LIMIT or done * len(body.node) > NODE_LIMIT:
+            raise NotInlinableError(f"it runs {run.trips or 'too many'} times, too long to unroll")
+        prefix = f"{run.node.name}/{run.done}"
+        counter = self._names.tensors.unique(f"{prefix}/iteration")
+        proceed = self._names.tensors.unique(f"{prefix}/condition")
+        constants = {counter: int64(run.done), proceed: boolean(True)}
+        arguments = [counter, proceed, *run.carried]
+        bindings = {value.name: a for value, a in zip(body.input, arguments, strict=True)}
+        copy = self._copy(body, prefix, bindings, available)
+        carried = copy.outputs[1 : 1 + len(run.carried)]
+        scanned = copy.outputs[1 + len(run.carried) :]
+        columns = tuple((*c, s) for c, s in zip(run.columns, scanned, strict=True))
+        after = replace(run, condition=copy.outputs[0], carried=carried, columns=columns, done=done)
+        return replace(copy, tensors={**constants, **copy.tensors}), after
+
+    def finish(self, run: LoopRun) -> Instance:
+        """The outputs of a `Loop` that has ended: the carried values, then the stacked scans."""
+        builder = NodeBuilder(run.node.name, self._names)
+        stacks = []
+        for column in run.columns:
+            if not column:
+                raise NotInlinableError("it never runs, which leaves its outputs empty")
+            rows = [builder.with_list("Unsqueeze", item, "axes", [0]) for item in column]
+            stacks.append(builder.add("Concat", rows, axis=0))
+        builder.deliver([*run.carried, *stacks], run.node.output)
+        return Instance(tuple(builder.nodes), builder.tensors)
 
     def _copy(
-        self, graph: GraphProto, prefix: str, bindings: Mapping[str, str], available: Sequence[str]
+        self, graph: GraphProto, prefix: str, bindings: Mapping[str, str], available: Iterable[str]
     ) -> Instance:
         """The nodes of a subgraph with unique node and tensor names."""
         names = dict(bindings)
         tensors: dict[str, TensorFact] = {}
         for tensor in graph.initializer:
-            names[tensor.name] = self._tensor_names.unique(tensor.name)
+            names[tensor.name] = self._names.tensors.unique(tensor.name)
             tensors[names[tensor.name]] = from_proto(tensor, tensor.name, None)
         for sparse in graph.sparse_initializer:
-            names[sparse.values.name] = self._tensor_names.unique(sparse.values.name)
+            names[sparse.values.name] = self._names.tensors.unique(sparse.values.name)
             tensors[names[sparse.values.name]] = sparse_fact(sparse)
-        for node in graph.node:
-            names.update((n, self._tensor_names.unique(n)) for n in node.output if n)
-        inputs = [value.name for value in graph.input]
-        sources = {*available, *inputs, *(tensor.name for tensor in graph.initializer)}
-        sources.update(sparse.values.name for sparse in graph.sparse_initializer)
+        ordered = order_nodes(graph.node, {*available, *names})
+        for node in ordered:
+            names.update((name, self._names.tensors.unique(name)) for name in node.output if name)
         nodes = []
-        for index, node in enumerate(order_nodes(graph.node, sources)):
+        for index, node in enumerate(ordered):
             copy = NodeProto()
             copy.CopyFrom(node)
             _rename(copy, names)
             wish = node.name or f"{node.op_type}_{index}"
-            copy.name = self._node_names.unique(f"{prefix}/{wish}")
+            copy.name = self._names.nodes.unique(f"{prefix}/{wish}")
             nodes.append(copy)
         outputs = tuple(names.get(value.name, value.name) for value in graph.output)
         return Instance(tuple(nodes), tensors, outputs)
-
-    def _deliver(
-        self, node: NodeProto, instance: Instance, results: "zip[tuple[str, str]]"
-    ) -> Instance:
-        """Add identities that give the results the names of the node's outputs."""
-        nodes = list(instance.nodes)
-        for index, (source, target) in enumerate(results):
-            if target:
-                name = self._node_names.unique(f"{node.name}/output_{index}")
-                nodes.append(onnx.helper.make_node("Identity", [source], [target], name=name))
-        return Instance(tuple(nodes), instance.tensors, (), instance.conditions)
-
-    def _constant(self, tensors: dict[str, TensorFact], name: str, value: np.ndarray) -> str:
-        name = self._tensor_names.unique(name)
-        element_type = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
-        tensors[name] = known(value, element_type)
-        return name
-
-    def _stack(
-        self,
-        node: NodeProto,
-        column: Sequence[str],
-        nodes: list[NodeProto],
-        tensors: dict[str, TensorFact],
-    ) -> str:
-        """Stack one output of all iterations along a new leading axis."""
-        rows = []
-        axes = self._constant(tensors, f"{node.name}/axes", np.array([0], np.int64))
-        for value in column:
-            row = self._tensor_names.unique(f"{value}/row")
-            name = self._node_names.unique(f"{node.name}/Unsqueeze")
-            if self._opset >= 13:
-                unsqueeze = onnx.helper.make_node("Unsqueeze", [value, axes], [row], name=name)
-            else:
-                unsqueeze = onnx.helper.make_node("Unsqueeze", [value], [row], name=name, axes=[0])
-            nodes.append(unsqueeze)
-            rows.append(row)
-        stacked = self._tensor_names.unique(f"{node.name}/stacked")
-        name = self._node_names.unique(f"{node.name}/Concat")
-        nodes.append(onnx.helper.make_node("Concat", rows, [stacked], name=name, axis=0))
-        return stacked
 
 
 def _rename(node: NodeProto, names: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import onnx
 
 from t10c.errors import FileAccessError, InvalidInputError
+from t10c.onnx_import.structure import subgraphs
 
 OLDEST_OPSET = 7
 _MINIMAL_IR_VERSION = 4  # from here on, initializers need not be graph inputs
@@ -47,7 +48,24 @@ def parse_model(data: bytes) -> onnx.ModelProto:
         raise InvalidInputError(_not_onnx(data)) from error
     if not model.HasField("graph") or not (model.graph.node or model.graph.output):
         raise InvalidInputError(_not_onnx(data))
+    if not _is_text(model.graph):
+        raise InvalidInputError(_not_onnx(data))
     return model
+
+
+def _is_text(graph: onnx.GraphProto) -> bool:
+    """Whether all names are text; protobuf hands out bytes for what is not UTF-8."""
+    names: list[object] = [tensor.name for tensor in graph.initializer]
+    names.extend(tensor.values.name for tensor in graph.sparse_initializer)
+    for value in (*graph.input, *graph.output):
+        names.append(value.name)
+        names.extend(dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    for node in graph.node:
+        names.extend((node.name, node.op_type, node.domain, *node.input, *node.output))
+        names.extend(attribute.name for attribute in node.attribute)
+    return all(isinstance(name, str) for name in names) and all(
+        _is_text(inner) for node in graph.node for inner in subgraphs(node)
+    )
 
 
 def _not_onnx(data: bytes) -> str:

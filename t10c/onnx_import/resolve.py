@@ -23,6 +23,7 @@ from t10c.onnx_import.tensors import (
     shape_text,
     sparse_fact,
 )
+from t10c.onnx_import.walk import fold_nodes
 
 
 def resolve_model(
@@ -86,10 +87,9 @@ def _fold(
     outputs = [value.name for value in model.graph.output]
     nodes = order_nodes(model.graph.node, facts)
     live = reaching(nodes, outputs)
-    folder = Folder(
-        facts, ShapeInference(versions, model.ir_version), versions, node_names, directory
-    )
-    folder.run([node for node, used in zip(nodes, live, strict=True) if used], outputs)
+    folder = Folder(facts, ShapeInference(versions, model.ir_version), versions, directory)
+    used_nodes = [node for node, used in zip(nodes, live, strict=True) if used]
+    fold_nodes(folder, used_nodes, outputs, node_names)
     if folder.unsupported:
         raise UnsupportedOperatorError(
             _unsupported_message(folder.unsupported),

@@ -74,6 +74,16 @@ def known(value: np.ndarray, element_type: int) -> TensorFact:
     return TensorFact(element_type, tuple(value.shape), value, fixed=True)
 
 
+def int64(value: int | Sequence[int]) -> TensorFact:
+    """A constant of integers: a scalar or a list."""
+    return known(np.array(value, np.int64), TensorProto.INT64)
+
+
+def boolean(value: bool) -> TensorFact:
+    """A constant truth value."""
+    return known(np.array(value), TensorProto.BOOL)
+
+
 def from_proto(tensor: TensorProto, name: str, directory: Path | None) -> TensorFact:
     """An initializer or tensor attribute; its value is read if it is small and stands in the file.
 
