@@ -66,10 +66,15 @@ def conv_cycles(
     coefficients = dict(model.coefficients)
     b, ci, co = _floats(batch), _floats(in_channels), _floats(out_channels)
     out, kernel = _floats(out_size), _floats(kernel_size)
-    if model.form == "fit":
-        im2col = matmul_cycles(spec, b, out, co, ci * kernel)
-        return fits.conv(coefficients, im2col, b, ci, co, out, kernel)
-    return forms.matmul_roofline(coefficients, spec.element_bytes, b, out, co, ci * kernel)
+    if model.form != "fit":
+        return forms.matmul_roofline(coefficients, spec.element_bytes, b, out, co, ci * kernel)
+    cycles = fits.conv(coefficients, b, ci, co, out, kernel)
+    pointlike = kernel == 1
+    if pointlike.any():  # a 1 x 1 convolution is a matmul as it stands: never dearer than one
+        cycles = np.where(
+            pointlike, np.minimum(cycles, matmul_cycles(spec, b, out, co, ci)), cycles
+        )
+    return cycles
 
 
 def pool_cycles(

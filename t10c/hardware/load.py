@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from t10c.errors import FileAccessError, InvalidSpecError
-from t10c.hardware import schema
+from t10c.hardware import forms, schema
 from t10c.hardware.reader import COMMAND_LINE, Entry, FlatSpec, read_text
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.units import shorten
@@ -171,6 +171,11 @@ def _notes(spec: HardwareSpec, overrides: Sequence[str]) -> list[str]:
     estimates = [path for path, source in spec.sources if "estimate" in source.lower()]
     if estimates:
         notes.append(f"estimated, not measured: {_summary(estimates)}")
+    fitted = [family for family, model in spec.kernels if model.form == "fit"]
+    if fitted and any(
+        override.partition("=")[0].strip() == "element_type" for override in overrides
+    ):
+        notes.append(f"the fits of {', '.join(fitted)} were measured with another element type")
     kind = spec.interconnect.kind
     if kind != "all-to-all":
         notes.append(
@@ -183,5 +188,9 @@ def _notes(spec: HardwareSpec, overrides: Sequence[str]) -> list[str]:
 
 
 def _summary(paths: Sequence[str]) -> str:
-    """Key paths, with the coefficients of a kernel as one."""
-    return ", ".join(dict.fromkeys(path.split(".coefficients.")[0] for path in paths))
+    """Key paths, with the coefficients of a kernel as one, and all kernels as one."""
+    short = list(dict.fromkeys(path.split(".coefficients.")[0] for path in paths))
+    kernels = [path for path in short if path.startswith("kernels.")]
+    if len(kernels) == len(forms.FAMILIES):
+        short = [path for path in short if path not in kernels] + ["kernels"]
+    return ", ".join(short)

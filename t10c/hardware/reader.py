@@ -163,10 +163,7 @@ class _Walker:
             if node.tag != _STRING_TAG or not node.value.strip():
                 self.problem(node, f"{prefix}source", "must be text that says where from")
                 return
-            for path in self.entries:
-                inside = path.startswith(prefix) if section else "." not in path
-                if inside and path not in self.sources and _needs_source(path):
-                    self.sources[path] = node.value.strip()
+            self.cover(section, node.value.strip())
         elif isinstance(node, yaml.MappingNode):
             for key_node, value in node.value:
                 self.named_source(prefix, section, key_node, value)
@@ -178,13 +175,22 @@ class _Walker:
     ) -> None:
         name = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
         path = f"{prefix}{name}"
-        if schema.key_at(path) is None:
+        if not isinstance(value, yaml.ScalarNode) or not value.value.strip():
+            self.problem(value, f"{prefix}source.{name}", "must be text that says where from")
+        elif schema.is_section(path):
+            self.cover(path, value.value.strip())
+        elif schema.key_at(path) is not None:
+            self.sources[path] = value.value.strip()
+        else:
             close = schema.suggestion(name, schema.children(section))
             self.problem(key_node, f"{prefix}source.{name}", f"no such key to source{close}")
-        elif not isinstance(value, yaml.ScalarNode) or not value.value.strip():
-            self.problem(value, f"{prefix}source.{name}", "must be text that says where from")
-        else:
-            self.sources[path] = value.value.strip()
+
+    def cover(self, section: str, source: str) -> None:
+        """Source every number of a section that has none yet; the top has only its own keys."""
+        for path in self.entries:
+            inside = path.startswith(f"{section}.") if section else "." not in path
+            if inside and path not in self.sources and _needs_source(path):
+                self.sources[path] = source
 
 
 def _needs_source(path: str) -> bool:
