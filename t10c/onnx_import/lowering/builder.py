@@ -1,0 +1,231 @@
+"""What lowerings write to: collects operators, new tensors and their names."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from t10c.ir.expression import TensorExpression
+from t10c.ir.graph import LayoutOp, Operator, Tensor, TensorKind
+from t10c.onnx_import.lowering.attributes import LoweringError
+from t10c.onnx_import.lowering.dims import Shape, squeezed
+from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
+
+
+@dataclass(frozen=True, slots=True)
+class NodeGroup:
+    """A node to lower and the ONNX nodes it stands for, the one that gives its name first."""
+
+    node: ResolvedNode
+    nodes: tuple[str, ...]
+
+
+class GraphBuilder:
+    """Operators and tensors of a graph in the making.
+
+    `begin` says which node is being lowered; all that follows carries its name and its ONNX nodes.
+    Tensors keep their ONNX names; a lowering that needs more makes them with `temporary` and
+    `derived_weight`, named after the node.
+    """
+
+    def __init__(self, model: ResolvedModel) -> None:
+        self.opset = model.opset
+        self.operators: list[Operator | LayoutOp] = []
+        self._shapes: dict[str, Shape] = dict(model.shapes)
+        self._element_types: dict[str, str] = dict(model.element_types)
+        self._constants: dict[str, np.ndarray] = dict(model.constants)
+        self._inputs = frozenset(model.inputs)
+        self._weights = set(model.weights) | set(model.constants)
+        self._names = {node.name for node in model.nodes}
+        self._expanded: dict[str, str] = {}
+        self._used: set[str] = set()
+        self._op_type = ""
+        self._nodes: tuple[str, ...] = ()
+
+    def begin(self, group: NodeGroup) -> None:
+        """Start lowering a node."""
+        self._op_type = group.node.op_type
+        self._nodes = group.nodes
+
+    def adopt(self, body: ResolvedModel) -> None:
+        """Take in the tensors of an expanded composite; what is known already stays as it is."""
+        self._shapes = {**body.shapes, **self._shapes}
+        self._element_types = {**body.element_types, **self._element_types}
+        self._constants = {**body.constants, **self._constants}
+        self._weights |= set(body.weights) | set(body.constants)
+
+    # Tensors
+
+    def shape(self, tensor: str) -> Shape:
+        """Shape of a tensor; LoweringError where it is not known."""
+        shape = self._shapes.get(tensor)
+        if shape is None:
+            raise LoweringError(f"the shape of {tensor!r} is not known")
+        return tuple(int(size) for size in shape)
+
+    def element_type(self, tensor: str) -> str:
+        """Element type of a tensor."""
+        return self._element_types.get(tensor, "float32")
+
+    def is_weight(self, tensor: str) -> bool:
+        """Whether the tensor is fixed before inference."""
+        return tensor in self._weights
+
+    def value(self, tensor: str) -> np.ndarray | None:
+        """The value of a known constant, else None."""
+        return self._constants.get(tensor)
+
+    def constant(self, tensor: str, meaning: str) -> np.ndarray:
+        """The value of an operand that must be known; LoweringError where it is not."""
+        value = self._constants.get(tensor)
+        if value is None:
+            raise LoweringError(f"its {meaning} depends on data")
+        return value
+
+    def literal(self, tensor: str) -> str | None:
+        """A known constant of one element as text, else None."""
+        value = self._constants.get(tensor)
+        return literal_text(value) if value is not None and value.size == 1 else None
+
+    def temporary(self, suffix: str, shape: Shape, like: str) -> str:
+        """A new activation of the element type of `like`."""
+        return self.new_tensor(f"{self._nodes[0]}.{suffix}", shape, self.element_type(like))
+
+    def derived_weight(self, suffix: str, shape: Shape, element_type: str) -> str:
+        """A new weight that is computed from other weights before inference (see derived.py)."""
+        name = self.new_tensor(f"{self._nodes[0]}.{suffix}", shape, element_type)
+        self._weights.add(name)
+        return name
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor as the graph lists it."""
+        kind: TensorKind = "activation"
+        if name in self._inputs:
+            kind = "input"
+        elif name in self._weights:
+            kind = "weight"
+        return Tensor(name, self.shape(name), self.element_type(name), kind)
+
+    def unexpanded(self, tensor: str) -> str:
+        """What an Expand read, for a consumer that broadcasts by itself; else the tensor."""
+        return self._expanded.get(tensor, tensor)
+
+    def new_tensor(self, wanted: str, shape: Shape, element_type: str) -> str:
+        """A new activation, named as wanted or nearly so."""
+        name = self._unique(wanted, self._shapes)
+        self._shapes[name] = shape
+        self._element_types[name] = element_type
+        return name
+
+    # Operators
+
+    def compute(
+        self, suffix: str, expression: TensorExpression, inputs: Sequence[str], output: str
+    ) -> None:
+        """Add a planned operator; `suffix` names the further operators of one node."""
+        self._add(
+            Operator(
+                name=self._operator_name(suffix),
+                op_type=self._op_type,
+                expression=expression,
+                inputs=tuple(inputs),
+                output=output,
+                nodes=self._nodes,
+            )
+        )
+
+    def reshape(self, source: str, target: str, suffix: str = "") -> None:
+        """Add a relabelling of the same elements."""
+        name = self._operator_name(suffix)
+        self._add(LayoutOp(name, self._op_type, "reshape", (source,), target, self._nodes))
+
+    def transpose(self, source: str, target: str, perm: Sequence[int], suffix: str = "") -> None:
+        """Add a transposition; a reshape where it only moves dimensions of size 1."""
+        shape = self.shape(source)
+        moved = [axis for axis in perm if shape[axis] != 1]
+        if moved == sorted(moved):
+            return self.reshape(source, target, suffix)
+        name = self._operator_name(suffix)
+        return self._add(
+            LayoutOp(
+                name, self._op_type, "transpose", (source,), target, self._nodes, perm=tuple(perm)
+            )
+        )
+
+    def slice(
+        self,
+        source: str,
+        target: str,
+        starts: Sequence[int],
+        steps: Sequence[int],
+        suffix: str = "",
+    ) -> None:
+        """Add a strided selection; `starts` and `steps` have one entry per dimension."""
+        name = self._operator_name(suffix)
+        self._add(
+            LayoutOp(
+                name,
+                self._op_type,
+                "slice",
+                (source,),
+                target,
+                self._nodes,
+                starts=tuple(starts),
+                steps=tuple(steps),
+            )
+        )
+
+    def expand(self, source: str, target: str, suffix: str = "") -> None:
+        """Add a broadcast; consumers that broadcast by themselves read its source instead."""
+        if squeezed(self.shape(source)) == squeezed(self.shape(target)):
+            return self.reshape(source, target, suffix)
+        self._expanded[target] = self.unexpanded(source)
+        name = self._operator_name(suffix)
+        return self._add(LayoutOp(name, self._op_type, "expand", (source,), target, self._nodes))
+
+    def concat(self, sources: Sequence[str], target: str, axis: int, suffix: str = "") -> None:
+        """Add a concatenation; inputs without elements are left out."""
+        inputs = tuple(source for source in sources if 0 not in self.shape(source))
+        if len(inputs) == 1:
+            return self.reshape(inputs[0], target, suffix)
+        name = self._operator_name(suffix)
+        return self._add(
+            LayoutOp(name, self._op_type, "concat", inputs, target, self._nodes, axis=axis)
+        )
+
+    def pad(self, source: str, target: str, starts: Sequence[int], suffix: str = "") -> None:
+        """Add a padding with zeros."""
+        name = self._operator_name(suffix)
+        self._add(
+            LayoutOp(
+                name, self._op_type, "pad", (source,), target, self._nodes, starts=tuple(starts)
+            )
+        )
+
+    def _add(self, operator: Operator | LayoutOp) -> None:
+        self.operators.append(operator)
+
+    def _operator_name(self, suffix: str) -> str:
+        own = self._nodes[0]
+        wanted = f"{own}.{suffix}" if suffix else own
+        taken = self._used if wanted == own else self._used | self._names
+        name = self._unique(wanted, taken)
+        self._used.add(name)
+        return name
+
+    def _unique(self, wanted: str, taken: Mapping[str, object] | set[str]) -> str:
+        name, count = wanted, 1
+        while name in taken:
+            count += 1
+            name = f"{wanted}.{count}"
+        return name
+
+
+def literal_text(value: np.ndarray) -> str:
+    """A one-element array as the literal of a scalar step; shortest text that reads back equal."""
+    scalar = value.reshape(())[()]
+    if value.dtype.kind in "biu":
+        return str(int(scalar))
+    if value.dtype.kind != "f":
+        return repr(float(scalar))
+    return str(scalar) if np.isfinite(scalar) else repr(float(scalar))

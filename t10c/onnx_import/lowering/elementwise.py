@@ -1,0 +1,84 @@
+"""Pointwise operators from steps over arguments; what every other lowering uses for its epilogue.
+
+A bias or scale is first a pointwise operator of its own; fusion.py moves it into the producer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from t10c.ir.expression import Dim, Operand, Role, ScalarStep, TensorExpression
+from t10c.onnx_import.lowering.builder import GraphBuilder
+from t10c.onnx_import.lowering.dims import broadcast_dims, plain_axes, plain_dims
+
+Attributes = tuple[tuple[str, str | int | float], ...]
+
+_LETTERS = "ABDEGHIJKLMNPQRSTUVWYZ"
+"""Operand names; C is the output, F begins fused operands, O and X are taken elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A scalar step before operands have names: an int means that argument, a text is final."""
+
+    op: str
+    inputs: tuple[int | str, ...]
+    attributes: Attributes = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A tensor with its dimensions over the output's axes `d0`, `d1`, ..."""
+
+    tensor: str
+    dims: tuple[Dim, ...]
+
+
+def operand_letter(index: int) -> str:
+    """The name of input number `index` of a pointwise expression."""
+    return _LETTERS[index] if index < len(_LETTERS) else f"X{index}"
+
+
+def broadcast(
+    builder: GraphBuilder, tensor: str, output: str, first: int | None = None
+) -> Argument:
+    """The tensor as an argument that broadcasts to the output, through any Expand before it."""
+    source = builder.unexpanded(tensor)
+    return Argument(source, broadcast_dims(builder.shape(source), builder.shape(output), first))
+
+
+def add_pointwise(
+    builder: GraphBuilder,
+    suffix: str,
+    output: str,
+    arguments: Sequence[Argument],
+    steps: Sequence[Step],
+) -> None:
+    """Add one pointwise operator; known constants of one element become literals."""
+    shape = builder.shape(output)
+    names: list[str] = []
+    tensors: list[str] = []
+    operands: list[Operand] = []
+    seen: dict[Argument, str] = {}
+    for item in arguments:
+        literal = builder.literal(item.tensor)
+        if literal is None and item not in seen:
+            seen[item] = operand_letter(len(operands))
+            operands.append(Operand(seen[item], item.dims))
+            tensors.append(item.tensor)
+        names.append(seen[item] if literal is None else literal)
+    roles: list[Role] = ["parallel"] * len(shape)
+    expression = TensorExpression(
+        kernel="pointwise",
+        axes=plain_axes(shape, roles),
+        inputs=tuple(operands),
+        output=Operand("C", plain_dims(shape)),
+        body=tuple(
+            ScalarStep(
+                step.op,
+                tuple(names[item] if isinstance(item, int) else item for item in step.inputs),
+                step.attributes,
+            )
+            for step in steps
+        ),
+    )
+    builder.compute(suffix, expression, tensors, output)

@@ -1,0 +1,146 @@
+"""Gather: O[i.., e] = T[idx[i..], e]; a selection that is known and regular is layout-only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from t10c.ir.expression import Dim, Operand, ScalarStep, TensorExpression
+from t10c.onnx_import.lowering.attributes import integer
+from t10c.onnx_import.lowering.builder import GraphBuilder
+from t10c.onnx_import.lowering.dims import AxisList
+from t10c.onnx_import.lowering.registry import lowers
+from t10c.onnx_import.resolved import ResolvedNode
+
+
+@dataclass(frozen=True, slots=True)
+class Progression:
+    """Indices start, start + step, ... along one axis of the index tensor (None: a single one)."""
+
+    start: int
+    step: int
+    length: int
+    axis: int | None
+
+
+def progression(indices: np.ndarray, size: int) -> Progression | None:
+    """The indices of one dimension as a progression along one axis, else None."""
+    values = np.where(indices < 0, indices + size, indices)
+    if values.size == 0:
+        return None
+    first = int(values.reshape(-1)[0])
+    varying = [a for a, n in enumerate(values.shape) if n > 1 and np.any(np.diff(values, axis=a))]
+    if not varying:
+        return Progression(first, 1, 1, None)
+    if len(varying) > 1:
+        return None
+    axis = varying[0]
+    line = np.moveaxis(values, axis, -1).reshape(-1, values.shape[axis])[0]
+    step = int(line[1] - line[0])
+    if step == 0 or np.any(np.diff(line) != step):
+        return None
+    return Progression(first, step, len(line), axis)
+
+
+def _add_selection(
+    builder: GraphBuilder,
+    node: ResolvedNode,
+    axes: tuple[int, ...],
+    indices: list[np.ndarray],
+) -> bool:
+    """Lower as slice and reshape if the known indices (one array per selected axis) allow it."""
+    source, output = node.inputs[0], node.outputs[0]
+    shape = builder.shape(source)
+    found = [progression(i, shape[axis]) for i, axis in zip(indices, axes, strict=True)]
+    parts = [p for p in found if p is not None]
+    used = [p.axis for p in parts if p.axis is not None]
+    index_axes = [a for a, n in enumerate(indices[0].shape) if n > 1]
+    if len(parts) != len(found) or used != index_axes:
+        return False
+    starts, steps, kept = [0] * len(shape), [1] * len(shape), list(shape)
+    for axis, part in zip(axes, parts, strict=True):
+        starts[axis], steps[axis], kept[axis] = part.start, part.step, part.length
+    target = builder.shape(output)
+    if tuple(kept) == shape and set(steps) == {1}:
+        builder.reshape(source, output)
+    elif tuple(kept) == target:
+        builder.slice(source, output, starts, steps)
+    else:
+        selected = builder.temporary("selected", tuple(kept), source)
+        builder.slice(source, selected, starts, steps)
+        builder.reshape(selected, output, "reshape")
+    return True
+
+
+@lowers("Gather")
+def lower_gather(builder: GraphBuilder, node: ResolvedNode) -> None:
+    """Rows of a table selected by an index tensor."""
+    table, index = builder.shape(node.inputs[0]), builder.shape(node.inputs[1])
+    axis = integer(node, "axis", 0) % len(table)
+    known = builder.value(node.inputs[1])
+    if known is not None and _add_selection(builder, node, (axis,), [known]):
+        return
+    axes = AxisList()
+    i = [Dim(axes.add(f"i{d}", n, "index"), n) for d, n in enumerate(index)]
+    e = [
+        Dim(axes.add(f"e{d}", n, "element"), n) if d != axis else Dim((), 1)
+        for d, n in enumerate(table)
+    ]
+    v = Dim(axes.add("v", table[axis], "table", reduction=True), table[axis])
+    before, after = e[:axis], e[axis + 1 :]
+    _add_gather(builder, node, axes, (*before, v, *after), tuple(i), (*before, *i, *after))
+
+
+@lowers("GatherND")
+def lower_gather_nd(builder: GraphBuilder, node: ResolvedNode) -> None:
+    """Rows selected by index tuples, the last dimension of the index, which has no axis."""
+    table, index = builder.shape(node.inputs[0]), builder.shape(node.inputs[1])
+    batch, width = integer(node, "batch_dims", 0), index[-1]
+    known = builder.value(node.inputs[1])
+    if known is not None and not batch:
+        parts = [known[..., d] for d in range(width)]
+        if _add_selection(builder, node, tuple(range(width)), parts):
+            return
+    axes = AxisList()
+    i = [Dim(axes.add(f"i{d}", n, "index"), n) for d, n in enumerate(index[:-1])]
+    e = [
+        Dim(axes.add(f"e{d}", n, "element"), n)
+        for d, n in enumerate(table[batch + width :], start=batch + width)
+    ]
+    v = [
+        Dim(axes.add(f"v{d}", n, "table", reduction=True), n)
+        for d, n in enumerate(table[batch : batch + width], start=batch)
+    ]
+    entry = Dim((), width)
+    _add_gather(builder, node, axes, (*i[:batch], *v, *e), (*i, entry), (*i, *e))
+
+
+@lowers("GatherElements")
+def lower_gather_elements(builder: GraphBuilder, node: ResolvedNode) -> None:
+    """O[i, j] = T[idx[i, j], j]: the other dimensions are index axes of all three."""
+    table, index = builder.shape(node.inputs[0]), builder.shape(node.inputs[1])
+    axis = integer(node, "axis", 0) % len(table)
+    axes = AxisList()
+    terms = [axes.add(f"i{d}", n, "index") for d, n in enumerate(index)]
+    v = axes.add("v", table[axis], "table", reduction=True)
+    i = tuple(Dim(t, n) for t, n in zip(terms, index, strict=True))
+    source = tuple(Dim(v if d == axis else terms[d], n) for d, n in enumerate(table))
+    _add_gather(builder, node, axes, source, i, i)
+
+
+def _add_gather(
+    builder: GraphBuilder,
+    node: ResolvedNode,
+    axes: AxisList,
+    table: tuple[Dim, ...],
+    index: tuple[Dim, ...],
+    output: tuple[Dim, ...],
+) -> None:
+    expression = TensorExpression(
+        kernel="gather",
+        axes=axes.axes,
+        inputs=(Operand("T", table), Operand("X", index)),
+        output=Operand("C", output),
+        body=(ScalarStep("Gather", ("T", "X")),),
+        reduce_op="sum",
+    )
+    builder.compute("", expression, node.inputs[:2], node.outputs[0])

@@ -1,0 +1,81 @@
+"""Reductions: O[kept] op= A[kept, reduced]."""
+
+from t10c.ir.expression import Dim, Operand, ReduceOp, Role, ScalarStep, TensorExpression
+from t10c.onnx_import.lowering.attributes import argument, integer, integers, normalise_axes
+from t10c.onnx_import.lowering.builder import GraphBuilder
+from t10c.onnx_import.lowering.dims import Shape, plain_axes, plain_dims
+from t10c.onnx_import.lowering.registry import lowers
+from t10c.onnx_import.resolved import ResolvedNode
+
+_SQUARE = ScalarStep("Mul", ("A", "A"))
+_COPY = ScalarStep("Identity", ("A",))
+
+_REDUCTIONS: dict[str, tuple[ScalarStep, ReduceOp, str]] = {
+    "ReduceSum": (_COPY, "sum", ""),
+    "ReduceMean": (_COPY, "mean", ""),
+    "ReduceMax": (_COPY, "max", ""),
+    "ReduceMin": (_COPY, "min", ""),
+    "ReduceProd": (_COPY, "prod", ""),
+    "ReduceL1": (ScalarStep("Abs", ("A",)), "sum", ""),
+    "ReduceL2": (_SQUARE, "sum", "Sqrt"),
+    "ReduceSumSquare": (_SQUARE, "sum", ""),
+    "ReduceLogSum": (_COPY, "sum", "Log"),
+    "ReduceLogSumExp": (ScalarStep("Exp", ("A",)), "sum", "Log"),
+}
+"""What is reduced, how, and what follows."""
+
+
+def add_reduce(
+    builder: GraphBuilder,
+    node: ResolvedNode,
+    reduced: tuple[int, ...],
+    reduce_op: ReduceOp,
+    body: ScalarStep = _COPY,
+    epilogue: str = "",
+) -> None:
+    """Add a reduction of the node's first input; kept dimensions stay or go as its output says."""
+    source, output = node.inputs[0], node.outputs[0]
+    shape, target = builder.shape(source), builder.shape(output)
+    roles: list[Role] = ["reduced" if d in reduced else "parallel" for d in range(len(shape))]
+    dims = plain_dims(shape)
+    expression = TensorExpression(
+        kernel="reduce",
+        axes=plain_axes(shape, roles),
+        inputs=(Operand("A", dims),),
+        output=Operand("C", _output_dims(dims, reduced, target)),
+        body=(body,),
+        reduce_op=reduce_op,
+        epilogue=(ScalarStep(epilogue, ("acc",)),) if epilogue else (),
+    )
+    builder.compute("", expression, (source,), output)
+
+
+def _output_dims(dims: tuple[Dim, ...], reduced: tuple[int, ...], target: Shape) -> tuple[Dim, ...]:
+    if len(target) == len(dims):
+        return tuple(Dim((), 1) if d in reduced else dim for d, dim in enumerate(dims))
+    return tuple(dim for d, dim in enumerate(dims) if d not in reduced)
+
+
+@lowers(*_REDUCTIONS)
+def lower_reduce(builder: GraphBuilder, node: ResolvedNode) -> None:
+    """A reduction; axes are an attribute or, in newer opsets, a known input."""
+    axes = integers(node, "axes")
+    if axes is None and argument(node, 1):
+        axes = tuple(int(a) for a in builder.constant(argument(node, 1), "axes").reshape(-1))
+    rank = len(builder.shape(node.inputs[0]))
+    if not axes:
+        if integer(node, "noop_with_empty_axes", 0):
+            return builder.reshape(node.inputs[0], node.outputs[0])
+        axes = tuple(range(rank))
+    body, reduce_op, epilogue = _REDUCTIONS[node.op_type]
+    return add_reduce(builder, node, normalise_axes(axes, rank), reduce_op, body, epilogue)
+
+
+@lowers("ArgMax", "ArgMin")
+def lower_arg_reduce(builder: GraphBuilder, node: ResolvedNode) -> None:
+    """Position of the largest or smallest element along one axis."""
+    rank = len(builder.shape(node.inputs[0]))
+    axes = normalise_axes((integer(node, "axis", 0),), rank)
+    last = ("select_last_index", integer(node, "select_last_index", 0))
+    reduce_op: ReduceOp = "max" if node.op_type == "ArgMax" else "min"
+    add_reduce(builder, node, axes, reduce_op, ScalarStep(node.op_type, ("A",), (last,)))
