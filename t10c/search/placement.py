@@ -36,11 +36,18 @@ def core_coordinates(split: Sequence[int]) -> IntArray:
     return np.ascontiguousarray(grid.T).astype(np.int64)
 
 
-def offsets(expression: TensorExpression, plan: Plan) -> list[IntArray] | None:
-    """Offset of every core in every rotation of the plan, each (cores,); None if not placeable."""
+def offsets(
+    expression: TensorExpression, plan: Plan, coordinates: IntArray | None = None
+) -> list[IntArray] | None:
+    """Offset of every core in every rotation of the plan, each (cores,); None if not placeable.
+
+    `coordinates` (cores, axes) selects cores; without it all used cores are meant, in core order.
+    """
+    if coordinates is None:
+        coordinates = core_coordinates(plan.split)
     if all(_disjoint(expression, plan, rotation) for rotation in plan.rotations):
-        return _digit_offsets(expression, plan)
-    return _linear_offsets(expression, plan)
+        return _digit_offsets(expression, plan, coordinates)
+    return _linear_offsets(expression, plan, coordinates)
 
 
 def placement_rule(expression: TensorExpression, plan: Plan) -> str:
@@ -67,9 +74,10 @@ def _disjoint(expression: TensorExpression, plan: Plan, rotation: Rotation) -> b
     return True
 
 
-def _digit_offsets(expression: TensorExpression, plan: Plan) -> list[IntArray]:
+def _digit_offsets(
+    expression: TensorExpression, plan: Plan, coordinates: IntArray
+) -> list[IntArray]:
     """The digit rule: the first rotation of an operand is its least significant digit."""
-    coordinates = core_coordinates(plan.split)
     result = [np.zeros(len(coordinates), dtype=np.int64) for _ in plan.rotations]
     for operand in expression.operands:
         rank = np.zeros(len(coordinates), dtype=np.int64)
@@ -101,9 +109,10 @@ def prime_exponents(number: int) -> dict[int, int]:
     return exponents
 
 
-def _linear_offsets(expression: TensorExpression, plan: Plan) -> list[IntArray] | None:
+def _linear_offsets(
+    expression: TensorExpression, plan: Plan, coordinates: IntArray
+) -> list[IntArray] | None:
     """Prime digits: one linear map per prime that divides a radix."""
-    coordinates = core_coordinates(plan.split)
     result = [np.zeros(len(coordinates), dtype=np.int64) for _ in plan.rotations]
     weight = [1] * len(plan.rotations)
     primes = sorted({p for r in plan.rotations for p in prime_exponents(r.radix)})
@@ -130,7 +139,7 @@ def _linear_offsets(expression: TensorExpression, plan: Plan) -> list[IntArray] 
         if matrix is None:
             return None
         for row, level in zip(matrix, owner, strict=True):
-            digit = sum((w * d for w, d in zip(row, digits, strict=True)), np.int64(0)) % prime
+            digit = sum(w * d for w, d in zip(row, digits, strict=True)) % prime
             result[level] += weight[level] * digit
             weight[level] *= prime
     return result

@@ -1,0 +1,178 @@
+"""Choosing plans with their transitions: coordinate descent over the steps.
+
+A step's best plan depends on its neighbours' layouts. Sweep by sweep, every step takes the plan with
+the least execution + setup + price * idle bytes + transitions to and from the neighbours' present
+plans, until a sweep changes nothing. Every change lowers the priced total, so it ends.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from t10c.schedule.choices import Choices
+from t10c.schedule.memory import Homes
+from t10c.schedule.steps import Sequence
+from t10c.schedule.transition import TransitionPricer
+from t10c.search.space import FloatArray, IntArray
+
+_SWEEPS = 8
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What stays fixed while plans are chosen: the sequence and every step's choices."""
+
+    sequence: Sequence
+    choices: tuple[Choices, ...]
+    choice_of: tuple[int, ...]
+    pricer: TransitionPricer
+    exact: bool
+
+    def of_step(self, step: int) -> Choices:
+        """The choices of a step."""
+        return self.choices[self.choice_of[step]]
+
+
+def option_extra(choices: Choices, dying: int) -> IntArray:
+    """Bytes every option needs beyond its idle ones, while fetching or running."""
+    need = np.maximum(choices.active_bytes, choices.input_bytes + dying)
+    return need[choices.plan] - choices.idle_bytes
+
+
+def plan_costs(
+    choices: Choices, dying: int, allowed_extra: int, price: float
+) -> FloatArray:
+    """Per plan, least execution + setup + price * idle bytes over the options that fit, else inf."""
+    fits = option_extra(choices, dying) <= allowed_extra
+    cost = np.full(len(choices.plans), np.inf)
+    priced = choices.setup + price * choices.idle_bytes
+    np.minimum.at(cost, choices.plan[fits], priced[fits])
+    return cost + choices.execution
+
+
+def descend(
+    setting: Setting, plans: list[int], homes: Homes, allowed: IntArray, price: float
+) -> list[int]:
+    """Plans of every step after descent from `plans`; `allowed` is each step's extra bytes."""
+    plans = list(plans)
+    own: dict[tuple[int, int, int], FloatArray] = {}
+    remembered: dict[tuple[object, ...], int] = {}
+    for _ in range(_SWEEPS):
+        changed = False
+        for step in range(len(plans)):
+            key = (setting.choice_of[step], int(homes.dying[step]), int(allowed[step]))
+            if key not in own:
+                own[key] = plan_costs(setting.of_step(step), key[1], key[2], price)
+            around = (key, *_surroundings(setting, plans, step))
+            if around not in remembered:
+                cost = own[key] + transition_costs(setting, plans, step)
+                best = int(np.argmin(cost))
+                current = plans[step]
+                better = cost[best] < cost[current] - 1e-9 or not np.isfinite(cost[current])
+                remembered[around] = best if better and np.isfinite(cost[best]) else current
+            if remembered[around] != plans[step]:
+                plans[step] = remembered[around]
+                changed = True
+        if not changed:
+            break
+    return plans
+
+
+def _surroundings(setting: Setting, plans: list[int], step: int) -> tuple[object, ...]:
+    """All that a step's decision depends on: its neighbours' plans and how they are connected."""
+    pricer, sequence = setting.pricer, setting.sequence
+    parts: list[object] = [plans[step]]
+    for position in range(len(sequence.steps[step].reads)):
+        parts.append(pricer.read_key(step, position))
+        parts.append(tuple(pricer.states(step, position, plans)))
+        parts.append(pricer.reuse_state(step, position, plans))
+    for consumer, position in sequence.steps[step].consumers:
+        parts.append((setting.choice_of[consumer], plans[consumer]))
+        parts.append(pricer.read_key(consumer, position))
+        parts.append(tuple(pricer.states(consumer, position, plans)))
+        parts.append(pricer.reuse_state(consumer, position, plans))
+    return tuple(parts)
+
+
+def transition_costs(setting: Setting, plans: list[int], step: int) -> FloatArray:
+    """Cycles of all transitions into and out of a step, for every plan of its pool."""
+    pricer, sequence = setting.pricer, setting.sequence
+    cost = np.zeros(len(setting.of_step(step).plans))
+    for position in range(len(sequence.steps[step].reads)):
+        states = pricer.states(step, position, plans)
+        cost += pricer.price_in(step, position, states, pricer.reuse_state(step, position, plans))
+    for consumer, position in sequence.steps[step].consumers:
+        if pricer.reuses_copy(consumer, position, plans):
+            continue
+        states = pricer.states(consumer, position, plans)
+        cost += pricer.price_out(consumer, position, plans[consumer], states, step)
+    return cost
+
+
+def settle_idle(
+    setting: Setting, plans: list[int], homes: Homes, fixed_bytes: int, capacity_bytes: int
+) -> list[int] | None:
+    """Options for fixed plans: smallest idle cuts first, then the steepest gains that still fit.
+
+    None if even the smallest cuts exceed the capacity at some step.
+    """
+    steps = range(len(plans))
+    ladders = [_ladder(setting.of_step(step), plans[step]) for step in steps]
+    option = [ladder[0] for ladder in ladders]
+    idle = np.array([setting.of_step(s).idle_bytes[option[s]] for s in steps], dtype=np.int64)
+    need = np.array(
+        [
+            max(
+                int(setting.of_step(s).active_bytes[plans[s]]),
+                int(setting.of_step(s).input_bytes[plans[s]] + homes.dying[s]),
+            )
+            for s in steps
+        ],
+        dtype=np.int64,
+    )
+    peak = int(idle.sum()) - idle + need + homes.live + fixed_bytes
+    if len(peak) and int(peak.max()) > capacity_bytes:
+        return None
+    gains = []
+    for step, ladder in enumerate(ladders):
+        choices = setting.of_step(step)
+        for rank in range(1, len(ladder)):
+            low, high = ladder[rank - 1], ladder[rank]
+            size = int(choices.idle_bytes[high] - choices.idle_bytes[low])
+            gains.append((-float(choices.setup[low] - choices.setup[high]) / size, step, rank, size))
+    gains.sort()
+    reached = [0] * len(plans)
+    for _, step, rank, size in gains:
+        if reached[step] != rank - 1:
+            continue
+        others = peak.copy()
+        others[step] -= size
+        if int(others.max()) + size <= capacity_bytes:
+            peak = others + size
+            reached[step] = rank
+            option[step] = ladders[step][rank]
+    return option
+
+
+def _ladder(choices: Choices, plan: int) -> list[int]:
+    """Options of one plan on the lower convex hull of (idle bytes, setup), by rising idle bytes."""
+    options = np.flatnonzero(choices.plan == plan)
+    order = options[np.lexsort((choices.setup[options], choices.idle_bytes[options]))]
+    hull: list[int] = []
+    for candidate in order:
+        c = int(candidate)
+        if hull and choices.setup[c] >= choices.setup[hull[-1]]:
+            continue
+        while len(hull) >= 2:
+            a, b = hull[-2], hull[-1]
+            left = (choices.setup[a] - choices.setup[b]) * (
+                choices.idle_bytes[c] - choices.idle_bytes[b]
+            )
+            right = (choices.setup[b] - choices.setup[c]) * (
+                choices.idle_bytes[b] - choices.idle_bytes[a]
+            )
+            if left > right:
+                break
+            hull.pop()
+        hull.append(c)
+    return hull

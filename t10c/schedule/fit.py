@@ -1,0 +1,92 @@
+"""When a model does not fit: which operator, how many bytes, made of what, and what would help."""
+
+import math
+
+import numpy as np
+
+from t10c.hardware.spec import HardwareSpec
+from t10c.schedule.choices import Choices
+from t10c.schedule.descent import Setting
+from t10c.schedule.memory import live_homes, loose_weight_bytes, reserve_bytes
+from t10c.schedule.result import DoesNotFit
+from t10c.schedule.steps import Sequence, Step
+
+
+def too_many_weights(sequence: Sequence, spec: HardwareSpec) -> DoesNotFit | None:
+    """The weights alone exceed all memory, whatever the plans: known before any search."""
+    weights = [t for t in sequence.graph.tensors if t.kind == "weight"]
+    held = {name for step in sequence.steps for name in step.operator.inputs}
+    held |= set(sequence.loose_weights)
+    elements = sum(math.prod(t.shape) for t in weights if t.name in held)
+    share = -(-elements * spec.element_bytes // spec.core_count)
+    buffer = reserve_bytes(spec)
+    if share + buffer <= spec.usable_bytes:
+        return None
+    terms = (("idle_weights", share), ("shift_buffer", buffer))
+    return _value(sequence, spec, "(all weights)", terms, proven=True)
+
+
+def unplaceable_operator(
+    sequence: Sequence, step: Step, choices: Choices, spec: HardwareSpec
+) -> DoesNotFit:
+    """One operator alone has no plan within the memory of a core."""
+    demanded = choices.search.smallest_legal_bytes
+    buffer = reserve_bytes(spec)
+    terms = (("active_pieces", demanded - buffer), ("shift_buffer", buffer))
+    proven = choices.search.record.exhausted
+    return _value(sequence, spec, step.operator.name, terms, proven)
+
+
+def does_not_fit(setting: Setting, spec: HardwareSpec) -> DoesNotFit:
+    """No assignment was found: the step whose smallest demand is largest, with its terms."""
+    sequence = setting.sequence
+    homes = live_homes(sequence, spec)
+    fixed = reserve_bytes(spec)
+    loose = loose_weight_bytes(sequence, spec)
+    least_idle = np.array(
+        [int(setting.of_step(s.index).idle_bytes.min()) for s in sequence.steps], dtype=np.int64
+    )
+    least_active = np.array(
+        [int(setting.of_step(s.index).active_bytes.min()) for s in sequence.steps], dtype=np.int64
+    )
+    demand = int(least_idle.sum()) - least_idle + least_active + homes.live + fixed + loose
+    worst = int(np.argmax(demand))
+    terms = (
+        ("idle_weights", int(least_idle.sum() - least_idle[worst]) + loose),
+        ("active_pieces", int(least_active[worst])),
+        ("live_activations", int(homes.live[worst])),
+        ("shift_buffer", fixed),
+    )
+    return _value(sequence, spec, sequence.steps[worst].operator.name, terms, proven=False)
+
+
+def _value(
+    sequence: Sequence,
+    spec: HardwareSpec,
+    operator: str,
+    terms: tuple[tuple[str, int], ...],
+    proven: bool,
+) -> DoesNotFit:
+    """Sum up the terms and name what would help, with the size it would take."""
+    demanded = sum(size for _, size in terms)
+    spread = demanded - reserve_bytes(spec)
+    room = max(1, spec.usable_bytes - reserve_bytes(spec))
+    cores = -(-spread * spec.core_count // room)
+    kib = -(-(demanded + spec.reserved_bytes) // 1024)
+    levers = [
+        f"more cores: about {cores} of {spec.sram_bytes // 1024} KiB"
+        f" (--hw-set cores.count={cores}, or a spec of several chips)",
+        f"more memory per core: about {kib} KiB (--hw-set cores.sram={kib}KiB)",
+        "a smaller batch, sequence or cache (--dim, --shape)",
+        "off-chip memory for the weights: not priced by this version",
+    ]
+    return DoesNotFit(
+        graph=sequence.graph,
+        spec=spec,
+        operator=operator,
+        demanded_bytes=demanded,
+        available_bytes=spec.usable_bytes,
+        terms=terms,
+        levers=tuple(levers),
+        proven=proven,
+    )

@@ -1,0 +1,376 @@
+"""Layouts: which box of a tensor every core holds, and what a core lacks when a layout changes."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from t10c.ir.expression import Operand, TensorExpression
+from t10c.ir.plan import Plan, block_lengths, replicas, tile_lengths
+from t10c.schedule.views import View
+from t10c.search.placement import core_coordinates, offsets, placement_rule
+from t10c.search.space import IntArray
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Box of a tensor on every core: `start` <= index < `stop`, both (cores, dimensions).
+
+    Cores from `len(start)` on hold nothing. `flat` layouts hold a run of the row-major order
+    instead: one dimension over all elements.
+    """
+
+    start: IntArray
+    stop: IntArray
+    flat: bool = False
+
+    @cached_property
+    def elements(self) -> IntArray:
+        """Elements on every core, (cores,)."""
+        return np.prod(np.maximum(self.stop - self.start, 0), axis=1)
+
+
+def even_layout(shape: tuple[int, ...], core_count: int) -> Layout:
+    """A tensor spread evenly: core i holds the i-th run of ceil(size / C) elements."""
+    size = math.prod(shape)
+    share = -(-size // core_count)
+    start = np.minimum(np.arange(core_count, dtype=np.int64) * share, size)
+    stop = np.minimum(start + share, size)
+    return Layout(start[:, None], stop[:, None], flat=True)
+
+
+@dataclass(frozen=True)
+class PlacedPlan:
+    """A plan with its placement: offsets per rotation, computed once for all operands."""
+
+    expression: TensorExpression
+    plan: Plan
+    coordinates: IntArray
+    offsets: tuple[IntArray, ...]
+
+
+def place(
+    expression: TensorExpression, plan: Plan, cores: IntArray | None = None
+) -> PlacedPlan:
+    """The plan with the offsets of its cores (ValueError if it has no placement).
+
+    `cores` selects used cores by number; without it all used cores are meant.
+    """
+    if cores is None:
+        coordinates = core_coordinates(plan.split)
+    else:
+        coordinates = np.column_stack(np.unravel_index(cores, plan.split)).astype(np.int64)
+    found = offsets(expression, plan, coordinates)
+    if found is None:
+        raise ValueError(f"plan {plan} has no placement")
+    return PlacedPlan(expression, plan, coordinates, tuple(found))
+
+
+def operand_layout(placed: PlacedPlan, operand: Operand, after_loops: bool = False) -> Layout:
+    """What every core holds of the operand before the first step, or after the loops.
+
+    After the loops rotation l has advanced by rounds * (r_l - 1), rounds = product of the radices
+    outside it (DESIGN section 4).
+    """
+    axis_boxes = _axis_boxes(placed, operand, after_loops)
+    cores = len(placed.coordinates)
+    start = np.zeros((cores, len(operand.dims)), dtype=np.int64)
+    stop = np.zeros_like(start)
+    empty = np.zeros(cores, dtype=bool)
+    for low, high in axis_boxes.values():
+        empty |= high <= low
+    for index, dim in enumerate(operand.dims):
+        low = np.full(cores, dim.offset, dtype=np.int64)
+        high = np.full(cores, dim.offset + 1, dtype=np.int64)
+        for axis, stride in dim.terms:
+            box = axis_boxes[axis]
+            low += stride * box[0]
+            high += stride * (box[1] - 1)
+        start[:, index] = np.clip(low, 0, dim.size)
+        stop[:, index] = np.where(empty, start[:, index], np.clip(high, 0, dim.size))
+    if not operand.dims:
+        return Layout(np.zeros((cores, 1), np.int64), np.ones((cores, 1), np.int64), flat=True)
+    return Layout(start, stop)
+
+
+def output_layout(placed: PlacedPlan) -> Layout:
+    """Where the output lies when the operator has ended, its final reduction included.
+
+    The q replicas of a piece reduce-scatter it: each keeps one of q runs along the piece's longest
+    dimensions (cut by the prime factors of q, largest first).
+    """
+    output = placed.expression.output
+    layout = operand_layout(placed, output, after_loops=True)
+    shares = replicas(placed.expression, placed.plan, output)
+    if shares == 1 or layout.flat:
+        return layout
+    rank = _replica_rank(placed, layout, shares)
+    start, stop = layout.start.copy(), layout.stop.copy()
+    lengths = [int(n) for n in np.max(stop - start, axis=0)]
+    for dim, parts in _cut_factors(lengths, shares):
+        part = rank % parts
+        rank = rank // parts
+        chunk = -(-(lengths[dim]) // parts)
+        lengths[dim] = chunk
+        low = start[:, dim] + part * chunk
+        stop[:, dim] = np.minimum(stop[:, dim], low + chunk)
+        start[:, dim] = np.minimum(low, stop[:, dim])
+    return Layout(start, stop)
+
+
+def _cut_factors(lengths: list[int], parts: int) -> list[tuple[int, int]]:
+    """(dimension, factor) pairs: each prime factor of `parts`, on the longest dimension left."""
+    remaining = list(lengths)
+    cuts = []
+    factor = 2
+    primes = []
+    while parts > 1:
+        while parts % factor == 0:
+            primes.append(factor)
+            parts //= factor
+        factor += 1
+    for prime in reversed(primes):
+        dim = max(range(len(remaining)), key=lambda d: (remaining[d], -d))
+        cuts.append((dim, prime))
+        remaining[dim] = -(-remaining[dim] // prime)
+    return cuts
+
+
+def _replica_rank(placed: PlacedPlan, layout: Layout, shares: int) -> IntArray:
+    """Rank of every core among the cores that hold the same box.
+
+    The digit rule makes it the least significant digit of the core's rank in the output's sharing
+    group; otherwise equal boxes are counted.
+    """
+    expression, plan = placed.expression, placed.plan
+    if placement_rule(expression, plan) != "linear":
+        rank = np.zeros(len(placed.coordinates), dtype=np.int64)
+        for axis in expression.lacks(expression.output):
+            index = expression.axis_index[axis]
+            rank = rank * plan.split[index] + placed.coordinates[:, index]
+        return rank % shares
+    boxes = np.column_stack([layout.start, layout.stop])
+    _, inverse = np.unique(boxes, axis=0, return_inverse=True)
+    inverse = inverse.ravel()
+    order = np.argsort(inverse, kind="stable")
+    counts = np.bincount(inverse)
+    first = np.cumsum(counts) - counts
+    rank = np.empty(len(inverse), dtype=np.int64)
+    rank[order] = np.arange(len(inverse)) - first[inverse[order]]
+    return rank % shares
+
+
+def _axis_boxes(
+    placed: PlacedPlan, operand: Operand, after_loops: bool
+) -> dict[str, tuple[IntArray, IntArray]]:
+    """Per axis of the operand, the interval of it that every core holds, (cores,) each."""
+    expression, plan = placed.expression, placed.plan
+    blocks = block_lengths(expression, plan)
+    tiles = tile_lengths(expression, plan)
+    boxes = {}
+    for name in operand.axes:
+        axis = expression.axis_index[name]
+        length = expression.axes[axis].length
+        block_start = placed.coordinates[:, axis] * blocks[axis]
+        block_stop = np.minimum(block_start + blocks[axis], length)
+        chunk, chunk_length = _chunk(placed, operand, name, after_loops)
+        if chunk is None:
+            boxes[name] = (np.minimum(block_start, length), block_stop)
+            continue
+        low = block_start + chunk * (chunk_length * tiles[axis])
+        high = np.minimum(low + chunk_length * tiles[axis], block_stop)
+        boxes[name] = (np.minimum(low, high), high)
+    return boxes
+
+
+def _chunk(
+    placed: PlacedPlan, operand: Operand, axis: str, after_loops: bool
+) -> tuple[IntArray | None, int]:
+    """Index of the operand's chunk along the axis on every core, and tiles per chunk.
+
+    The rotation with the larger operand set is the more significant digit.
+    """
+    rounds = 1
+    levels = []
+    for rotation, offset in zip(placed.plan.rotations, placed.offsets, strict=True):
+        if rotation.axis == axis:
+            position = rounds * (rotation.radix - 1) if after_loops else 0
+            digit = (offset + position) % rotation.radix
+            levels.append((len(rotation.operands), rotation, digit))
+        rounds *= rotation.radix
+    levels.sort(key=lambda level: -level[0])
+    chunk: IntArray | None = None
+    tiles = 1
+    for _, rotation, digit in levels:
+        if operand.name in rotation.operands:
+            chunk = digit if chunk is None else chunk * rotation.radix + digit
+        else:
+            tiles *= rotation.radix
+    return chunk, tiles
+
+
+def received_elements(
+    need: Layout, views: tuple[View, ...], held: tuple[Layout, ...]
+) -> IntArray:
+    """Elements that every core needs but does not hold, (cores of `need`,).
+
+    `views` say how the needed tensor mirrors its sources, `held` how each source lies (parallel).
+    Padding and constant regions, which no view covers, have no source and are free.
+    """
+    missing = np.zeros(len(need.start), dtype=np.int64)
+    for view, layout in zip(views, held, strict=True):
+        missing += _missing(need, view, layout)
+    return missing
+
+
+def _missing(need: Layout, view: View, held: Layout) -> IntArray:
+    """Elements of one source that each core needs but does not hold."""
+    start, stop = _clip_to_region(need, view)
+    wanted = np.prod(np.maximum(stop - start, 0), axis=1)
+    for index, atom in enumerate(view.atoms):
+        if not atom.source:
+            # copies along a broadcast dimension are one source element
+            dim = next((d for d, dims in enumerate(view.view_dims) if index in dims), None)
+            if dim is not None and len(view.view_dims[dim]) == 1:
+                length = np.maximum(stop[:, dim] - start[:, dim], 1)
+                wanted = wanted // length
+    cores = min(len(start), len(held.start))
+    overlap = np.zeros(len(start), dtype=np.int64)
+    overlap[:cores] = _overlap(start[:cores], stop[:cores], view, held, cores)
+    return wanted - np.minimum(overlap, wanted)
+
+
+def _clip_to_region(need: Layout, view: View) -> tuple[IntArray, IntArray]:
+    """The needed box within the view's region, in the region's own coordinates."""
+    if need.flat and len(view.view_dims) != 1:
+        dims = len(view.view_dims)
+        return (
+            np.zeros((len(need.start), dims), np.int64),
+            np.broadcast_to(np.array(view.extent, np.int64), (len(need.start), dims)),
+        )
+    low = np.array(view.region_start, dtype=np.int64)
+    extent = np.array(view.extent, dtype=np.int64)
+    start = np.clip(need.start - low, 0, extent)
+    return start, np.clip(need.stop - low, 0, extent)
+
+
+def _overlap(
+    start: IntArray, stop: IntArray, view: View, held: Layout, cores: int
+) -> IntArray:
+    """Elements of the needed box (region coordinates) that the same core holds of the source."""
+    held_start, held_stop = held.start[:cores], held.stop[:cores]
+    source_dims = view.source_dims
+    if held.flat:
+        source_dims = (tuple(a for dim in view.source_dims for a in dim),)
+        if len(view.source_dims) == 0:
+            return np.ones(cores, dtype=np.int64) * (held_stop[:, 0] > held_start[:, 0])
+    total = np.ones(cores, dtype=np.int64)
+    done: set[int] = set()
+    owner = {a: d for d, dims in enumerate(view.view_dims) for a in dims}
+    for dim, atoms in enumerate(source_dims):
+        targets = {owner[a] for a in atoms if a in owner and not view.atoms[a].fixed}
+        simple = all(len(view.view_dims[t]) == 1 for t in targets)
+        if simple:
+            count = _count_in_run(
+                view, atoms, owner, start, stop, held_start[:, dim], held_stop[:, dim]
+            )
+        elif len(targets) == 1 and not held.flat:
+            target = targets.pop()
+            if target in done:
+                continue
+            done.add(target)
+            sources = [d for d, s in enumerate(source_dims) if set(s) & set(view.view_dims[target])]
+            if any(len(source_dims[d]) != 1 for d in sources):
+                return np.zeros(cores, dtype=np.int64)
+            count = _count_merged(view, source_dims, target, start, stop, held_start, held_stop)
+        else:
+            return np.zeros(cores, dtype=np.int64)
+        total = total * count
+    return total
+
+
+def _count_in_run(
+    view: View,
+    atoms: tuple[int, ...],
+    owner: dict[int, int],
+    start: IntArray,
+    stop: IntArray,
+    run_start: IntArray,
+    run_stop: IntArray,
+) -> IntArray:
+    """Indices of the needed box whose source index, made of `atoms`, lies in a run.
+
+    One sliced atom is an interval; several atoms are the digits of a mixed radix.
+    """
+    if len(atoms) == 1:
+        atom = view.atoms[atoms[0]]
+        if atom.fixed or atoms[0] not in owner:
+            return ((run_start <= atom.start) & (atom.start < run_stop)).astype(np.int64)
+        dim = owner[atoms[0]]
+        low = -((atom.start - run_start) // atom.step)
+        high = -((atom.start - run_stop) // atom.step)
+        return np.maximum(np.minimum(high, stop[:, dim]) - np.maximum(low, start[:, dim]), 0)
+    lows, highs, sizes = [], [], []
+    for position in atoms:
+        atom = view.atoms[position]
+        if atom.step != 1:
+            return np.zeros(len(run_start), dtype=np.int64)
+        if atom.fixed or position not in owner:
+            low = np.full(len(run_start), atom.start)
+            lows.append(low)
+            highs.append(low + 1)
+        else:
+            lows.append(start[:, owner[position]] + atom.start)
+            highs.append(stop[:, owner[position]] + atom.start)
+        sizes.append(atom.length)
+    return _digits_below(run_stop, lows, highs, sizes) - _digits_below(
+        run_start, lows, highs, sizes
+    )
+
+
+def _count_merged(
+    view: View,
+    source_dims: tuple[tuple[int, ...], ...],
+    target: int,
+    start: IntArray,
+    stop: IntArray,
+    held_start: IntArray,
+    held_stop: IntArray,
+) -> IntArray:
+    """Indices of the needed run along a merged dimension that lie in the held box."""
+    lows, highs, sizes = [], [], []
+    where = {dims[0]: d for d, dims in enumerate(source_dims) if len(dims) == 1}
+    for position in view.view_dims[target]:
+        atom = view.atoms[position]
+        if not atom.source:
+            lows.append(np.zeros(len(start), np.int64))
+            highs.append(np.full(len(start), atom.size, np.int64))
+        else:
+            if atom.step != 1:
+                return np.zeros(len(start), dtype=np.int64)
+            lows.append(np.clip(held_start[:, where[position]] - atom.start, 0, atom.size))
+            highs.append(np.clip(held_stop[:, where[position]] - atom.start, 0, atom.size))
+        sizes.append(atom.size)
+    return _digits_below(stop[:, target], lows, highs, sizes) - _digits_below(
+        start[:, target], lows, highs, sizes
+    )
+
+
+def _digits_below(
+    bound: IntArray, lows: list[IntArray], highs: list[IntArray], sizes: list[int]
+) -> IntArray:
+    """Numbers below `bound` whose mixed-radix digits all lie in [low, high)."""
+    count = np.zeros(len(bound), dtype=np.int64)
+    inside = np.ones(len(bound), dtype=bool)
+    weight = math.prod(sizes)
+    for index, size in enumerate(sizes):
+        weight //= size
+        digit = bound // weight if index == 0 else bound // weight % size
+        rest = np.ones(len(bound), dtype=np.int64)
+        for low, high in zip(lows[index + 1 :], highs[index + 1 :], strict=True):
+            rest *= np.maximum(high - low, 0)
+        below = np.clip(digit - lows[index], 0, np.maximum(highs[index] - lows[index], 0))
+        count += np.where(inside, below * rest, 0)
+        inside &= (lows[index] <= digit) & (digit < highs[index])
+    return count

@@ -1,0 +1,89 @@
+"""Memory per core at every step, for a given choice at every step.
+
+At step i: the idle plans of all other operators' weights, i's operands in its active plan, the homes
+of tensors that live on beyond i, and the shift buffer. While i's operands are being fetched, the
+homes of those it reads for the last time are still there, but its output is not.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from t10c.hardware.spec import HardwareSpec
+from t10c.schedule.steps import Sequence
+from t10c.search.space import IntArray
+
+
+@dataclass(frozen=True)
+class Homes:
+    """Bytes per core of live tensors at every step, (steps,) each.
+
+    `live`: homes that stay beyond the step (its own output excluded); `dying`: homes of tensors
+    that the step reads for the last time.
+    """
+
+    live: IntArray
+    dying: IntArray
+
+
+def live_homes(
+    sequence: Sequence, spec: HardwareSpec, home_elements: dict[int, int] | None = None
+) -> Homes:
+    """Live bytes at every step; `home_elements` gives producers' largest share per core.
+
+    Without it every tensor is taken to be spread evenly, which no plan can undercut by much.
+    """
+    count = len(sequence.steps)
+    live = np.zeros(count, dtype=np.int64)
+    dying = np.zeros(count, dtype=np.int64)
+    for _, producer, elements, first, last in sequence.lifetimes.spans:
+        share = -(-elements // spec.core_count)
+        if home_elements is not None and producer >= 0:
+            share = home_elements[producer]
+        size = share * spec.element_bytes
+        live[max(first + 1, 0) : last] += size
+        if first < last < count:
+            dying[last] += size
+    return Homes(live, dying)
+
+
+@dataclass(frozen=True)
+class StepMemory:
+    """Demand per core at every step: `fetch` before the loops, `run` during them (bytes)."""
+
+    fetch: IntArray
+    run: IntArray
+
+    @property
+    def peak(self) -> IntArray:
+        """The larger of the two at every step."""
+        return np.maximum(self.fetch, self.run)
+
+
+def reserve_bytes(spec: HardwareSpec) -> int:
+    """What is kept for the shift buffer at all times."""
+    return spec.shift_buffer.size_bytes if spec.shift_buffer.policy == "fixed" else 0
+
+
+def loose_weight_bytes(sequence: Sequence, spec: HardwareSpec) -> int:
+    """Evenly spread bytes of the weights that no operator owns."""
+    total = 0
+    for name in sequence.loose_weights:
+        elements = int(np.prod(sequence.graph.tensor[name].shape, dtype=np.int64))
+        total += -(-elements // spec.core_count) * spec.element_bytes
+    return total
+
+
+def step_memory(
+    idle: IntArray, active: IntArray, inputs: IntArray, homes: Homes, fixed_bytes: int
+) -> StepMemory:
+    """Demand of every step from its chosen bytes; all arrays (steps,).
+
+    `idle`: own weights idle, `active`: all own pieces and doubled buffers, `inputs`: pieces of the
+    inputs, `fixed_bytes`: shift buffer and loose weights.
+    """
+    others = int(idle.sum()) - idle
+    return StepMemory(
+        fetch=others + inputs + homes.live + homes.dying + fixed_bytes,
+        run=others + active + homes.live + fixed_bytes,
+    )

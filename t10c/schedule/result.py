@@ -1,0 +1,177 @@
+"""What the schedule says: a model plan, or why the model does not fit."""
+
+from dataclasses import dataclass
+
+from t10c.hardware.spec import HardwareSpec
+from t10c.ir.expression import TensorExpression
+from t10c.ir.graph import Graph
+from t10c.ir.plan import Plan, RTensor
+from t10c.schedule.choices import IdleCut
+from t10c.schedule.options import ScheduleOptions
+from t10c.search.operator import FrontEntry, SearchRecord
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTerms:
+    """Bytes per core while one operator runs; the operator's demand is `total`."""
+
+    idle_weights: int
+    active_pieces: int
+    live_activations: int
+    shift_buffer: int
+    fetch_total: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class CostTerms:
+    """Cycles of one operator by what they are spent on; they sum to `total`."""
+
+    setup: float
+    transition: float
+    compute: float
+    epilogue: float
+    shift: float
+    reduction: float
+    sync: float
+
+    @property
+    def total(self) -> float:
+        """Cycles from the operator's setup to its end."""
+        return (
+            self.setup
+            + self.transition
+            + self.compute
+            + self.epilogue
+            + self.shift
+            + self.reduction
+            + self.sync
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class IdleWeight:
+    """A weight's idle plan: the active plan cut `ratio` times further, by axis in `factors`."""
+
+    operand: str
+    tensor: str
+    active_bytes: int
+    cut: IdleCut
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """Bringing one operand into place: the most bytes that any core receives, and its cycles.
+
+    `reused` says that the copy of the operator just before served instead of the tensor's home.
+    """
+
+    operand: str
+    tensor: str
+    sources: tuple[str, ...]
+    received_bytes: int
+    cycles: float
+    reused: bool
+
+
+@dataclass(frozen=True)
+class OperatorPlan:
+    """One operator as planned; `problem` numbers its entry in `ModelPlan.problems`."""
+
+    name: str
+    problem: int
+    plan: Plan
+    placement: str
+    rtensors: tuple[RTensor, ...]
+    piece_bytes: tuple[int, ...]
+    idle: tuple[IdleWeight, ...]
+    transitions: tuple[Transition, ...]
+    memory: MemoryTerms
+    cost: CostTerms
+
+
+@dataclass(frozen=True)
+class ProblemRecord:
+    """A distinct planning problem: what its search looked at, and its Pareto front."""
+
+    digest: str
+    expression: TensorExpression
+    operators: int
+    search: SearchRecord
+    front: tuple[FrontEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CopyPlan:
+    """A layout-only operator that must move its data."""
+
+    name: str
+    received_bytes: int
+    cycles: float
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """Plans of all operators of a model, with the bound no plan can undercut.
+
+    `lower_bound_cycles` holds over all feasible plans of the searched spaces; `gap` is the share of
+    the latency above it. `uniform_cycles` is the latency with uniform transitions instead.
+    """
+
+    graph: Graph
+    spec: HardwareSpec
+    options: ScheduleOptions
+    overrides: tuple[str, ...]
+    operators: tuple[OperatorPlan, ...]
+    copies: tuple[CopyPlan, ...]
+    problems: tuple[ProblemRecord, ...]
+    lower_bound_cycles: float
+    uniform_cycles: float
+
+    @property
+    def latency_cycles(self) -> float:
+        """Predicted cycles of one inference: setup, transitions and execution of all operators."""
+        return sum(self.breakdown_cycles().values())
+
+    @property
+    def latency_seconds(self) -> float:
+        """The latency at the chip's clock."""
+        return self.latency_cycles / self.spec.clock_hz
+
+    @property
+    def peak_core_bytes(self) -> int:
+        """Largest demand of any operator, in bytes per core."""
+        return max((max(o.memory.total, o.memory.fetch_total) for o in self.operators), default=0)
+
+    @property
+    def gap(self) -> float:
+        """(latency - lower bound) / latency: how far from optimal the plan can be at most."""
+        latency = self.latency_cycles
+        return (latency - self.lower_bound_cycles) / latency if latency else 0.0
+
+    def breakdown_cycles(self) -> dict[str, float]:
+        """Where the latency goes; the parts sum to it. Epilogues count as compute."""
+        costs = [o.cost for o in self.operators]
+        return {
+            "compute": sum(c.compute + c.epilogue for c in costs),
+            "shift": sum(c.shift for c in costs),
+            "reduction": sum(c.reduction for c in costs),
+            "transition": sum(c.transition for c in costs) + sum(c.cycles for c in self.copies),
+            "setup": sum(c.setup for c in costs),
+            "sync": sum(c.sync for c in costs),
+        }
+
+
+@dataclass(frozen=True)
+class DoesNotFit:
+    """A model that does not fit: who demands how much, made of what, and what would help."""
+
+    graph: Graph
+    spec: HardwareSpec
+    operator: str
+    demanded_bytes: int
+    available_bytes: int
+    terms: tuple[tuple[str, int], ...]
+    levers: tuple[str, ...]
+    proven: bool
+    """Whether no plan at all can fit (else: none was found)."""

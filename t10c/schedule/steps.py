@@ -1,0 +1,197 @@
+"""The model as a sequence of steps: what each reads, where that comes from, how long it lives."""
+
+import math
+from dataclasses import dataclass
+
+from t10c.ir.graph import Graph, LayoutOp, Operator
+from t10c.schedule.choices import Problem
+from t10c.schedule.views import View, ViewTable, resolve_views
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an operand's data lies before it is moved: the home of tensor `tensor`.
+
+    `step` is the producing planned step, or -1 for tensors spread evenly over all cores (graph
+    inputs, copies); `weight_of` is the step whose idle plan holds a weight, or -1.
+    """
+
+    tensor: str
+    step: int = -1
+    weight_of: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One operand that has to be brought into place: views of sources (parallel tuples)."""
+
+    operand: int
+    tensor: str
+    views: tuple[View, ...]
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A planned operator in execution order: its problem and the operands it must fetch."""
+
+    index: int
+    operator: Operator
+    problem: Problem
+    reads: tuple[Read, ...]
+    consumers: tuple[tuple[int, int], ...] = ()
+    """(step, position in its reads) of everyone who reads this step's output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A layout-only operator that must really move its data: even spread to even spread."""
+
+    operator: LayoutOp
+    before_step: int
+    elements: int
+
+
+@dataclass(frozen=True)
+class Lifetimes:
+    """Homes of tensors that live across steps.
+
+    `spans` has (tensor, producing step or -1, elements, first step, last step): alive while
+    first < step <= last, where the last step reads it for the last time (or is past the end).
+    """
+
+    spans: tuple[tuple[str, int, int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Everything the schedule needs to know of the graph."""
+
+    graph: Graph
+    steps: tuple[Step, ...]
+    copies: tuple[Copy, ...]
+    lifetimes: Lifetimes
+    loose_weights: tuple[str, ...]
+    """Weights that no step owns (read through a view only): they lie evenly spread."""
+
+
+def build_sequence(graph: Graph, persistent: tuple[str, ...] = ()) -> Sequence:
+    """Order the graph's planned operators and find what each reads from where."""
+    table = resolve_views(graph)
+    producer = {op.output: i for i, op in enumerate(graph.planned)}
+    owner: dict[str, int] = {}
+    for index, operator in enumerate(graph.planned):
+        for name in operator.inputs:
+            if graph.tensor[name].kind == "weight":
+                owner.setdefault(name, index)
+    steps = [
+        _step(index, operator, graph, table, producer, owner)
+        for index, operator in enumerate(graph.planned)
+    ]
+    steps = _with_consumers(steps)
+    copies = _copies(graph, table)
+    used = {view.tensor for views in table.views.values() for view in views}
+    loose = tuple(
+        t.name
+        for t in graph.tensors
+        if t.kind == "weight" and t.name in used and t.name not in owner
+    )
+    return Sequence(
+        graph, tuple(steps), copies, _lifetimes(graph, table, steps, copies, persistent), loose
+    )
+
+
+def _step(
+    index: int,
+    operator: Operator,
+    graph: Graph,
+    table: ViewTable,
+    producer: dict[str, int],
+    owner: dict[str, int],
+) -> Step:
+    """Split an operator's inputs into weights it owns and operands it must fetch."""
+    weights: list[int] = []
+    reads: list[Read] = []
+    for position, name in enumerate(operator.inputs):
+        first_use = name not in operator.inputs[:position]
+        if graph.tensor[name].kind == "weight" and owner[name] == index and first_use:
+            weights.append(position)
+            continue
+        views = table.views[name]
+        sources = tuple(
+            Source(v.tensor, producer.get(v.tensor, -1), owner.get(v.tensor, -1)) for v in views
+        )
+        reads.append(Read(position, name, views, sources))
+    return Step(index, operator, Problem(operator.expression, tuple(weights)), tuple(reads))
+
+
+def _with_consumers(steps: list[Step]) -> list[Step]:
+    consumers: dict[int, list[tuple[int, int]]] = {}
+    for step in steps:
+        for position, read in enumerate(step.reads):
+            for source in read.sources:
+                if source.step >= 0:
+                    consumers.setdefault(source.step, []).append((step.index, position))
+    return [
+        Step(
+            s.index,
+            s.operator,
+            s.problem,
+            s.reads,
+            tuple(dict.fromkeys(consumers.get(s.index, ()))),
+        )
+        for s in steps
+    ]
+
+
+def _copies(graph: Graph, table: ViewTable) -> tuple[Copy, ...]:
+    """Copies with the planned step before which they run."""
+    position: dict[str, int] = {}
+    planned = 0
+    for operator in graph.operators:
+        if isinstance(operator, Operator):
+            planned += 1
+        else:
+            position[operator.name] = planned
+    return tuple(
+        Copy(op, position[op.name], math.prod(graph.tensor[op.output].shape))
+        for op in table.copies
+    )
+
+
+def _lifetimes(
+    graph: Graph,
+    table: ViewTable,
+    steps: list[Step],
+    copies: tuple[Copy, ...],
+    persistent: tuple[str, ...],
+) -> Lifetimes:
+    """Spans of graph inputs, produced tensors and copies (weights are accounted separately)."""
+    end = len(steps)
+    last: dict[str, int] = {}
+    for step in steps:
+        for read in step.reads:
+            for source in read.sources:
+                last[source.tensor] = max(last.get(source.tensor, -1), step.index)
+    for copy in copies:
+        for name in copy.operator.inputs:
+            for view in table.views[name]:
+                last[view.tensor] = max(last.get(view.tensor, -1), copy.before_step)
+    for name in (*graph.outputs, *persistent):
+        for view in table.views.get(name, ()):
+            last[view.tensor] = end
+    spans = []
+    produced = {step.operator.output: step.index for step in steps}
+    copied = {copy.operator.output: copy.before_step for copy in copies}
+    for tensor in graph.tensors:
+        if tensor.kind == "weight" or tensor.name not in last:
+            continue
+        elements = math.prod(tensor.shape)
+        if tensor.name in produced:
+            first = produced[tensor.name]
+            spans.append((tensor.name, first, elements, first, last[tensor.name]))
+        elif tensor.name in graph.inputs:
+            spans.append((tensor.name, -1, elements, -1, last[tensor.name]))
+        elif tensor.name in copied:
+            spans.append((tensor.name, -1, elements, copied[tensor.name] - 1, last[tensor.name]))
+    return Lifetimes(tuple(spans))

@@ -1,0 +1,306 @@
+"""Prices of transitions between layouts, for whole pools of plans at once, remembered.
+
+A transition costs a move of the largest number of bytes that any core must receive and does not
+hold, and the six syncs that the published uniform transition takes; nothing if no byte moves.
+Pools are compared on a sample of the cores; final prices look at every core.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from t10c.hardware.kernels import move_cycles, sync_cycles
+from t10c.hardware.spec import HardwareSpec
+from t10c.ir.expression import TensorExpression
+from t10c.ir.plan import Plan
+from t10c.schedule.choices import Choices
+from t10c.schedule.layout import (
+    Layout,
+    even_layout,
+    operand_layout,
+    output_layout,
+    place,
+    received_elements,
+)
+from t10c.schedule.steps import Read, Sequence, Source
+from t10c.schedule.views import View, identity_view
+from t10c.search.space import FloatArray, IntArray
+
+_SAMPLE_CORES = 128
+TRANSITION_SYNCS = 6
+
+State = tuple[int, int]
+"""A step's choice as layouts see it: (number of its choices, plan)."""
+
+
+class TransitionPricer:
+    """Prices transitions between the plans of a sequence's choices.
+
+    `choice_of[step]` numbers the distinct `Choices` in `choices`. Prices are remembered by what
+    determines them, so identical layers are priced once.
+    """
+
+    def __init__(
+        self,
+        sequence: Sequence,
+        choices: tuple[Choices, ...],
+        choice_of: tuple[int, ...],
+        spec: HardwareSpec,
+    ) -> None:
+        self.sequence = sequence
+        self.choices = choices
+        self.choice_of = choice_of
+        self.spec = spec
+        count = spec.core_count
+        if count <= _SAMPLE_CORES:
+            self.sample = np.arange(count)
+        else:
+            self.sample = np.unique(np.linspace(0, count - 1, _SAMPLE_CORES).astype(np.int64))
+        self._layouts: dict[tuple[object, ...], Layout] = {}
+        self._prices: dict[tuple[object, ...], FloatArray] = {}
+        self._keys: dict[tuple[int, int], tuple[object, ...]] = {}
+
+    def home_elements(self, choice: int, plan: int) -> int:
+        """Largest number of elements of the output that a core holds at home."""
+        return int(self._full_layout("out", choice, plan, 0).elements.max())
+
+    def price_in(
+        self, step: int, position: int, states: list[State], reuse: State | None
+    ) -> FloatArray:
+        """Cycles to bring a read into place for every plan of the step's pool, (plans,).
+
+        `states` are the sources' states (parallel to the read's sources; ignored for even ones);
+        `reuse` is the state of the step just before if it held the same tensor.
+        """
+        choice = self.choice_of[step]
+        read = self.sequence.steps[step].reads[position]
+        key = ("in", choice, self.read_key(step, position), tuple(states), reuse)
+        if key not in self._prices:
+            need = self._pool("in", choice, read.operand)
+            held = [
+                self._source(source, state)
+                for source, state in zip(read.sources, states, strict=True)
+            ]
+            cycles = self._price(need, read.views, held)
+            if reuse is not None:
+                kept = self._sampled("after", *reuse, self._reuse_operand(step, position))
+                view = (_as_itself(read, self.sequence),)
+                cycles = np.minimum(cycles, self._price(need, view, [kept]))
+            self._prices[key] = cycles
+        return self._prices[key]
+
+    def price_out(
+        self, step: int, position: int, plan: int, states: list[State], moving: int
+    ) -> FloatArray:
+        """Cycles of a read of `step` under `plan`, for every plan of source step `moving`'s pool."""
+        choice = self.choice_of[step]
+        read = self.sequence.steps[step].reads[position]
+        slots = tuple(s.step == moving for s in read.sources)
+        fixed = tuple(s for s, m in zip(states, slots, strict=True) if not m)
+        source = self.choice_of[moving]
+        key = ("out", choice, plan, self.read_key(step, position), source, slots, fixed)
+        if key not in self._prices:
+            need = self._sampled("in", choice, plan, read.operand)
+            held = [
+                self._pool("out", source, 0) if m else self._source(other, state)
+                for other, state, m in zip(read.sources, states, slots, strict=True)
+            ]
+            self._prices[key] = self._price(need, read.views, held)
+        return self._prices[key]
+
+    def received_bytes(
+        self, step: int, position: int, plan: int, states: list[State], reuse: State | None
+    ) -> tuple[int, bool]:
+        """Exact largest bytes received by a core, and whether they come from the reused copy."""
+        choice = self.choice_of[step]
+        read = self.sequence.steps[step].reads[position]
+        key = ("exact", choice, plan, self.read_key(step, position), tuple(states), reuse)
+        if key not in self._prices:
+            need = self._full_layout("in", choice, plan, read.operand)
+            held = tuple(
+                self._even(source)
+                if not self._has_state(source)
+                else self._full_layout(*self._role(source, state))
+                for source, state in zip(read.sources, states, strict=True)
+            )
+            home = int(received_elements(need, read.views, held).max(initial=0))
+            best, reused = home, False
+            if reuse is not None:
+                operand = self._reuse_operand(step, position)
+                kept = self._full_layout("after", *reuse, operand)
+                view = (_as_itself(read, self.sequence),)
+                again = int(received_elements(need, view, (kept,)).max(initial=0))
+                if again < home:
+                    best, reused = again, True
+            size = best * self.spec.element_bytes
+            self._prices[key] = np.array([size, float(reused)])
+        size, reused_flag = self._prices[key]
+        return int(size), bool(reused_flag)
+
+    def cycles(self, size_bytes: IntArray | FloatArray | int) -> FloatArray:
+        """Price of receiving so many bytes."""
+        size = np.asarray(size_bytes, dtype=np.float64)
+        syncs = np.where(size > 0, TRANSITION_SYNCS * sync_cycles(self.spec), 0.0)
+        return move_cycles(self.spec, size) + syncs
+
+    def _price(self, need: Layout, views: tuple[View, ...], held: list[Layout]) -> FloatArray:
+        """Prices of stacked layouts: rows are plans x sampled cores; single layouts repeat."""
+        rows = max([len(need.start), *(len(h.start) for h in held)])
+        need, *held = (_repeat(layout, rows) for layout in (need, *held))
+        missing = received_elements(need, views, tuple(held))
+        worst = missing.reshape(-1, len(self.sample)).max(axis=1)
+        return self.cycles(worst * self.spec.element_bytes)
+
+    def read_key(self, step: int, position: int) -> tuple[object, ...]:
+        """What determines a read's prices besides the states: views and even sources' shapes."""
+        if (step, position) not in self._keys:
+            read = self.sequence.steps[step].reads[position]
+            shapes = self.sequence.graph.tensor
+            self._keys[step, position] = (
+                read.operand,
+                tuple(replace(view, tensor="") for view in read.views),
+                tuple(
+                    (s.step >= 0, s.weight_of >= 0, shapes[s.tensor].shape)
+                    for s in read.sources
+                ),
+                self._reuse_operand(step, position),
+            )
+        return self._keys[step, position]
+
+    def _reuse_operand(self, step: int, position: int) -> int:
+        """Operand of the step before that reads the same tensor, or -1."""
+        if step == 0:
+            return -1
+        tensor = self.sequence.steps[step].reads[position].tensor
+        for read in self.sequence.steps[step - 1].reads:
+            if read.tensor == tensor:
+                return read.operand
+        return -1
+
+    def reuse_state(self, step: int, position: int, plans: list[int]) -> State | None:
+        """State of the step before if it has just read the same tensor, else None."""
+        if self._reuse_operand(step, position) < 0:
+            return None
+        return (self.choice_of[step - 1], plans[step - 1])
+
+    def reuses_copy(self, step: int, position: int, plans: list[int]) -> bool:
+        """Whether the read takes the copy of the step before, whatever its source's plan.
+
+        True only where the copy spares every move, so the source's layout cannot matter.
+        """
+        reuse = self.reuse_state(step, position, plans)
+        if reuse is None:
+            return False
+        choice, plan = self.choice_of[step], plans[step]
+        key = ("free", choice, plan, self.read_key(step, position), reuse)
+        if key not in self._prices:
+            read = self.sequence.steps[step].reads[position]
+            need = self._sampled("in", choice, plan, read.operand)
+            kept = self._sampled("after", *reuse, self._reuse_operand(step, position))
+            self._prices[key] = self._price(need, (_as_itself(read, self.sequence),), [kept])
+        return bool(self._prices[key][0] == 0)
+
+    def states(self, step: int, position: int, plans: list[int]) -> list[State]:
+        """States of a read's sources under the given plans; (-1, -1) where spread evenly."""
+        found = []
+        for source in self.sequence.steps[step].reads[position].sources:
+            owner = source.step if source.step >= 0 else source.weight_of
+            found.append((self.choice_of[owner], plans[owner]) if owner >= 0 else (-1, -1))
+        return found
+
+    @staticmethod
+    def _has_state(source: Source) -> bool:
+        return source.step >= 0 or source.weight_of >= 0
+
+    def _role(self, source: Source, state: State) -> tuple[str, int, int, int]:
+        """Layout lookup of a source: a producer's output, or a weight in its owner's plan."""
+        if source.step >= 0:
+            return ("out", state[0], state[1], 0)
+        operator = self.sequence.steps[source.weight_of].operator
+        return ("in", state[0], state[1], operator.inputs.index(source.tensor))
+
+    def _source(self, source: Source, state: State) -> Layout:
+        if not self._has_state(source):
+            return _rows(self._even(source), self.sample)
+        return self._sampled(*self._role(source, state))
+
+    def _even(self, source: Source) -> Layout:
+        shape = self.sequence.graph.tensor[source.tensor].shape
+        key = ("even", shape)
+        if key not in self._layouts:
+            self._layouts[key] = even_layout(shape, self.spec.core_count)
+        return self._layouts[key]
+
+    def _plan(self, choice: int, plan: int) -> tuple[TensorExpression, Plan]:
+        choices = self.choices[choice]
+        return choices.problem.expression, choices.plans[plan].plan
+
+    def _build(
+        self, role: str, choice: int, plan: int, operand: int, cores: IntArray | None
+    ) -> Layout:
+        """Layout of a plan's operand on the chosen cores (all if None)."""
+        expression, chosen = self._plan(choice, plan)
+        placed = place(expression, chosen, cores)
+        if role == "out":
+            return output_layout(placed)
+        return operand_layout(placed, expression.inputs[operand], role == "after")
+
+    def _full_layout(self, role: str, choice: int, plan: int, operand: int) -> Layout:
+        """Layout on all cores of the chip (unused ones hold nothing)."""
+        key = (role, choice, plan, operand)
+        if key not in self._layouts:
+            layout = self._build(role, choice, plan, operand, None)
+            self._layouts[key] = _pad(layout, self.spec.core_count)
+        return self._layouts[key]
+
+    def _sampled(self, role: str, choice: int, plan: int, operand: int) -> Layout:
+        """Layout on the sampled cores."""
+        key = ("sample", role, choice, plan, operand)
+        if key not in self._layouts:
+            used = int(np.prod(self._plan(choice, plan)[1].split))
+            cores = self.sample[self.sample < used]
+            layout = self._build(role, choice, plan, operand, cores)
+            self._layouts[key] = _pad(layout, len(self.sample))
+        return self._layouts[key]
+
+    def _pool(self, role: str, choice: int, operand: int) -> Layout:
+        """Sampled layouts of all plans of a pool, one after the other."""
+        key = ("pool", role, choice, operand)
+        if key not in self._layouts:
+            parts = [
+                self._sampled(role, choice, plan, operand)
+                for plan in range(len(self.choices[choice].plans))
+            ]
+            self._layouts[key] = Layout(
+                np.concatenate([p.start for p in parts]),
+                np.concatenate([p.stop for p in parts]),
+                parts[0].flat,
+            )
+        return self._layouts[key]
+
+
+def _as_itself(read: Read, sequence: Sequence) -> View:
+    return identity_view(read.tensor, sequence.graph.tensor[read.tensor].shape)
+
+
+def _pad(layout: Layout, cores: int) -> Layout:
+    extra = cores - len(layout.start)
+    if extra <= 0:
+        return layout
+    empty = np.zeros((extra, layout.start.shape[1]), dtype=np.int64)
+    return Layout(
+        np.concatenate([layout.start, empty]), np.concatenate([layout.stop, empty]), layout.flat
+    )
+
+
+def _rows(layout: Layout, rows: IntArray) -> Layout:
+    return Layout(layout.start[rows], layout.stop[rows], layout.flat)
+
+
+def _repeat(layout: Layout, rows: int) -> Layout:
+    times = rows // len(layout.start)
+    if times == 1:
+        return layout
+    return Layout(
+        np.tile(layout.start, (times, 1)), np.tile(layout.stop, (times, 1)), layout.flat
+    )
