@@ -17,8 +17,6 @@ _DATA_LIMIT = 1024  # elements; inference reads shapes, axes, pads and scales, w
 # Operators whose schema gives the type of the output but not its shape, which is the first input's.
 _SAME_SHAPE = frozenset({"GroupNormalization", "MeanVarianceNormalization", "Dropout"})
 
-_WINDOWED = frozenset({"Conv", "MaxPool", "AveragePool", "LpPool", "ConvInteger", "QLinearConv"})
-
 
 class UnknownOperatorError(Exception):
     """The installed onnx has no such operator in this opset; the message says why."""
@@ -102,11 +100,10 @@ class ShapeInference:
             return None
         shape = tuple(dim for dim in dims if dim is not None)
         if len(shape) < len(dims):
-            if node.op_type in _WINDOWED:
-                raise InvalidInputError(
-                    _explain(node, facts, "the kernel is larger than the padded input")
-                )
             return None
+        if any(size < 0 for size in shape):
+            reason = f"its inputs are too small, its output would be {shape_text(shape)}"
+            raise InvalidInputError(_explain(node, facts, reason))
         check_size(name, shape)
         return TensorFact(tensor.elem_type, shape)
 

@@ -1,0 +1,148 @@
+"""Binding symbolic dimensions by --dim and --shape."""
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from onnx_models import model, node, value
+
+from t10c.errors import InvalidInputError, T10cError, UnsupportedOperatorError, UsageError
+from t10c.onnx_import.resolve import resolve_model
+
+Dims = dict[str, int]
+Shapes = dict[str, tuple[int, ...]]
+
+
+def two_inputs() -> bytes:
+    made = model(
+        [node("Add", "a b", "y", "add")],
+        [value("a", ["batch", "seq", 4]), value("b", ["batch", "seq", 4])],
+        [value("y", ["batch", "seq", 4])],
+    )
+    return made.SerializeToString()
+
+
+def one_input(*shape: int | str | None) -> bytes:
+    made = model([node("Relu", "x", "y", "r")], [value("x", shape)], ["y"])
+    return made.SerializeToString()
+
+
+def failure(data: bytes, dims: Dims, shapes: Shapes, kind: type[T10cError]) -> str:
+    with pytest.raises(kind) as caught:
+        resolve_model(data, dims, shapes)
+    assert type(caught.value) is kind
+    assert len(str(caught.value).splitlines()) <= 3
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dims", "shapes"),
+    [
+        ({"batch": 2, "seq": 3}, {}),
+        ({}, {"a": (2, 3, 4)}),
+        ({"seq": 3}, {"b": (2, 3, 4)}),
+        ({"batch": 2}, {"a": (2, 3, 4), "b": (2, 3, 4)}),
+    ],
+)
+def test_symbols_are_bound_everywhere(dims: Dims, shapes: Shapes) -> None:
+    resolved = resolve_model(two_inputs(), dims, shapes)
+    assert resolved.shapes == dict.fromkeys("aby", (2, 3, 4))
+
+
+def test_unbound_dimension_names_the_flag_to_type() -> None:
+    text = failure(two_inputs(), {"batch": 2}, {}, InvalidInputError)
+    assert "dimension 'seq' of input 'a'" in text
+    assert "--dim seq=1" in text
+    assert "--dim batch" not in text
+    text = failure(two_inputs(), {}, {}, InvalidInputError)
+    assert "1 more" in text
+    assert "--dim batch=1 --dim seq=1" in text
+
+
+@pytest.mark.parametrize("anonymous", [None, -1, 0])
+def test_unbound_dimension_without_a_name(anonymous: int | None) -> None:
+    text = failure(one_input(anonymous, 3), {}, {}, InvalidInputError)
+    assert "dimension 0 (it has no name) of input 'x'" in text
+    assert "--shape x:1x3" in text
+    assert resolve_model(one_input(anonymous, 3), {}, {"x": (7, 3)}).shapes["y"] == (7, 3)
+
+
+def test_unknown_rank_needs_a_shape() -> None:
+    made = model([node("Relu", "x", "y")], [value("x", None)], ["y"]).SerializeToString()
+    assert "--shape x:" in failure(made, {}, {}, InvalidInputError)
+    assert resolve_model(made, {}, {"x": (5, 6)}).shapes["y"] == (5, 6)
+
+
+@pytest.mark.parametrize(
+    ("dims", "shapes", "expected"),
+    [
+        ({}, {"a": (2, 3)}, "2 dimensions"),
+        ({}, {"a": (2, 3, 5)}, "dimension 2 is 4 in the model, not 5"),
+        ({"batch": 1}, {"a": (2, 3, 4)}, "--dim batch=1 makes it 1"),
+        ({}, {"a": (2, 3, 4), "b": (2, 9, 4)}, "--shape a:2x3x4 makes it 3"),
+    ],
+)
+def test_contradictory_shapes(dims: Dims, shapes: Shapes, expected: str) -> None:
+    assert expected in failure(two_inputs(), dims, shapes, InvalidInputError)
+
+
+@pytest.mark.parametrize(
+    ("dims", "shapes", "expected"),
+    [
+        ({"bach": 1}, {}, "did you mean 'batch'?"),
+        ({"x9": 1}, {}, "batch, seq"),
+        ({}, {"aa": (1, 1, 4)}, "did you mean 'a'?"),
+        ({"batch": 0}, {}, "positive"),
+        ({"batch": -2}, {}, "positive"),
+        ({}, {"a": (2, 0, 4)}, "positive"),
+    ],
+)
+def test_usage_errors(dims: Dims, shapes: Shapes, expected: str) -> None:
+    assert expected in failure(two_inputs(), dims, shapes, UsageError)
+
+
+def test_static_model_has_no_dimension_to_name() -> None:
+    assert "the model has none" in failure(one_input(1, 3), {"batch": 1}, {}, UsageError)
+
+
+def test_weights_have_no_shape_to_give() -> None:
+    made = model([node("Add", "x w", "y")], [value("x", [1]), value("w", [1])], ["y"], {"w": [1.0]})
+    text = failure(made.SerializeToString(), {}, {"w": (1,)}, UsageError)
+    assert "'w' is a weight" in text
+
+
+def test_dimension_that_is_an_expression() -> None:
+    made = model(
+        [node("Concat", "past mask", "y", axis=1)],
+        [value("past", ["batch", "past_length"]), value("mask", ["batch", "past_length + 1"])],
+        ["y"],
+    ).SerializeToString()
+    resolved = resolve_model(made, {"batch": 1, "past_length": 8})
+    assert resolved.shapes["mask"] == (1, 9)
+    assert resolved.shapes["y"] == (1, 17)
+    assert "--dim past_length=1" in failure(made, {"batch": 1}, {}, InvalidInputError)
+
+
+def test_expression_is_never_executed() -> None:
+    text = failure(one_input("__import__('os').getpid()"), {}, {}, InvalidInputError)
+    assert "has no size" in text
+
+
+def test_rank_zero_input() -> None:
+    assert resolve_model(one_input()).shapes == {"x": (), "y": ()}
+
+
+def test_huge_input() -> None:
+    text = failure(one_input("n", 3), {"n": 2**62}, {}, InvalidInputError)
+    assert "tensor 'x'" in text
+
+
+def test_input_that_is_a_sequence_or_has_no_type() -> None:
+    made = model([node("Relu", "x", "y")], [value("x", [1])], ["y"])
+    made.graph.input[0].type.CopyFrom(
+        helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, [1]))
+    )
+    assert "'x' is a sequence" in failure(
+        made.SerializeToString(), {}, {}, UnsupportedOperatorError
+    )
+    made.graph.input[0].type.CopyFrom(onnx.TypeProto())
+    assert "no element type" in failure(made.SerializeToString(), {}, {}, InvalidInputError)
