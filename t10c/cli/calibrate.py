@@ -68,13 +68,14 @@ def _table(calibration: "Calibration", file: str) -> str:
 
     removed = calibration.impossible_count + calibration.contradictory_count
     kept = calibration.sample_count - removed
+    source = f"t10c calibrate {_quotable(file)}: {kept} of {calibration.sample_count} samples"
     lines = [
         f"# {kept} of {calibration.sample_count} samples kept; {calibration.impossible_count} "
         f"impossible and {calibration.contradictory_count} contradictory ones removed",
         f"# {CLEANING_RULE}",
         f"# MAPE cross-validated {calibration.cross_validated_mape:.2f} %, "
         f"fitted {calibration.fitted_mape:.2f} %, "
-        f"fit on all samples {calibration.all_samples_mape:.2f} %",
+        f"this fit on all samples {calibration.all_samples_mape:.2f} %",
         f"# {FOLD_RULE}",
         "kernels:",
         f"  {calibration.kernel}:",
@@ -82,7 +83,7 @@ def _table(calibration: "Calibration", file: str) -> str:
         "    coefficients:",
         *(f"      {name}: {value:.6g}" for name, value in calibration.coefficients),
         f"    confidence_mape: {calibration.cross_validated_mape:.3g}",
-        f'    source: "t10c calibrate {_quotable(file)}: {kept} of {calibration.sample_count} samples"',
+        f'    source: "{source}"',
     ]
     return "\n".join(lines) + "\n"
 

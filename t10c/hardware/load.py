@@ -39,11 +39,10 @@ def _load(path: Path, overrides: Sequence[str]) -> HardwareSpec:
     flat = _read_chain(path, ())
     if overrides:
         flat = _lay_over(flat, _override_layer(overrides))
-    validation = Validation(str(path), flat.entries, flat.sources)
+    validation = Validation(str(path), flat)
     spec = validation.spec()
-    problems = [*flat.problems, *validation.problems]
-    if problems or spec is None:
-        raise InvalidSpecError(_terse(problems))
+    if spec is None:
+        raise InvalidSpecError(_terse(validation.problems))
     return replace(spec, notes=(*spec.notes, *_notes(spec, overrides)))
 
 

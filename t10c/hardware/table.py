@@ -32,7 +32,7 @@ def _chip_values(spec: HardwareSpec) -> dict[str, str]:
         "description": spec.description,
         "clock": _scaled(spec.clock_hz, _CLOCKS),
         "element_type": spec.element_type,
-        "accumulator bytes": f"{spec.accumulator_bytes}B",
+        "accumulator_bytes": f"{spec.accumulator_bytes}B",
         "overlap_shift_compute": str(spec.overlap_shift_compute).lower(),
         "cores.count": str(spec.core_count),
     }
@@ -62,7 +62,7 @@ def _chip_values(spec: HardwareSpec) -> dict[str, str]:
 
 
 def _kernel_values(spec: HardwareSpec) -> dict[str, str]:
-    values = {}
+    values: dict[str, str] = {}
     for family, model in spec.kernels:
         values[f"kernels.{family}.form"] = model.form
         for name, coefficient in model.coefficients:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 from t10c.hardware import forms, schema
-from t10c.hardware.reader import COMMAND_LINE, Entry
+from t10c.hardware.reader import COMMAND_LINE, Entry, FlatSpec
 from t10c.hardware.schema import Key
 from t10c.hardware.spec import (
     BufferPolicy,
@@ -24,14 +24,18 @@ Value = str | bool | tuple[int, int] | tuple[str, ...] | Quantity
 
 
 class Validation:
-    """One run over the merged entries; `problems` are the messages, in the order of the file."""
+    """One run over the merged entries; `problems` are the messages, in the order of the file.
 
-    def __init__(self, file: str, entries: dict[str, Entry], sources: dict[str, str]) -> None:
+    Where the file has structural problems, keys may be missing because of them: no complaint then.
+    """
+
+    def __init__(self, file: str, flat: FlatSpec) -> None:
         self.file = file
-        self.entries = entries
-        self.sources = dict(sources)
+        self.entries = flat.entries
+        self.sources = dict(flat.sources)
         self.values: dict[str, Value] = {}
-        self.problems: list[str] = []
+        self.problems = list(flat.problems)
+        self.may_miss_keys = bool(flat.problems)
 
     def spec(self) -> HardwareSpec | None:
         """The specification, or None if there are problems."""
@@ -43,6 +47,11 @@ class Validation:
         if not self.problems:
             self.agree()
         return None if self.problems else _build(self.values, self.sources)
+
+    def miss(self, path: str, what: str) -> None:
+        """Note an absent key."""
+        if not self.may_miss_keys:
+            self.complain(path, f"is missing; {what}")
 
     def complain(self, path: str, what: str) -> None:
         """Note a problem, where the value stands or at the head of the file."""
@@ -69,13 +78,13 @@ class Validation:
             if key.path in self.entries:
                 continue
             if key.required:
-                self.complain(key.path, f"is missing; it is the {key.meaning}")
+                self.miss(key.path, f"it is the {key.meaning}")
             elif key.default is not None:
                 self.values[key.path] = parse_value(key, Entry(key.default, "default"))
                 if key.numeric:
                     self.sources[key.path] = "default of t10c"
         if "cores.count" not in self.entries and "cores.grid" not in self.entries:
-            self.complain("cores.count", "is missing; give it or cores.grid")
+            self.miss("cores.count", "give it or cores.grid")
         for family in forms.FAMILIES:
             self.complete_kernel(family)
 
@@ -85,7 +94,7 @@ class Validation:
         form = self.values.get(f"{base}.form")
         if f"{base}.form" not in self.entries:
             allowed = ", ".join(schema.forms_of(family))
-            self.complain(f"{base}.form", f"is missing; it is one of {allowed}")
+            self.miss(f"{base}.form", f"it is one of {allowed}")
         if form is None:
             return
         prefix = f"{base}.coefficients."
@@ -96,7 +105,7 @@ class Validation:
             self.complain(prefix + name, what)
         for name in allowed_names:
             if name not in given and name not in schema.OPTIONAL_COEFFICIENTS:
-                self.complain(prefix + name, f"is missing; form {form} needs it")
+                self.miss(prefix + name, f"form {form} needs it")
 
     def agree(self) -> None:
         """Checks that need several keys."""
