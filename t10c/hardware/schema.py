@@ -146,10 +146,6 @@ KEYS: tuple[Key, ...] = (
 )
 
 SECTIONS = frozenset(key.path.rpartition(".")[0] for key in KEYS) | {"kernels"}
-# The features of a fit may be absent; its peak may not.
-OPTIONAL_COEFFICIENTS = frozenset(
-    name for names in fits.COEFFICIENTS.values() for name in names if not name.startswith("peak")
-)
 _BY_PATH = {key.path: key for key in KEYS}
 
 
@@ -158,6 +154,12 @@ def allowed_coefficients(form: str, family: str) -> tuple[str, ...]:
     if form == "fit":
         return fits.COEFFICIENTS.get(family, ())
     return forms.COEFFICIENTS.get((form, family), ())
+
+
+def required_coefficients(form: str, family: str) -> tuple[str, ...]:
+    """Coefficients that a model of this form cannot do without; of a fit only its peak."""
+    names = allowed_coefficients(form, family)
+    return tuple(name for name in names if form != "fit" or name.startswith("peak"))
 
 
 def forms_of(family: str) -> tuple[str, ...]:

@@ -103,9 +103,13 @@ class Validation:
         for name in sorted(given - set(allowed_names)):
             what = f"form {form} has no such coefficient; it has {', '.join(allowed_names)}"
             self.complain(prefix + name, what)
-        for name in allowed_names:
-            if name not in given and name not in schema.OPTIONAL_COEFFICIENTS:
+        required = schema.required_coefficients(str(form), family)
+        for name in required:
+            if name not in given:
                 self.miss(prefix + name, f"form {form} needs it")
+        features = [name for name in allowed_names if name not in required]
+        if features and not given.intersection(features):
+            self.miss(f"{base}.coefficients", f"a fit has one of {', '.join(features)}")
 
     def agree(self) -> None:
         """Checks that need several keys."""

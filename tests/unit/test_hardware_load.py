@@ -176,6 +176,12 @@ def test_wrong_overrides(override, expected):
         ("overlap_shift_compute: false", "overlap_shift_compute: maybe", "true or false"),
         ("    form: tiled", "    form: fit", "kernels.matmul.form: 'fit' is not allowed"),
         ("      m_group: 6\n", "", "kernels.matmul.coefficients.m_group: is missing"),
+        ("      fixed: 175\n", "", "kernels.reduce.coefficients.fixed: is missing; form tiled"),
+        (
+            "      peak_macs_per_cycle: 64\n",
+            "",
+            "kernels.conv.coefficients.peak_macs_per_cycle: is",
+        ),
         ("name: ipu-mk2", "name: a b", "'a b' is not a name"),
         ("name: ipu-mk2\n", "", ":1:1: name: is missing"),
     ],
@@ -278,3 +284,10 @@ def test_every_key_is_documented():
     for family in schema.children("kernels"):
         for name in schema.children(f"kernels.{family}.coefficients"):
             assert f"`{name}`" in text, (family, name)
+
+
+def test_a_fit_needs_a_feature(write):
+    text = re.sub(r"      (window|window_rows): [^\n]*\n", "", BASE)
+    text = text.replace("      fixed: 1772.24\n", "      {}\n")
+    message = error_of(write(text))
+    assert "kernels.pool.coefficients: is missing; a fit has one of fixed, window" in message
