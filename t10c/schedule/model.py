@@ -258,6 +258,7 @@ def _assemble(
         problems=problems,
         lower_bound_cycles=bound,
         uniform_cycles=uniform,
+        search_cpu_seconds=sum(c.search.cpu_seconds for c in setting.choices),
     )
 
 

@@ -1,6 +1,6 @@
 """What the schedule says: a model plan, or why the model does not fit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import TensorExpression
@@ -127,6 +127,8 @@ class ModelPlan:
     problems: tuple[ProblemRecord, ...]
     lower_bound_cycles: float
     uniform_cycles: float
+    search_cpu_seconds: float = field(default=0.0, compare=False)
+    """CPU seconds of all searches; not part of the plan's identity and not written to its file."""
 
     @property
     def latency_cycles(self) -> float:

@@ -50,7 +50,6 @@ class SearchRecord:
     relaxed: bool
     exhausted: bool
     lower_bound_cycles: float
-    cpu_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +74,15 @@ class FrontEntry:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The exact Pareto front of (memory, cycles) by rising memory, and the record of the search."""
+    """The exact Pareto front of (memory, cycles) by rising memory, and the record of the search.
+
+    `cpu_seconds` is not part of the record, which is the same on every machine.
+    """
 
     front: tuple[FrontEntry, ...]
     record: SearchRecord
     smallest_legal_bytes: int
+    cpu_seconds: float
 
 
 Visitor = Callable[[Candidates, Costs], None]
@@ -139,9 +142,9 @@ def search_operator(
             relaxed=relaxed,
             exhausted=exhausted,
             lower_bound_cycles=lower_bound_cycles(expression, spec),
-            cpu_seconds=time.process_time() - started,
         ),
         smallest_legal_bytes=smallest,
+        cpu_seconds=time.process_time() - started,
     )
 
 

@@ -1,0 +1,5 @@
+"""`python -m t10c`."""
+
+from t10c.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Results as text and JSON: each module turns one kind of value into lines and a document."""

@@ -1,0 +1,205 @@
+"""The latency report of a compiled model, and the report of a model that does not fit."""
+
+from collections import defaultdict
+from typing import Any
+
+from t10c.report.text import cycles_text, percent_text, shorten, size_text, table_lines
+from t10c.schedule.result import DoesNotFit, ModelPlan
+
+_TOP_OPERATORS = 5
+
+
+def plan_document(plan: ModelPlan) -> dict[str, Any]:
+    """The report as JSON values; sizes in bytes per core, times in cycles unless named."""
+    records = [problem.search for problem in plan.problems]
+    return {
+        "status": "ok",
+        "model": plan.graph.name,
+        "hardware": plan.spec.name,
+        "latency_cycles": plan.latency_cycles,
+        "latency_ms": plan.latency_seconds * 1e3,
+        "estimate": "cost model; not simulated",
+        "peak_core_bytes": plan.peak_core_bytes,
+        "peak_operator": peak_operator(plan),
+        "core_bytes": plan.spec.usable_bytes,
+        "nodes": plan.graph.node_counts(),
+        "operators": len(plan.operators),
+        "breakdown_cycles": plan.breakdown_cycles(),
+        "lower_bound_cycles": plan.lower_bound_cycles,
+        "uniform_transition_latency_cycles": plan.uniform_cycles,
+        "transitions": plan.options.transitions,
+        "search": {
+            "distinct_operators": len(plan.problems),
+            "candidates": sum(r.legal_plans for r in records),
+            "splits": sum(r.splits for r in records),
+            "cpu_seconds": plan.search_cpu_seconds,
+            "exhausted": all(r.exhausted for r in records),
+            "relaxed_operators": sum(r.relaxed for r in records),
+            "gap": plan.gap,
+        },
+        "top_operators": [
+            {"name": name, "cycles": cycles} for name, cycles in _top(plan)[:_TOP_OPERATORS]
+        ],
+        "hardware_overrides": list(plan.overrides),
+        "model_confidence": confidence(plan),
+        "notes": list(plan.spec.notes),
+        "warnings": list(plan.graph.warnings),
+    }
+
+
+def peak_operator(plan: ModelPlan) -> str:
+    """Name of the operator with the largest demand of memory per core."""
+    if not plan.operators:
+        return ""
+    return max(plan.operators, key=lambda o: max(o.memory.total, o.memory.fetch_total)).name
+
+
+def confidence(plan: ModelPlan) -> dict[str, str]:
+    """Per kernel family in use, how well its cost model is confirmed."""
+    kernels = dict(plan.spec.kernels)
+    used = sorted({problem.expression.kernel for problem in plan.problems})
+    result = {}
+    for name in used:
+        model = kernels.get("pointwise" if name == "rowwise" else name)
+        if model is None:
+            continue
+        if model.confidence_mape is not None:
+            result[name] = f"fit, {model.confidence_mape:.1f} % cross-validated error"
+        else:
+            result[name] = {
+                "tiled": "published formula",
+                "roofline": "estimate from peak figures",
+                "fit": "fit, error unknown",
+            }[model.form]
+    return result
+
+
+def _top(plan: ModelPlan) -> list[tuple[str, float]]:
+    return sorted(((o.name, o.cost.total) for o in plan.operators), key=lambda item: -item[1])
+
+
+def plan_lines(plan: ModelPlan) -> list[str]:
+    """The report for people, at most 25 lines."""
+    graph, spec = plan.graph, plan.spec
+    latency = plan.latency_cycles
+    counts = graph.node_counts()
+    chips = f", {spec.chips.count} chips" if spec.chips.count > 1 else ""
+    lines = [
+        f"model      {shorten(graph.name, 60)}: {len(graph.nodes)} nodes ("
+        + ", ".join(f"{n} {kind.replace('_', '-')}" for kind, n in counts.items() if n)
+        + ")",
+        f"chip       {spec.name}: {spec.core_count:,} cores x {size_text(spec.usable_bytes)}{chips}"
+        + (f" ({', '.join(plan.overrides)})" if plan.overrides else ""),
+        f"latency    {plan.latency_seconds * 1e3:.3f} ms = {cycles_text(latency)} cycles"
+        " (cost model, not simulated)",
+        "  of which " + _shares(plan.breakdown_cycles(), latency),
+        f"memory     peak {size_text(plan.peak_core_bytes)} of {size_text(spec.usable_bytes)}"
+        f" per core, set by {shorten(peak_operator(plan), 50)}",
+        f"bound      {cycles_text(plan.lower_bound_cycles)} cycles: no plan in the searched space"
+        f" is faster; gap {percent_text(plan.gap)}",
+        _search_line(plan),
+    ]
+    grouped: dict[int, list[float]] = defaultdict(list)
+    for operator in plan.operators:
+        grouped[operator.problem].append(operator.cost.total)
+    rows = []
+    ranked = sorted(grouped.items(), key=lambda item: -sum(item[1]))
+    for number, cycles in ranked[:_TOP_OPERATORS]:
+        expression = plan.problems[number].expression
+        lengths = " ".join(f"{a.name}={a.length}" for a in expression.axes)
+        rows.append(
+            [
+                shorten(f"{expression.kernel} {lengths}", 44),
+                str(len(cycles)),
+                cycles_text(sum(cycles)),
+                percent_text(sum(cycles) / latency if latency else 0.0),
+            ]
+        )
+    if rows:
+        lines += table_lines(["operators that take longest", "count", "cycles", "share"], rows)
+    trusted = "; ".join(f"{name}: {text}" for name, text in confidence(plan).items())
+    lines.append(f"confidence {trusted}")
+    lines += [f"note       {note}" for note in spec.notes[:4]]
+    lines += [f"warning    {warning}" for warning in graph.warnings[:3]]
+    return lines[:25]
+
+
+def _search_line(plan: ModelPlan) -> str:
+    records = [problem.search for problem in plan.problems]
+    candidates = sum(r.legal_plans for r in records)
+    text = (
+        f"search     {len(records)} distinct of {len(plan.operators)} operators,"
+        f" {candidates:,} plans ({plan.options.search.pruning})"
+    )
+    if plan.search_cpu_seconds:
+        text += f" in {plan.search_cpu_seconds:.2f} CPU s"
+    if not all(r.exhausted for r in records):
+        text += "; ended early, not exhausted"
+    return text
+
+
+def _shares(parts: dict[str, float], total: float) -> str:
+    return ", ".join(
+        f"{name} {percent_text(cycles / total)}" for name, cycles in parts.items() if cycles
+    )
+
+
+def misfit_document(value: DoesNotFit) -> dict[str, Any]:
+    """The report of a model that does not fit, as JSON values."""
+    return {
+        "status": "does_not_fit",
+        "model": value.graph.name,
+        "hardware": value.spec.name,
+        "operator": value.operator,
+        "demanded_bytes": value.demanded_bytes,
+        "core_bytes": value.available_bytes,
+        "terms_bytes": dict(value.terms),
+        "proven": value.proven,
+        "levers": list(value.levers),
+        "nodes": value.graph.node_counts(),
+    }
+
+
+def misfit_lines(value: DoesNotFit) -> list[str]:
+    """The report of a model that does not fit, for people."""
+    terms = " + ".join(f"{name.replace('_', ' ')} {size_text(size)}" for name, size in value.terms)
+    known = "no plan can fit" if value.proven else "no plan was found that fits"
+    return [
+        f"does not fit: {shorten(value.graph.name, 60)} on {value.spec.name} ({known})",
+        f"operator   {value.operator} demands at least {size_text(value.demanded_bytes)} per core,"
+        f" there are {size_text(value.available_bytes)}",
+        f"terms      {terms}",
+        *(f"lever      {lever}" for lever in value.levers),
+    ]
+
+
+def search_lines(plan: ModelPlan) -> list[str]:
+    """What the search of every distinct operator looked at."""
+    rows = [
+        [
+            shorten(" ".join(f"{a.name}={a.length}" for a in p.expression.axes), 44),
+            p.expression.kernel,
+            str(p.operators),
+            f"{p.search.splits:,}",
+            f"{p.search.legal_plans:,}",
+            f"{p.search.feasible_plans:,}",
+            str(len(p.front)),
+        ]
+        for p in plan.problems
+    ]
+    header = ["axes", "kernel", "operators", "splits", "legal", "feasible", "front"]
+    return table_lines(header, rows)
+
+
+def operator_table(plan: ModelPlan) -> list[str]:
+    """Every operator in execution order."""
+    rows = [
+        [
+            o.name,
+            plan.problems[o.problem].expression.kernel,
+            cycles_text(o.cost.total),
+            size_text(o.memory.total),
+        ]
+        for o in plan.operators
+    ]
+    return table_lines(["operator", "kernel", "cycles", "memory/core"], rows)

@@ -1,0 +1,261 @@
+"""Plan files: a model plan as one self-contained JSON document, and back.
+
+Expressions stand once per distinct problem and operators refer to them by number. Loading checks
+the schema version, the hardware hash, and that every plan belongs to its expression.
+"""
+
+import json
+from typing import Any
+
+from t10c import __version__
+from t10c.errors import InvalidInputError
+from t10c.hardware.document import from_document as spec_from_document
+from t10c.hardware.document import spec_hash
+from t10c.hardware.document import to_document as spec_to_document
+from t10c.ir.graph import Graph, LayoutOp, NodeRecord, Operator, Tensor
+from t10c.ir.plan import Plan, Rotation
+from t10c.schedule.options import ScheduleOptions
+from t10c.schedule.result import CopyPlan, ModelPlan, OperatorPlan, ProblemRecord
+from t10c.serialise import decode, decode_tuple, encode, mapping, wrong
+
+SCHEMA = "t10c.plan"
+VERSION = 1
+
+_MODEL_TEXTS = ("name", "producer")
+_DERIVED = ("latency_cycles", "latency_ms", "peak_core_bytes", "core_bytes", "breakdown_cycles")
+
+
+def to_document(plan: ModelPlan) -> dict[str, Any]:
+    """The plan as JSON values; equal plans give equal documents."""
+    graph = plan.graph
+    planned = {operator.name: operator for operator in plan.operators}
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "generator": f"t10c {__version__}",
+        "latency_cycles": plan.latency_cycles,
+        "latency_ms": plan.latency_seconds * 1e3,
+        "peak_core_bytes": plan.peak_core_bytes,
+        "core_bytes": plan.spec.usable_bytes,
+        "breakdown_cycles": plan.breakdown_cycles(),
+        "lower_bound_cycles": plan.lower_bound_cycles,
+        "uniform_cycles": plan.uniform_cycles,
+        "options": encode(plan.options),
+        "hardware_overrides": list(plan.overrides),
+        "hardware_hash": spec_hash(plan.spec),
+        "hardware": spec_to_document(plan.spec),
+        "model": {
+            "name": graph.name,
+            "producer": graph.producer,
+            "opset": graph.opset,
+            "inputs": list(graph.inputs),
+            "outputs": list(graph.outputs),
+            "flop_matmul_conv": graph.flop_matmul_conv,
+            "warnings": list(graph.warnings),
+            "tensors": [encode(tensor) for tensor in graph.tensors],
+            "nodes": [encode(node) for node in graph.nodes],
+        },
+        "problems": [encode(problem) for problem in plan.problems],
+        "operators": [
+            _planned_entry(operator, planned[operator.name], plan)
+            if isinstance(operator, Operator)
+            else {"class": "layout_only", **encode(operator)}
+            for operator in graph.operators
+        ],
+        "copies": [encode(copy) for copy in plan.copies],
+    }
+
+
+def _planned_entry(operator: Operator, planned: OperatorPlan, plan: ModelPlan) -> dict[str, Any]:
+    """One planned operator: what it stands for and how it is planned, side by side."""
+    expression = plan.problems[planned.problem].expression
+    entry = encode(planned)
+    rotations = entry.pop("plan")["rotations"]
+    head = {
+        "class": "planned",
+        "name": operator.name,
+        "op_type": operator.op_type,
+        "nodes": list(operator.nodes),
+        "inputs": list(operator.inputs),
+        "output": operator.output,
+        "problem": planned.problem,
+        "split": {
+            axis.name: factor
+            for axis, factor in zip(expression.axes, planned.plan.split, strict=True)
+        },
+        "rotations": rotations,
+    }
+    return {**head, **{key: value for key, value in entry.items() if key not in head}}
+
+
+def dump_plan(plan: ModelPlan) -> bytes:
+    """The plan file's bytes."""
+    text = json.dumps(to_document(plan), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def load_plan(data: bytes, place: str) -> ModelPlan:
+    """The plan of a plan file's bytes; `place` names it in errors (InvalidInputError)."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(
+            f"{place}: not a plan file: {str(error)[:120]}\n"
+            "write one with: t10c compile MODEL.onnx --hw ipu-mk2 -o PLAN.json"
+        ) from error
+    try:
+        return from_document(document)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{place}: {error}") from error
+
+
+def from_document(document: object) -> ModelPlan:
+    """The plan of a document; InvalidInputError names the key that is wrong."""
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise InvalidInputError(f"not a t10c plan (its schema is not {SCHEMA!r})")
+    version = document.get("version")
+    if version != VERSION:
+        newer = isinstance(version, int) and version > VERSION
+        remedy = "upgrade t10c" if newer else "compile the model again"
+        raise InvalidInputError(
+            f"plan schema version {version!r}; this t10c reads version {VERSION}: {remedy}"
+        )
+    spec = spec_from_document(_key(document, "hardware"))
+    if spec_hash(spec) != _key(document, "hardware_hash"):
+        raise InvalidInputError(
+            "hardware_hash does not belong to the hardware in the plan: one of them was edited\n"
+            "compile again, with --hw-set KEY=VALUE to change the hardware"
+        )
+    problems = decode_tuple(ProblemRecord, _key(document, "problems"), "problems")
+    operators, plans = _operators(_key(document, "operators"), problems)
+    plan = ModelPlan(
+        graph=_graph(mapping(_key(document, "model"), "model"), operators),
+        spec=spec,
+        options=decode(ScheduleOptions, _key(document, "options"), "options"),
+        overrides=_texts(document, "hardware_overrides"),
+        operators=plans,
+        copies=decode_tuple(CopyPlan, _key(document, "copies"), "copies"),
+        problems=problems,
+        lower_bound_cycles=_number(document, "lower_bound_cycles"),
+        uniform_cycles=_number(document, "uniform_cycles"),
+    )
+    written = to_document(plan)
+    for key in _DERIVED:
+        if document.get(key) != written[key]:
+            raise InvalidInputError(f"{key}: does not follow from the operators; it was edited")
+    return plan
+
+
+def _key(document: dict[str, Any], name: str) -> Any:
+    if name not in document:
+        raise InvalidInputError(f"{name}: is missing")
+    return document[name]
+
+
+def _number(document: dict[str, Any], name: str) -> float:
+    value = _key(document, name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise wrong(name, value, "a number")
+    return float(value)
+
+
+def _texts(document: dict[str, Any], name: str) -> tuple[str, ...]:
+    value = _key(document, name)
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise wrong(name, value, "a list of texts")
+    return tuple(value)
+
+
+def _operators(
+    value: Any, problems: tuple[ProblemRecord, ...]
+) -> tuple[tuple[Operator | LayoutOp, ...], tuple[OperatorPlan, ...]]:
+    """The graph's operators, and the plans of those that compute."""
+    if not isinstance(value, list):
+        raise wrong("operators", value, "a list")
+    operators: list[Operator | LayoutOp] = []
+    plans: list[OperatorPlan] = []
+    for index, item in enumerate(value):
+        path = f"operators[{index}]"
+        entry = dict(mapping(item, path))
+        kind = entry.pop("class", None)
+        if kind == "layout_only":
+            operators.append(decode(LayoutOp, entry, path))
+        elif kind == "planned":
+            operator, plan = _planned(entry, problems, path)
+            operators.append(operator)
+            plans.append(plan)
+        else:
+            raise wrong(f"{path}.class", kind, "planned or layout_only")
+    return tuple(operators), tuple(plans)
+
+
+def _planned(
+    entry: dict[str, Any], problems: tuple[ProblemRecord, ...], path: str
+) -> tuple[Operator, OperatorPlan]:
+    number = entry.get("problem")
+    if not isinstance(number, int) or not 0 <= number < len(problems):
+        raise wrong(f"{path}.problem", number, f"a number below {len(problems)}")
+    expression = problems[number].expression
+    own = ("op_type", "nodes", "inputs", "output")
+    for key in own:
+        if key not in entry:
+            raise InvalidInputError(f"{path}.{key}: is missing")
+    operator = Operator(
+        name=str(entry.get("name")),
+        op_type=str(entry.pop("op_type")),
+        expression=expression,
+        nodes=_texts(entry, "nodes"),
+        inputs=_texts(entry, "inputs"),
+        output=str(entry.pop("output")),
+    )
+    del entry["nodes"], entry["inputs"]
+    if len(operator.inputs) != len(expression.inputs):
+        raise wrong(f"{path}.inputs", len(operator.inputs), f"{len(expression.inputs)} tensors")
+    split = mapping(_key(entry, "split"), f"{path}.split")
+    if list(split) != [axis.name for axis in expression.axes]:
+        raise wrong(f"{path}.split", list(split), "the axes of the expression, in order")
+    del entry["split"]
+    entry["plan"] = {"split": list(split.values()), "rotations": entry.pop("rotations", None)}
+    plan = decode(OperatorPlan, entry, path)
+    _check_plan(plan.plan, operator, path)
+    return operator, plan
+
+
+def _check_plan(plan: Plan, operator: Operator, path: str) -> None:
+    """Factors and rotations must be possible for the expression at all."""
+    expression = operator.expression
+    for axis, factor in zip(expression.axes, plan.split, strict=True):
+        if not 1 <= factor <= axis.length:
+            raise wrong(f"{path}.split.{axis.name}", factor, f"1 to {axis.length}")
+    operands = {operand.name: operand for operand in expression.operands}
+    for index, rotation in enumerate(plan.rotations):
+        _check_rotation(rotation, operands, f"{path}.rotations[{index}]")
+
+
+def _check_rotation(rotation: Rotation, operands: dict[str, Any], path: str) -> None:
+    if rotation.radix < 2:
+        raise wrong(f"{path}.radix", rotation.radix, "at least 2")
+    for name in rotation.operands:
+        if name not in operands or rotation.axis not in operands[name].axes:
+            raise wrong(f"{path}.operands", name, f"an operand that has axis {rotation.axis}")
+
+
+def _graph(model: dict[str, Any], operators: tuple[Operator | LayoutOp, ...]) -> Graph:
+    for key in ("opset", "flop_matmul_conv"):
+        if not isinstance(model.get(key), int):
+            raise wrong(f"model.{key}", model.get(key), "a whole number")
+    for key in _MODEL_TEXTS:
+        if not isinstance(model.get(key), str):
+            raise wrong(f"model.{key}", model.get(key), "text")
+    return Graph(
+        name=model["name"],
+        tensors=decode_tuple(Tensor, _key(model, "tensors"), "model.tensors"),
+        inputs=_texts(model, "inputs"),
+        outputs=_texts(model, "outputs"),
+        operators=operators,
+        nodes=decode_tuple(NodeRecord, _key(model, "nodes"), "model.nodes"),
+        flop_matmul_conv=model["flop_matmul_conv"],
+        opset=model["opset"],
+        producer=model["producer"],
+        warnings=_texts(model, "warnings"),
+    )

@@ -1,0 +1,157 @@
+"""Frozen dataclasses as JSON values and back, driven by their type hints.
+
+Tuples of (name, value) pairs become JSON objects, other tuples lists; field names stay. Decoding
+checks every value against its hint and names the path of the first that is wrong.
+"""
+
+import math
+import types
+from dataclasses import fields, is_dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from t10c.errors import InvalidInputError
+
+T = TypeVar("T")
+
+
+@lru_cache(maxsize=256)
+def _hints(cls: type) -> dict[str, Any]:
+    return {field.name: get_type_hints(cls)[field.name] for field in fields(cls)}
+
+
+def encode(value: object) -> Any:
+    """A dataclass, tuple or scalar as JSON values."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {
+            name: _encode_field(getattr(value, name), hint)
+            for name, hint in _hints(type(value)).items()
+        }
+    if isinstance(value, tuple):
+        return [encode(item) for item in value]
+    return value
+
+
+def _encode_field(value: object, hint: object) -> Any:
+    inner = _pair_value(hint)
+    if inner is not None and isinstance(value, tuple):
+        return {name: encode(item) for name, item in value}
+    if inner is None and get_origin(hint) is tuple and isinstance(value, tuple):
+        arguments = get_args(hint)
+        item_hint = arguments[0] if arguments[-1:] == (Ellipsis,) else None
+        return [_encode_field(item, item_hint) for item in value]
+    return encode(value)
+
+
+@lru_cache(maxsize=1024)
+def _pair_value(hint: object) -> object | None:
+    """T where the hint is tuple[tuple[str, T], ...], else None."""
+    arguments = get_args(hint)
+    if get_origin(hint) is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
+        inner = get_args(arguments[0])
+        if get_origin(arguments[0]) is tuple and len(inner) == 2 and inner[0] is str:
+            value: object = inner[1]
+            return value
+    return None
+
+
+def decode(cls: type[T], value: object, path: str) -> T:
+    """`value` as an instance of the dataclass; InvalidInputError names the first wrong path."""
+    result = _decode(cls, value, path)
+    assert isinstance(result, cls)
+    return result
+
+
+def decode_tuple(item: type[T], value: object, path: str) -> tuple[T, ...]:
+    """A JSON list as a tuple of the dataclass `item`."""
+    if not isinstance(value, list):
+        raise wrong(path, value, "a list")
+    return tuple(decode(item, entry, f"{path}[{i}]") for i, entry in enumerate(value))
+
+
+def _decode(hint: object, value: object, path: str) -> object:
+    if isinstance(hint, type) and is_dataclass(hint):
+        return _decode_dataclass(hint, value, path)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        members = [member.value for member in hint]
+        if value not in members:
+            raise wrong(path, value, f"one of {', '.join(members)}")
+        return hint(value)
+    pair_value = _pair_value(hint)
+    if pair_value is not None:
+        items = mapping(value, path).items()
+        return tuple((name, _decode(pair_value, item, f"{path}.{name}")) for name, item in items)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _decode_union(arguments, value, path)
+    if origin is Literal:
+        if value not in arguments:
+            raise wrong(path, value, f"one of {', '.join(map(str, arguments))}")
+        return value
+    if origin is tuple:
+        return _decode_items(arguments, value, path)
+    return _decode_scalar(hint, value, path)
+
+
+def _decode_union(arguments: tuple[object, ...], value: object, path: str) -> object:
+    if value is None and type(None) in arguments:
+        return None
+    scalars = [a for a in arguments if a in (str, int, float, bool)]
+    if scalars and isinstance(value, str | int | float) and type(value) in scalars:
+        return value
+    return _decode(next(a for a in arguments if a is not type(None)), value, path)
+
+
+def _decode_dataclass(cls: type, value: object, path: str) -> object:
+    given = mapping(value, path)
+    hints = _hints(cls)
+    for name in given:
+        if name not in hints:
+            raise InvalidInputError(f"{path}.{name[:60]}: unknown key")
+    for name in hints:
+        if name not in given:
+            raise InvalidInputError(f"{path}.{name}: is missing")
+    try:
+        return cls(**{n: _decode(hint, given[n], f"{path}.{n}") for n, hint in hints.items()})
+    except ValueError as error:
+        raise InvalidInputError(f"{path}: {error}") from error
+
+
+def _decode_items(arguments: tuple[object, ...], value: object, path: str) -> tuple[object, ...]:
+    if not isinstance(value, list):
+        raise wrong(path, value, "a list")
+    if arguments[-1] is Ellipsis:
+        return tuple(_decode(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
+    if len(value) != len(arguments):
+        raise wrong(path, value, f"a list of {len(arguments)}")
+    return tuple(
+        _decode(hint, item, f"{path}[{i}]")
+        for i, (hint, item) in enumerate(zip(arguments, value, strict=True))
+    )
+
+
+def _decode_scalar(hint: object, value: object, path: str) -> object:
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if math.isfinite(value):
+            return float(value)
+        raise wrong(path, value, "a finite number")
+    if hint is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if (hint is bool and isinstance(value, bool)) or (hint is str and isinstance(value, str)):
+        return value
+    kinds = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+    kind = kinds.get(hint, str(hint)) if isinstance(hint, type) else str(hint)
+    raise wrong(path, value, kind)
+
+
+def mapping(value: object, path: str) -> dict[str, Any]:
+    """`value` if it is a JSON object, else InvalidInputError."""
+    if not isinstance(value, dict):
+        raise wrong(path, value, "an object")
+    return value
+
+
+def wrong(path: str, value: object, right: str) -> InvalidInputError:
+    """The error for a value of the wrong kind."""
+    return InvalidInputError(f"{path}: is {str(value)[:40]!r}, should be {right}")
