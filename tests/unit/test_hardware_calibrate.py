@@ -63,6 +63,14 @@ def test_impossible_and_contradictory_samples_are_removed():
     assert result.all_samples_mape > result.fitted_mape
 
 
+def test_of_a_contradiction_the_sample_with_more_of_them_goes():
+    clean = conv_samples()
+    largest = int(clean.tiles.prod(axis=1).argmax())
+    too_fast = with_cycles(clean, largest, clean.tiles[largest].prod() / 60)
+    result = calibrate(too_fast)
+    assert (result.impossible_count, result.contradictory_count) == (0, 1)
+
+
 def test_a_higher_peak_makes_it_possible_again():
     clean = conv_samples()
     largest = int(clean.tiles.prod(axis=1).argmax())
