@@ -1,5 +1,6 @@
 """The value of one node whose inputs are known, by the ONNX reference evaluator."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -53,7 +54,8 @@ def evaluate(
         name: value for name, value in zip(node.input, values, strict=True) if value is not None
     }
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of NumPy, on means of nothing and the like
             results = ReferenceEvaluator(graph, opsets={"": versions[""]}).run(None, feeds)
     except (IndexError, ValueError, ZeroDivisionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -193,6 +193,10 @@ class Folder:
             self._cache[key] = evaluate(node, values, self._versions)
         return self._cache[key]
 
+    def check_form(self, node: NodeProto) -> None:
+        """Raise InvalidInputError if a node that is not inferred has the wrong form."""
+        self._inference.check_form(node)
+
     def record(self, node: NodeProto, note: str) -> None:
         """Note that a node is gone."""
         self.records.append(NodeRecord(node.name, operator_name(node), NodeClass.FOLDED, note=note))

@@ -29,10 +29,9 @@ class NotATensorError(Exception):
 class ShapeInference:
     """Infers the outputs of single nodes under the opset versions of a model."""
 
-    def __init__(self, versions: Mapping[str, int], ir_version: int) -> None:
+    def __init__(self, versions: Mapping[str, int]) -> None:
         self._versions = dict(versions)
         self._imports = [onnx.helper.make_opsetid(d, v) for d, v in versions.items()]
-        self._ir_version = ir_version
 
     def schema(self, node: NodeProto) -> OpSchema:
         """The operator's schema; raises UnknownOperatorError."""
@@ -54,6 +53,24 @@ class ShapeInference:
             f"{domain} has it from opset {since} on, the model uses {version}"
         )
 
+    def check_form(self, node: NodeProto) -> None:
+        """Check the number of inputs and that required attributes are there, before inference.
+
+        Raises InvalidInputError or UnknownOperatorError.
+        """
+        schema = self.schema(node)
+        present = {attribute.name for attribute in node.attribute}
+        missing = [
+            a.name for a in schema.attributes.values() if a.required and a.name not in present
+        ]
+        if missing:
+            raise InvalidInputError(f"{describe(node)}: the attribute '{missing[0]}' is missing")
+        if not schema.min_input <= len(node.input) <= schema.max_input or not node.output:
+            raise InvalidInputError(
+                f"{describe(node)} has {len(node.input)} inputs and {len(node.output)} outputs, "
+                f"but takes {schema.min_input} to {schema.max_input} inputs"
+            )
+
     def infer(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> list[TensorFact | None]:
         """Type and shape of each output; None for an absent output or an unknown shape.
 
@@ -71,9 +88,7 @@ class ShapeInference:
             if fact.value is not None and fact.value.size <= _DATA_LIMIT:
                 data[name] = numpy_helper.from_array(fact.value, name)
         try:
-            inferred = infer_node_outputs(
-                schema, node, types, data, None, self._imports, self._ir_version
-            )
+            inferred = infer_node_outputs(schema, node, types, data, opset_imports=self._imports)
         except (InferenceError, ValidationError, RuntimeError, ValueError, IndexError) as error:
             # the first two are meant; the others escape from the C++ code on damaged nodes
             raise InvalidInputError(_explain(node, facts, str(error))) from error

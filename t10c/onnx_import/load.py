@@ -8,7 +8,6 @@ from t10c.errors import FileAccessError, InvalidInputError
 from t10c.onnx_import.structure import subgraphs
 
 OLDEST_OPSET = 7
-_MINIMAL_IR_VERSION = 4  # from here on, initializers need not be graph inputs
 _LIMIT_BYTES = 2**31 - 1
 
 
@@ -106,11 +105,10 @@ def opset_versions(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def normalise(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Inline the model's functions, raise an old ir_version, and spell domain `ai.onnx` as ''.
+    """Inline the model's functions, and spell domain `ai.onnx` as ''.
 
     Returns the model, changed in place where there was nothing to inline.
     """
-    model.ir_version = max(model.ir_version, _MINIMAL_IR_VERSION)
     if model.functions:
         from onnx.inliner import inline_local_functions
 

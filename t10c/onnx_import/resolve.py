@@ -87,7 +87,7 @@ def _fold(
     outputs = [value.name for value in model.graph.output]
     nodes = order_nodes(model.graph.node, facts)
     live = reaching(nodes, outputs)
-    folder = Folder(facts, ShapeInference(versions, model.ir_version), versions, directory)
+    folder = Folder(facts, ShapeInference(versions), versions, directory)
     used_nodes = [node for node, used in zip(nodes, live, strict=True) if used]
     fold_nodes(folder, used_nodes, outputs, node_names)
     if folder.unsupported:

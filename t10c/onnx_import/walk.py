@@ -7,6 +7,7 @@ from onnx import NodeProto
 
 from t10c.onnx_import.build import Names
 from t10c.onnx_import.fold import Folder
+from t10c.onnx_import.infer import UnknownOperatorError
 from t10c.onnx_import.inline import Inliner, LoopRun, NotInlinableError
 from t10c.onnx_import.names import NameScope
 from t10c.onnx_import.sequences import SEQUENCE_OPERATORS, SequenceRewriter
@@ -52,7 +53,7 @@ class _Walk:
             item = pending.popleft()
             try:
                 following = self._replacement(item)
-            except NotInlinableError as reason:
+            except (NotInlinableError, UnknownOperatorError) as reason:
                 self._folder.refuse(item.node if isinstance(item, LoopRun) else item, str(reason))
                 continue
             for each in following:
@@ -118,6 +119,7 @@ class _Walk:
         """The tensor operators that take the place of a sequence operator."""
         if not all(self._is_known(name) for name in node.input if name):
             return []
+        self._folder.check_form(node)
         rewriter = SequenceRewriter(node, self._facts, self._sequences, self._names)
         self._facts.update(rewriter.tensors)
         self._sequences.update(rewriter.sequences)
