@@ -1,28 +1,34 @@
 """Values of weights that the import derives from other weights.
 
 The graph names them after their node: `<node>.scale` and `<node>.shift` of a BatchNormalization,
-`<node>.causal_mask` of an Attention.
+`<node>.causal_mask` of an Attention. Constants within an expanded composite are named after it too.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from t10c.onnx_import.lowering.attributes import integer, number
+from t10c.onnx_import.attributes import integer, number
+from t10c.onnx_import.composite import expand_composites
+from t10c.onnx_import.lowering.attention import AttentionLengths, attention_lengths
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
 
 
 def derive_weights(model: ResolvedModel, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Values of all derived weights of the model, given those of its weights and constants."""
-    derived: dict[str, np.ndarray] = {}
-    for node in model.nodes:
+    known = replace(model, constants={**model.constants, **values}, weights=frozenset())
+    expanded = expand_composites(known).model
+    derived = {n: v for n, v in expanded.constants.items() if n not in known.constants}
+    values = expanded.constants
+    for node in expanded.nodes:
         if node.op_type == "BatchNormalization":
             scale, shift = _batch_norm(node, values)
             derived[f"{node.name}.scale"] = scale
             derived[f"{node.name}.shift"] = shift
         elif node.op_type == "Attention" and integer(node, "is_causal", 0):
-            queries, keys = attention_lengths(node, model.shapes)
-            derived[f"{node.name}.causal_mask"] = causal_mask(queries, keys)
+            lengths = attention_lengths(node, model.shapes)
+            derived[f"{node.name}.causal_mask"] = _causal_mask(lengths)
     return derived
 
 
@@ -36,13 +42,7 @@ def _batch_norm(
     return scale.astype(gamma.dtype), shift.astype(gamma.dtype)
 
 
-def attention_lengths(node: ResolvedNode, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int]:
-    """Number of query and of key positions (past ones included) of an Attention node."""
-    queries, keys = shapes[node.inputs[0]][-2], shapes[node.inputs[1]][-2]
-    past = node.inputs[4] if len(node.inputs) > 4 else ""
-    return queries, keys + (shapes[past][-2] if past else 0)
-
-
-def causal_mask(queries: int, keys: int) -> np.ndarray:
-    """0 where query q may see key k (k <= q, as the standard counts), else -inf."""
-    return np.where(np.tri(queries, keys, dtype=bool), 0.0, -np.inf).astype(np.float32)
+def _causal_mask(lengths: AttentionLengths) -> np.ndarray:
+    """0 where query q may see key k (k <= q + past), else -inf."""
+    visible = np.tri(lengths.queries, lengths.keys, lengths.past, dtype=bool)
+    return np.where(visible, 0.0, -np.inf).astype(np.float32)

@@ -46,12 +46,28 @@ class _Growth:
         self._values = {producer.output}
 
     def members(self) -> list[AnyOperator]:
-        """The longest run of users, in execution order, of which only the last result escapes."""
+        """The group, in execution order: users of the output and of what they compute.
+
+        If that yields none, a pointwise producer is tried together with other users of its inputs:
+        they may meet again (x / 2 * (1 + tanh(x)) begins with two operators on x).
+        """
+        found = self._closed_run((self._producer.output,))
+        if not found and self._own:
+            found = self._closed_run((self._producer.output, *self._own))
+        return found
+
+    def _closed_run(self, roots: tuple[str, ...]) -> list[AnyOperator]:
+        """The longest run of users of the roots of which only the last result escapes."""
+        self._values = {self._producer.output}
         members: list[AnyOperator] = []
         best = 0
         queue: list[tuple[Position, str]] = []
-        seen: set[str] = set()
-        self._enqueue(self._producer.output, queue, seen)
+        first = self._draft.position(self._producer.name)
+        seen = {self._producer.name}
+        for root in roots:
+            self._enqueue(root, queue, seen)
+        queue = [entry for entry in queue if entry[0] > first]
+        heapq.heapify(queue)
         while queue:
             operator = self._draft[heapq.heappop(queue)[1]]
             if not self._joins(operator):

@@ -3,12 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from t10c.errors import UnsupportedOperatorError
 from t10c.ir.graph import Graph, LayoutOp, NodeClass, NodeRecord
 from t10c.onnx_import.commute import commute
-from t10c.onnx_import.composite import expand_composite
+from t10c.onnx_import.composite import expand_composites
 from t10c.onnx_import.draft import AnyOperator, Draft
 from t10c.onnx_import.fusion import fuse
 from t10c.onnx_import.lowering import LOWERINGS, GraphBuilder, LoweringError, NodeGroup
@@ -37,9 +38,10 @@ def lower_model(model: ResolvedModel) -> Graph:
     Every ONNX node ends in exactly one class. Raises UnsupportedOperatorError, whose `nodes` lists
     every node that has no lowering.
     """
-    simplified = simplify(model)
-    builder = GraphBuilder(model)
-    _lower_all(builder, group_patterns(simplified.nodes, model))
+    expanded = expand_composites(model)
+    simplified = simplify(expanded.model)
+    builder = GraphBuilder(expanded.model)
+    _lower_all(builder, group_patterns(simplified.nodes, expanded.model), expanded.owner)
     draft = Draft(builder.operators, model.outputs)
     commute(draft, builder)
     fuse(draft, builder)
@@ -58,30 +60,24 @@ def lower_model(model: ResolvedModel) -> Graph:
     )
 
 
-def _lower_all(builder: GraphBuilder, groups: Sequence[NodeGroup]) -> None:
+def _lower_all(
+    builder: GraphBuilder, groups: Sequence[NodeGroup], owner: Mapping[str, str]
+) -> None:
     failures: list[tuple[ResolvedNode, str]] = []
     for group in groups:
-        builder.begin(group)
+        names = dict.fromkeys(owner.get(name, name) for name in group.nodes)
+        builder.begin(replace(group, nodes=tuple(names)))
+        lowering = None if group.node.domain else LOWERINGS.get(group.node.op_type)
         try:
-            _lower(builder, group.node)
+            if lowering is None:
+                raise LoweringError("there is no lowering for this operator")
+            lowering(builder, group.node)
         except LoweringError as reason:
-            failures.append((group.node, str(reason)))
+            node = replace(group.node, name=owner.get(group.node.name, group.node.name))
+            failures.append((node, str(reason)))
     if failures:
         nodes = tuple((node.name, node.op_type) for node, _ in failures)
         raise UnsupportedOperatorError(_unsupported_message(failures), nodes)
-
-
-def _lower(builder: GraphBuilder, node: ResolvedNode) -> None:
-    lowering = None if node.domain else LOWERINGS.get(node.op_type)
-    if lowering is not None:
-        lowering(builder, node)
-        return
-    body = expand_composite(builder, node)
-    builder.adopt(body)
-    for inner in body.nodes:
-        if inner.op_type == node.op_type:
-            raise LoweringError("its function body calls itself")
-        _lower(builder, inner)
 
 
 def _unsupported_message(failures: Sequence[tuple[ResolvedNode, str]]) -> str:

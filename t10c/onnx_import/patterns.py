@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from t10c.onnx_import.lowering.attributes import integer, integers
+from t10c.onnx_import.attributes import integer, integers
 from t10c.onnx_import.lowering.builder import NodeGroup
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
 

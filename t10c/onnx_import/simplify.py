@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from t10c.onnx_import.lowering.attributes import integer
+from t10c.onnx_import.attributes import integer
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
 
 _RENAMES_IF_SAME_SHAPE = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Tile"})

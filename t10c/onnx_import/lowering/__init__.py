@@ -3,6 +3,7 @@
 `LOWERINGS` maps an operator type to a function that adds it to a `GraphBuilder`.
 """
 
+from t10c.onnx_import.attributes import LoweringError
 from t10c.onnx_import.lowering import (
     attention,
     conv,
@@ -14,7 +15,6 @@ from t10c.onnx_import.lowering import (
     reduce,
     rowwise,
 )
-from t10c.onnx_import.lowering.attributes import LoweringError
 from t10c.onnx_import.lowering.builder import GraphBuilder, NodeGroup
 from t10c.onnx_import.lowering.registry import LOWERINGS
 

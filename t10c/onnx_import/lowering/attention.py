@@ -1,10 +1,11 @@
 """Attention (opset 23): scores = Q * K^T, scale, mask, softmax, times V."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from t10c.ir.expression import Dim
-from t10c.onnx_import.derived import attention_lengths
-from t10c.onnx_import.lowering.attributes import (
+from t10c.onnx_import.attributes import (
     LoweringError,
     argument,
     integer,
@@ -18,6 +19,25 @@ from t10c.onnx_import.lowering.matmul import matmul_expression, product_expressi
 from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.lowering.rowwise import add_rowwise, softmax_steps
 from t10c.onnx_import.resolved import ResolvedNode
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionLengths:
+    """Number of query positions, of key positions in all, and of keys from the cache."""
+
+    queries: int
+    keys: int
+    past: int
+
+
+def attention_lengths(
+    node: ResolvedNode, shapes: Mapping[str, tuple[int, ...]]
+) -> AttentionLengths:
+    """The lengths of an Attention node from the shapes of its inputs."""
+    queries, keys = shapes[node.inputs[0]][-2], shapes[node.inputs[1]][-2]
+    cache = node.inputs[4] if len(node.inputs) > 4 else ""
+    past = shapes[cache][-2] if cache else 0
+    return AttentionLengths(queries, keys + past, past)
 
 
 @lowers("Attention")
@@ -156,7 +176,8 @@ def _causal(builder: GraphBuilder, node: ResolvedNode, scores: str) -> str:
     shape = builder.shape(scores)
     inputs = {name: builder.shape(name) for name in node.inputs if name}
     lengths = attention_lengths(node, inputs)
-    mask = builder.derived_weight("causal_mask", lengths, builder.element_type(scores))
+    extent = (lengths.queries, lengths.keys)
+    mask = builder.derived_weight("causal_mask", extent, builder.element_type(scores))
     masked = builder.temporary("causal", shape, scores)
     arguments: list[Argument] = [
         broadcast(builder, scores, masked),

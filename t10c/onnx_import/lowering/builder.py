@@ -7,7 +7,7 @@ import numpy as np
 
 from t10c.ir.expression import TensorExpression
 from t10c.ir.graph import LayoutOp, Operator, Tensor, TensorKind
-from t10c.onnx_import.lowering.attributes import LoweringError
+from t10c.onnx_import.attributes import LoweringError
 from t10c.onnx_import.lowering.dims import Shape, squeezed
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
 
@@ -33,7 +33,7 @@ class GraphBuilder:
         self.operators: list[Operator | LayoutOp] = []
         self._shapes: dict[str, Shape] = dict(model.shapes)
         self._element_types: dict[str, str] = dict(model.element_types)
-        self._constants: dict[str, np.ndarray] = dict(model.constants)
+        self._constants = model.constants
         self._inputs = frozenset(model.inputs)
         self._weights = set(model.weights) | set(model.constants)
         self._names = {node.name for node in model.nodes}
@@ -46,13 +46,6 @@ class GraphBuilder:
         """Start lowering a node."""
         self._op_type = group.node.op_type
         self._nodes = group.nodes
-
-    def adopt(self, body: ResolvedModel) -> None:
-        """Take in the tensors of an expanded composite; what is known already stays as it is."""
-        self._shapes = {**body.shapes, **self._shapes}
-        self._element_types = {**body.element_types, **self._element_types}
-        self._constants = {**body.constants, **self._constants}
-        self._weights |= set(body.weights) | set(body.constants)
 
     # Tensors
 

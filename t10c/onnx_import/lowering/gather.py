@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from t10c.ir.expression import Dim, Operand, ScalarStep, TensorExpression
-from t10c.onnx_import.lowering.attributes import integer
+from t10c.onnx_import.attributes import integer
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import AxisList
 from t10c.onnx_import.lowering.registry import lowers

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from t10c.onnx_import.lowering.attributes import (
+from t10c.onnx_import.attributes import (
     LoweringError,
     argument,
     integer,

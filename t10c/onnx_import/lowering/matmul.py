@@ -1,7 +1,7 @@
 """MatMul and Gemm: C[m,n] += A[m,k] * B[k,n]."""
 
 from t10c.ir.expression import Dim, Operand, Role, ScalarStep, TensorExpression
-from t10c.onnx_import.lowering.attributes import LoweringError, argument, integer, number
+from t10c.onnx_import.attributes import LoweringError, argument, integer, number
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import AxisList, Shape, Terms
 from t10c.onnx_import.lowering.elementwise import Argument, Step, add_pointwise, broadcast

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import onnx
 
-from t10c.onnx_import.lowering.attributes import LoweringError, argument
+from t10c.onnx_import.attributes import LoweringError, argument
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.elementwise import (
     Argument,

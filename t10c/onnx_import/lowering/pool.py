@@ -7,7 +7,7 @@ times the constant 1 / window.
 import math
 
 from t10c.ir.expression import Dim, Operand, ReduceOp, ScalarStep, TensorExpression
-from t10c.onnx_import.lowering.attributes import LoweringError, integer, integers, result
+from t10c.onnx_import.attributes import LoweringError, integer, integers, result
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import AxisList, Shape
 from t10c.onnx_import.lowering.reduce import add_reduce

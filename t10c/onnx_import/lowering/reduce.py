@@ -1,7 +1,7 @@
 """Reductions: O[kept] op= A[kept, reduced]."""
 
 from t10c.ir.expression import Dim, Operand, ReduceOp, Role, ScalarStep, TensorExpression
-from t10c.onnx_import.lowering.attributes import argument, integer, integers, normalise_axes
+from t10c.onnx_import.attributes import argument, integer, integers, normalise_axes
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import Shape, plain_axes, plain_dims
 from t10c.onnx_import.lowering.registry import lowers

@@ -5,10 +5,11 @@ step uses it. Two steps work along the row without reducing it: CumSum, as in ON
 which sums `size` neighbours, (size - 1) // 2 of them before the element, absent ones as zero.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 from t10c.ir.expression import Operand, Role, ScalarStep, TensorExpression
-from t10c.onnx_import.lowering.attributes import (
+from t10c.onnx_import.attributes import (
     LoweringError,
     argument,
     integer,
@@ -144,6 +145,25 @@ def lower_instance_norm(builder: GraphBuilder, node: ResolvedNode) -> None:
     rank = len(builder.shape(node.inputs[0]))
     body = layer_norm_steps(repr(number(node, "epsilon", 1e-5)))
     _add_scaled(builder, node, range(2, rank), body, 1)
+
+
+@lowers("GroupNormalization")
+def lower_group_norm(builder: GraphBuilder, node: ResolvedNode) -> None:
+    """Normalisation over a group's channels and all spatial dimensions, then scale and bias."""
+    source, output = node.inputs[0], node.outputs[0]
+    shape, groups = builder.shape(source), integer(node, "num_groups", 1)
+    rows = (shape[0], groups, math.prod(shape[1:]) // groups)
+    grouped = builder.temporary("grouped", rows, source)
+    normalised = builder.temporary("rows", rows, source)
+    body = layer_norm_steps(repr(number(node, "epsilon", 1e-5)))
+    builder.reshape(source, grouped, "group")
+    add_rowwise(builder, "", grouped, normalised, (2,), body)
+    restored = builder.temporary("normalised", shape, source)
+    builder.reshape(normalised, restored, "ungroup")
+    arguments = [broadcast(builder, restored, output)]
+    arguments += [broadcast(builder, tensor, output, first=1) for tensor in node.inputs[1:3]]
+    affine = [Step("Mul", (0, 1)), Step("Add", ("s0", 2))]
+    add_pointwise(builder, "scale", output, arguments, affine)
 
 
 _SOFTMAX: dict[str, Callable[[], Steps]] = {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from t10c.ir.expression import Dim, Role
-from t10c.onnx_import.lowering.attributes import LoweringError, integers, text
+from t10c.onnx_import.attributes import LoweringError, integers, text
 from t10c.onnx_import.lowering.dims import AxisList, Shape, scaled
 from t10c.onnx_import.resolved import ResolvedNode
 
