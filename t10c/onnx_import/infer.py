@@ -6,7 +6,7 @@ import onnx
 from onnx import NodeProto, TensorProto, TypeProto, numpy_helper
 from onnx.checker import ValidationError
 from onnx.defs import OpSchema, SchemaError
-from onnx.shape_inference import InferenceError, infer_node_outputs
+from onnx.shape_inference import InferenceError, infer_function_output_types, infer_node_outputs
 
 from t10c.errors import InvalidInputError
 from t10c.onnx_import.names import describe
@@ -14,7 +14,7 @@ from t10c.onnx_import.tensors import TensorFact, check_size, element_type_name, 
 
 _DATA_LIMIT = 1024  # elements; inference reads shapes, axes, pads and scales, which are short
 
-# Operators whose schema gives the type of the output but not its shape, which is the first input's.
+# Operators of whose outputs the schema gives no shape: it is the first input's.
 _SAME_SHAPE = frozenset({"GroupNormalization", "MeanVarianceNormalization", "Dropout"})
 
 
@@ -92,9 +92,25 @@ class ShapeInference:
         except (InferenceError, ValidationError, RuntimeError, ValueError, IndexError) as error:
             # the first two are meant; the others escape from the C++ code on damaged nodes
             raise InvalidInputError(_explain(node, facts, str(error))) from error
-        return [
-            self._complete(node, facts, name, inferred[name]) if name in inferred else None
+        outputs = [
+            self._complete(node, facts, name, inferred.get(name, TypeProto())) if name else None
             for name in node.output
+        ]
+        if not any(outputs) and schema.function_body.node:
+            return self._by_function(node, schema, [types[name] for name in node.input if name])
+        return outputs
+
+    def _by_function(
+        self, node: NodeProto, schema: OpSchema, types: Sequence[TypeProto]
+    ) -> list[TensorFact | None]:
+        """Infer through the body that defines an operator, where its schema says nothing itself."""
+        try:
+            found = infer_function_output_types(schema.function_body, types, node.attribute)
+        except (InferenceError, RuntimeError, ValueError):
+            return [None] * len(node.output)
+        return [
+            self._complete(node, (), name, type_proto)
+            for name, type_proto in zip(node.output, found, strict=False)
         ]
 
     def _complete(
@@ -109,8 +125,11 @@ class ShapeInference:
             raise NotATensorError(str(type_proto.WhichOneof("value")).removesuffix("_type"))
         tensor = type_proto.tensor_type
         dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
-        if not tensor.HasField("shape") and node.op_type in _SAME_SHAPE and facts[0]:
-            dims = list(facts[0].shape)
+        element_type = tensor.elem_type
+        first = facts[0] if facts else None
+        if not tensor.HasField("shape") and node.op_type in _SAME_SHAPE and first:
+            dims = list(first.shape)
+            element_type = element_type or first.element_type
         elif not tensor.HasField("shape") or tensor.elem_type == 0:
             return None
         shape = tuple(dim for dim in dims if dim is not None)
@@ -120,7 +139,7 @@ class ShapeInference:
             reason = f"its inputs are too small, its output would be {shape_text(shape)}"
             raise InvalidInputError(_explain(node, facts, reason))
         check_size(name, shape)
-        return TensorFact(tensor.elem_type, shape)
+        return TensorFact(element_type, shape)
 
 
 def onnx_domains() -> set[str]:
