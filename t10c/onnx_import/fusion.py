@@ -6,13 +6,16 @@ y = conv(x);  s = Sigmoid(y);  z = y * s     ->  one conv, epilogue Sigmoid(acc)
 
 import heapq
 import math
-from dataclasses import dataclass, field
 
-from t10c.ir.expression import Dim, Operand, ScalarStep, TensorExpression
+from t10c.ir.expression import Operand
 from t10c.ir.graph import LayoutOp, Operator
 from t10c.onnx_import.draft import AnyOperator, Draft, Position
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import Terms, squeezed
+from t10c.onnx_import.merge import merge
+
+_JOINED_OPERANDS = 4
+"""Most tensors, fused ones aside, that a joined operator may read: each must be laid out alike."""
 
 
 def fuse(draft: Draft, builder: GraphBuilder) -> None:
@@ -28,7 +31,55 @@ def fuse(draft: Draft, builder: GraphBuilder) -> None:
             if isinstance(producer, Operator):
                 members = _Growth(draft, builder, producer).members()
                 if members:
-                    _merge(draft, builder, producer, members)
+                    merged = merge(builder, producer, members)
+                    _replace(draft, [producer, *members], merged, draft.position(name))
+
+
+def join(draft: Draft, builder: GraphBuilder) -> None:
+    """Let pointwise operators join the pointwise operator that alone reads their result.
+
+    p = q * cos;  r = rotated * sin;  y = p + r      ->  one operator of four operands
+    """
+    for name in draft.names():
+        while name in draft and (user := _reader_to_join(draft, builder, name)) is not None:
+            producer = draft[name]
+            assert isinstance(producer, Operator)
+            merged = merge(builder, producer, [user])
+            _replace(draft, [producer, user], merged, draft.position(user.name))
+
+
+def _reader_to_join(draft: Draft, builder: GraphBuilder, name: str) -> Operator | None:
+    producer = draft[name]
+    user = draft.only_user(producer.output)
+    if not isinstance(producer, Operator) or not isinstance(user, Operator):
+        return None
+    return user if _may_join(producer, user, builder) else None
+
+
+def _may_join(producer: Operator, user: Operator, builder: GraphBuilder) -> bool:
+    first, second = producer.expression, user.expression
+    if (first.kernel, second.kernel) != ("pointwise", "pointwise"):
+        return False
+    shapes = [squeezed(builder.shape(operator.output)) for operator in (producer, user)]
+    output = _squeezed_terms(second.output)
+    passes = all(
+        _squeezed_terms(operand) == output
+        for tensor, operand in zip(user.inputs, second.inputs, strict=True)
+        if tensor == producer.output
+    )
+    tensors = {
+        tensor
+        for operator in (producer, user)
+        for tensor, operand in zip(operator.inputs, operator.expression.inputs, strict=True)
+        if tensor != producer.output and not operand.fused and not builder.is_weight(tensor)
+    }
+    return shapes[0] == shapes[1] and passes and len(tensors) <= _JOINED_OPERANDS
+
+
+def _replace(draft: Draft, old: list[AnyOperator], merged: Operator, position: Position) -> None:
+    for operator in old:
+        draft.remove(operator.name)
+    draft.put(merged, position)
 
 
 class _Growth:
@@ -134,100 +185,3 @@ def _own_operands(producer: Operator) -> dict[str, str]:
 
 def _squeezed_terms(operand: Operand) -> list[Terms]:
     return [dim.terms for dim in operand.dims if dim.size != 1]
-
-
-@dataclass(slots=True)
-class _Merger:
-    """The producer's expression while steps are being appended to it."""
-
-    steps: list[ScalarStep]
-    operands: list[Operand]
-    tensors: list[str]
-    names: dict[str, str]
-    builder: GraphBuilder
-    fused: dict[tuple[str, tuple[Dim, ...]], str] = field(default_factory=dict)
-
-    def append(self, operator: Operator, target: list[Dim], first: int) -> None:
-        """Add a pointwise operator's steps; `target` are the producer's long output dimensions."""
-        expression = operator.expression
-        axis_terms = {
-            terms[0][0]: dim.terms
-            for terms, dim in zip(_squeezed_terms(expression.output), target, strict=True)
-        }
-        local = {
-            operand.name: self._operand(tensor, operand, axis_terms)
-            for tensor, operand in zip(operator.inputs, expression.inputs, strict=True)
-        }
-        base = first + len(self.steps)
-        own = [*expression.body, *expression.epilogue]
-        local |= {f"s{index}": f"s{base + index}" for index in range(len(own))}
-        local["acc"] = f"s{base + len(expression.body) - 1}"
-        self.steps += [
-            ScalarStep(s.op, tuple(local.get(name, name) for name in s.inputs), s.attributes)
-            for s in own
-        ]
-        self.names[operator.output] = f"s{base + len(own) - 1}"
-
-    def _operand(self, tensor: str, operand: Operand, axis_terms: dict[str, Terms]) -> str:
-        """The name under which the merged expression knows an operand."""
-        if tensor in self.names:
-            return self.names[tensor]
-        dims = tuple(
-            Dim(axis_terms[dim.terms[0][0]] if dim.terms else (), dim.size) for dim in operand.dims
-        )
-        key = (tensor, dims)
-        if key not in self.fused:
-            taken = sum(item.fused for item in self.operands)
-            self.fused[key] = f"F{taken}"
-            self.operands.append(Operand(f"F{taken}", dims, fused=True))
-            self.tensors.append(tensor)
-        return self.fused[key]
-
-
-def _merge(
-    draft: Draft, builder: GraphBuilder, producer: Operator, members: list[AnyOperator]
-) -> None:
-    """Replace producer and members by one operator in the producer's place."""
-    old = producer.expression
-    own = _own_operands(producer)
-    inner = {producer.output, *(m.output for m in members)}
-    # An operand may have rotated away when the epilogue runs: who reads it belongs to the body.
-    in_body = any(t in own for m in members for t in m.inputs if t not in inner)
-    count = len(old.body) + len(old.epilogue)
-    produced = f"s{count - 1}" if old.epilogue or in_body else "acc"
-    merger = _Merger(
-        [], list(old.inputs), list(producer.inputs), {**own, producer.output: produced}, builder
-    )
-    target = [dim for dim in old.output.dims if dim.size != 1]
-    for member in members:
-        if isinstance(member, Operator):
-            merger.append(member, target, count)
-        else:
-            merger.names[member.output] = merger.names[member.inputs[0]]
-    output = members[-1].output
-    dims = iter(target)
-    shape = builder.shape(output)
-    expression = TensorExpression(
-        kernel=old.kernel,
-        axes=old.axes,
-        inputs=tuple(merger.operands),
-        output=Operand(
-            old.output.name, tuple(next(dims) if size != 1 else Dim((), 1) for size in shape)
-        ),
-        body=(*old.body, *merger.steps) if in_body else old.body,
-        reduce_op=old.reduce_op,
-        epilogue=old.epilogue if in_body else (*old.epilogue, *merger.steps),
-    )
-    nodes = dict.fromkeys((*producer.nodes, *(n for m in members for n in m.nodes)))
-    merged = Operator(
-        name=producer.name,
-        op_type=producer.op_type,
-        expression=expression,
-        inputs=tuple(merger.tensors),
-        output=output,
-        nodes=tuple(nodes),
-    )
-    position = draft.position(producer.name)
-    for member in members:
-        draft.remove(member.name)
-    draft.put(merged, position)

@@ -11,7 +11,7 @@ from t10c.ir.graph import Graph, LayoutOp, NodeClass, NodeRecord
 from t10c.onnx_import.commute import commute
 from t10c.onnx_import.composite import expand_composites
 from t10c.onnx_import.draft import AnyOperator, Draft
-from t10c.onnx_import.fusion import fuse
+from t10c.onnx_import.fusion import fuse, join
 from t10c.onnx_import.lowering import LOWERINGS, GraphBuilder, LoweringError, NodeGroup
 from t10c.onnx_import.patterns import group_patterns
 from t10c.onnx_import.resolve import resolve_model
@@ -45,6 +45,7 @@ def lower_model(model: ResolvedModel) -> Graph:
     draft = Draft(builder.operators, model.outputs)
     commute(draft, builder)
     fuse(draft, builder)
+    join(draft, builder)
     operators = _live(draft.operators(), model.outputs)
     return Graph(
         name=model.name,

@@ -283,6 +283,39 @@ def test_pool_gather_softmax_and_reduce_take_epilogues_too() -> None:
     assert [op.name for op in graph.operators] == ["pool", "softmax", "mean"]
 
 
+def test_pointwise_operators_with_one_reader_join_it() -> None:
+    nodes = [
+        node("Mul", "q cos", "p", "mul1"),
+        node("Mul", "r sin", "t", "mul2"),
+        node("Add", "p t", "s", "add"),
+        node("Mul", "s half", "y", "scale"),
+    ]
+    inputs = [value("q", [2, 3, 4]), value("r", [2, 3, 4]), value("cos", [3, 4]), value("sin", [4])]
+    (operator,) = check(model(nodes, inputs, ["y"], SCALARS)).planned
+    assert operator.inputs == ("r", "sin", "q", "cos")
+    assert [step.op for step in operator.expression.body] == ["Mul", "Mul", "Add", "Mul"]
+
+
+def test_joined_operators_read_no_more_than_four_tensors() -> None:
+    nodes = [node("Add", "a b", "s1")]
+    nodes += [node("Add", f"s{i} {t}", f"s{i + 1}") for i, t in enumerate("cdef", start=1)]
+    made = model(nodes, [value(name, [3, 4]) for name in "abcdef"], ["s5"])
+    assert [len(operator.inputs) for operator in check(made).planned] == [4, 3]
+
+
+def test_joining_keeps_fused_operands_and_epilogues_in_order() -> None:
+    nodes = [
+        node("Add", "a b", "s"),
+        node("Mul", "s w", "t"),
+        node("Relu", "t", "u"),
+        node("Sub", "u c", "v"),
+        node("Mul", "v w", "y"),
+    ]
+    made = model(nodes, [value(name, [3, 4]) for name in "abc"], ["y"], {"w": weight(4)})
+    (operator,) = check(made).planned
+    assert [o.fused for o in operator.expression.inputs] == [False, False, True, False]
+
+
 def test_lowering_is_deterministic() -> None:
     made = model(gelu_tanh("x", "y"), [value("x", [3, 4])], ["y"], SCALARS)
     assert lower(made) == lower(made)
