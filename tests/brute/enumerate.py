@@ -154,6 +154,7 @@ def legality_error(expression: TensorExpression, plan: Plan) -> str | None:
 class BruteResult:
     """What plain enumeration saw: counts, and the Pareto front as (bytes, cycles).
 
+    `costs` holds split, bytes and cycles of every feasible plan.
     `relaxed` says that no split met the thresholds, so that they were dropped.
     """
 
@@ -163,8 +164,13 @@ class BruteResult:
     padding_pruned: int
     legal: int
     placeable: int
-    feasible: int
+    costs: tuple[tuple[tuple[int, ...], int, float], ...]
     front: tuple[tuple[int, float], ...]
+
+    @property
+    def feasible(self) -> int:
+        """Number of plans that are placeable and fit the memory."""
+        return len(self.costs)
 
 
 def pareto(points: set[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
@@ -183,8 +189,8 @@ def brute_search(expression: TensorExpression, spec: HardwareSpec, pruned: bool)
         splits = [s for s in every if passes_split(expression, cores, s, limits)]
         if not splits:
             splits, limits, relaxed = every, None, True
-    padding_pruned = legal = placeable = feasible = 0
-    points = set()
+    padding_pruned = legal = placeable = 0
+    costs = []
     for split in splits:
         for temporal in all_temporal(expression, split):
             plan = Plan(split, canonical_rotations(expression, temporal))
@@ -198,8 +204,8 @@ def brute_search(expression: TensorExpression, spec: HardwareSpec, pruned: bool)
             size = memory_bytes(expression, spec, plan)
             if size > spec.usable_bytes:
                 continue
-            feasible += 1
             cycles = total_cycles(expression, spec, best_order(expression, spec, plan))
-            points.add((size, cycles))
-    counts = (len(every), len(splits), relaxed, padding_pruned, legal, placeable, feasible)
-    return BruteResult(*counts, pareto(points))
+            costs.append((split, size, cycles))
+    counts = (len(every), len(splits), relaxed, padding_pruned, legal, placeable)
+    front = pareto({(size, cycles) for _, size, cycles in costs})
+    return BruteResult(*counts, tuple(sorted(costs)), front)

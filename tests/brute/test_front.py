@@ -1,5 +1,6 @@
 """The production search sees the same plans, and finds the same front, as plain enumeration."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
 from t10c.hardware.load import load_spec
-from t10c.ir.expression import Axis, TensorExpression
+from t10c.ir.expression import Axis, ScalarStep, TensorExpression
 from t10c.ir.plan import Plan
 from t10c.search import SearchOptions, search_operator
 
@@ -60,11 +61,12 @@ def lengthened(draw, expression):
 
     Dimensions that slide keep their size; costs do not depend on it.
     """
-    axes = tuple(
-        replace(axis, length=draw(st.sampled_from([axis.length, axis.length, 7, 31, 97])))
-        for axis in expression.axes
-    )
-    return replace(expression, axes=axes)
+    axes = list(expression.axes)
+    for _ in range(draw(st.integers(1, 2))):
+        position = draw(st.integers(0, len(axes) - 1))
+        long = draw(st.sampled_from([7, 9, 13, 22, 31, 61, 97, 150]))
+        axes[position] = replace(axes[position], length=long)
+    return replace(expression, axes=tuple(axes))
 
 
 def compare(expression, spec, pruning):
@@ -88,7 +90,23 @@ def compare(expression, spec, pruning):
         assert math.isclose(cycles, wanted, rel_tol=TOLERANCE)
     for entry in theirs.front:
         check_entry(expression, spec, entry)
+    seen = every_plan(expression, spec, pruning)
+    assert [plan[:2] for plan in seen] == [plan[:2] for plan in mine.costs]
+    for (*_, cycles), (*_, wanted) in zip(seen, mine.costs, strict=True):
+        assert math.isclose(cycles, wanted, rel_tol=TOLERANCE)
     return mine
+
+
+def every_plan(expression, spec, pruning):
+    """Split, bytes and cycles of every feasible plan that the production search looks at."""
+    seen = []
+
+    def visit(candidates, costs):
+        rows = zip(candidates.splits.tolist(), costs.memory_bytes, costs.total, strict=True)
+        seen.extend((tuple(split), int(size), float(cycles)) for split, size, cycles in rows)
+
+    search_operator(expression, spec, SearchOptions(pruning=pruning), visit)
+    return sorted(seen)
 
 
 def note(mine):
@@ -132,6 +150,24 @@ def test_thresholds_cut_the_same_plans(kind):
         note(compare(expression, data.draw(chips(expression)), "pruned"))
 
     check()
+
+
+@pytest.mark.parametrize("cores", [7, 10, 12])
+def test_padding_threshold_of_many_axes(cores):
+    """With seven axes a short axis next to a long one lands between V/(V+C) and V/(V+2C)."""
+    for long, short in itertools.product((31, 36, 45, 60), (2, 3, 5)):
+        lengths = (short, long, 1, 1, 1, 1, 1)
+        axes = tuple(Axis(f"a{i}", length, "parallel") for i, length in enumerate(lengths))
+        axes = (replace(axes[0], role="reduced", reduction=True), *axes[1:])
+        expression = TensorExpression(
+            "reduce",
+            axes,
+            (tensor_of("A", *axes), tensor_of("B", *axes[1:]), tensor_of("D", axes[0])),
+            tensor_of("C", *axes[1:]),
+            (ScalarStep("Mul", ("A", "B")), ScalarStep("Mul", ("s0", "D"))),
+            "sum",
+        )
+        compare(expression, replace(IPU, core_count=cores), "pruned")
 
 
 def test_thresholds_that_leave_no_split_are_dropped():
