@@ -100,54 +100,73 @@ class _Collector:
 
     def visit(self, candidates: Candidates, costs: Costs) -> None:
         """Update the minima, and keep the chunk's best candidates for every price pair."""
+        transition = transition_part(self.problem.expression, costs)
         time = execution_cycles(self.problem.expression, costs)
-        bound_time = time + transition_part(self.problem.expression, costs) * self.uniform
+        weights = [
+            (
+                costs.piece_bytes[:, index].astype(np.float64),
+                operand_replicas(self.table, candidates, index).astype(np.float64),
+            )
+            for index in self.problem.weights
+        ]
         for index, price in enumerate(self.prices):
-            priced = bound_time + self._weights_at_price(candidates, costs, float(price))
+            priced = time + self._weights_at_price(weights, float(price))
+            if self.uniform:
+                priced = priced + transition
             self.minima[index] = min(self.minima[index], float(priced.min()))
         self.least_active = min(self.least_active, int(costs.memory_bytes.min()))
-        rank = time + transition_part(self.problem.expression, costs)
-        starts = np.flatnonzero(np.any(np.diff(candidates.splits, axis=0) != 0, axis=1)) + 1
-        starts = np.concatenate([[0], starts])
-        selected: list[IntArray] = []
+        chosen, scores = self._best(candidates, costs, time + transition, weights)
+        self.kept.append((candidates.take(chosen), costs.take(chosen), scores))
+
+    def _best(
+        self,
+        candidates: Candidates,
+        costs: Costs,
+        time: FloatArray,
+        weights: list[tuple[FloatArray, FloatArray]],
+    ) -> tuple[IntArray, FloatArray]:
+        """The best candidates of the chunk for every price pair, and their scores per pair.
+
+        Of every split only the best candidate counts, so that the pool holds different layouts.
+        """
+        changes = np.any(np.diff(candidates.splits, axis=0) != 0, axis=1)
+        starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
+        ends = np.append(starts[1:], len(candidates))
         scores = np.empty((len(candidates), len(self.pairs)))
-        at_price = {
-            price: self._weights_at_price(candidates, costs, price)
-            for price in {price for price, _ in self.pairs}
-        }
+        selected = []
         for column, (idle_price, active_price) in enumerate(self.pairs):
-            score = rank + at_price[idle_price] + active_price * costs.memory_bytes
+            score = time + self._weights_at_price(weights, idle_price)
+            score += active_price * costs.memory_bytes
             scores[:, column] = score
             best = np.minimum.reduceat(score, starts)
-            first = np.argsort(best, kind="stable")[:_POOL_PER_PRICE]
-            ends = np.append(starts[1:], len(score))
-            selected.append(
-                np.array([starts[g] + int(np.argmin(score[starts[g] : ends[g]])) for g in first])
-            )
-        chosen = np.unique(np.concatenate(selected))
-        self.kept.append((candidates.take(chosen), costs.take(chosen), scores[chosen]))
+            for group in np.argsort(best, kind="stable")[:_POOL_PER_PRICE]:
+                first, last = starts[group], ends[group]
+                selected.append(first + int(np.argmin(score[first:last])))
+        chosen = np.unique(np.array(selected))
+        return chosen, scores[chosen]
 
     def _weights_at_price(
-        self, candidates: Candidates, costs: Costs, price: float
-    ) -> FloatArray:
+        self, weights: list[tuple[FloatArray, FloatArray]], price: float
+    ) -> FloatArray | float:
         """Least setup + price * idle bytes of all weights, the ratio relaxed to a real number.
 
-        A weight of w active bytes cut g-fold costs c (w - w/g) + 2 s (g - 1) to gather and
-        price * w/g to keep; the minimum over 1 <= g <= replicas is at sqrt((price - c) w / 2 s).
+        `weights` has (active bytes w, replicas) of every weight. Cut g-fold, it costs
+        c (w - w/g) + 2 s (g - 1) to gather and price * w/g to keep; the minimum over
+        1 <= g <= replicas is at sqrt((price - c) w / 2 s).
         """
-        total = np.zeros(len(candidates))
+        total: FloatArray | float = 0.0
         per_byte = float(move_cycles(self.spec, 1.0))
         sync = sync_cycles(self.spec)
-        for index in self.problem.weights:
-            size = costs.piece_bytes[:, index].astype(np.float64)
-            most = operand_replicas(self.table, candidates, index).astype(np.float64)
-            if price > per_byte and sync > 0:
+        for size, most in weights:
+            if price <= per_byte:
+                total = total + price * size
+                continue
+            ratio = most
+            if sync > 0:
                 ratio = np.sqrt((price - per_byte) * size / (2 * sync))
                 ratio = np.clip(ratio, 1.0, most)
-            else:
-                ratio = np.ones(len(candidates)) if price <= per_byte else most
             share = size / ratio
-            total += per_byte * (size - share) + 2 * sync * (ratio - 1) + price * share
+            total = total + per_byte * (size - share) + 2 * sync * (ratio - 1) + price * share
         return total
 
     def pool(self) -> list[FrontEntry]:

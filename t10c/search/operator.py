@@ -30,7 +30,7 @@ from t10c.search.space import (
 )
 from t10c.search.temporal import SlotTable, count_upper_bound, enumerate_temporal, slot_table
 
-_CHUNK_CANDIDATES = 300_000
+_CHUNK_CANDIDATES = 600_000
 
 
 @dataclass(frozen=True, slots=True)
