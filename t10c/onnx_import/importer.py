@@ -68,17 +68,21 @@ def _lower_all(
     for group in groups:
         names = dict.fromkeys(owner.get(name, name) for name in group.nodes)
         builder.begin(replace(group, nodes=tuple(names)))
-        lowering = None if group.node.domain else LOWERINGS.get(group.node.op_type)
         try:
-            if lowering is None:
-                raise LoweringError("there is no lowering for this operator")
-            lowering(builder, group.node)
+            _lower(builder, group.node)
         except LoweringError as reason:
             node = replace(group.node, name=owner.get(group.node.name, group.node.name))
             failures.append((node, str(reason)))
     if failures:
         nodes = tuple((node.name, node.op_type) for node, _ in failures)
         raise UnsupportedOperatorError(_unsupported_message(failures), nodes)
+
+
+def _lower(builder: GraphBuilder, node: ResolvedNode) -> None:
+    lowering = None if node.domain else LOWERINGS.get(node.op_type)
+    if lowering is None:
+        raise LoweringError("there is no lowering for this operator")
+    lowering(builder, node)
 
 
 def _unsupported_message(failures: Sequence[tuple[ResolvedNode, str]]) -> str:

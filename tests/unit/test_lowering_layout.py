@@ -6,6 +6,7 @@ from graph_numpy import check
 from onnx import NodeProto, TensorProto
 from onnx_models import model, node, value
 
+from t10c.errors import UnsupportedOperatorError
 from t10c.ir.graph import LayoutOp
 
 RNG = np.random.default_rng(3)
@@ -155,6 +156,39 @@ def test_space_to_depth() -> None:
     check(
         model([node("SpaceToDepth", "x", "y", "d", blocksize=2)], [value("x", [1, 2, 4, 6])], ["y"])
     )
+
+
+@pytest.mark.parametrize(
+    ("transformation", "rounding"),
+    [
+        ("asymmetric", "floor"),
+        ("half_pixel", "round_prefer_floor"),
+        ("half_pixel", "round_prefer_ceil"),
+        ("pytorch_half_pixel", "round_prefer_floor"),
+    ],
+)
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_nearest_enlargement(transformation: str, rounding: str, factor: int) -> None:
+    resize = node(
+        "Resize", "x _ s", "y", "resize", coordinate_transformation_mode=transformation,
+        nearest_mode=rounding,
+    )  # fmt: skip
+    scales = {"s": np.array([1, 1, factor, 2], np.float32)}
+    graph = check(model([resize], [value("x", [1, 2, 3, 4])], ["y"], scales))
+    assert kinds(graph) == ["reshape", "expand", "reshape"]
+
+
+def test_other_resizing_is_unsupported() -> None:
+    resize = node("Resize", "x _ s", "y", "resize", mode="linear")
+    scales = {"s": np.array([1, 1, 2, 2], np.float32)}
+    with pytest.raises(UnsupportedOperatorError, match="nearest"):
+        check(model([resize], [value("x", [1, 2, 3, 4])], ["y"], scales))
+
+
+def test_concat_leaves_out_inputs_without_elements() -> None:
+    nodes = [node("Slice", "x one one", "none", "cut"), node("Concat", "none x", "y", axis=0)]
+    graph = check(model(nodes, [value("x", [2, 3])], ["y"], {"one": ints(1)}))
+    assert kinds(graph) == ["reshape"]
 
 
 def test_moving_only_unit_dimensions_is_a_reshape() -> None:

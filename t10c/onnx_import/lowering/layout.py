@@ -229,3 +229,37 @@ def lower_space(builder: GraphBuilder, node: ResolvedNode) -> None:
     builder.reshape(source, blocks, "blocks")
     builder.transpose(blocks, moved, perm)
     builder.reshape(moved, output, "join")
+
+
+@lowers("Resize", "Upsample")
+def lower_nearest(builder: GraphBuilder, node: ResolvedNode) -> None:
+    """Nearest-neighbour enlargement by whole factors: every element repeated in place."""
+    source, output = node.inputs[0], node.outputs[0]
+    shape, target = builder.shape(source), builder.shape(output)
+    if text(node, "mode", "nearest") != "nearest":
+        raise LoweringError("only the mode 'nearest' is supported")
+    if any(n % size for size, n in zip(shape, target, strict=True)):
+        raise LoweringError(f"{list(shape)} to {list(target)} is not by whole factors")
+    if not _repeats(builder, node):
+        raise LoweringError("this pair of coordinate transformation and rounding is not supported")
+    split_shape = tuple(item for size in shape for item in (size, 1))
+    copies = tuple(
+        item for size, n in zip(shape, target, strict=True) for item in (size, n // size)
+    )
+    split = builder.temporary("split", split_shape, source)
+    wide = builder.temporary("wide", copies, source)
+    builder.reshape(source, split, "split")
+    builder.expand(split, wide, "wide")
+    builder.reshape(wide, output)
+
+
+def _repeats(builder: GraphBuilder, node: ResolvedNode) -> bool:
+    """Whether output i reads input floor(i / factor) for every whole factor."""
+    if node.op_type == "Upsample" or builder.opset < 11:
+        return True
+    transformation = text(node, "coordinate_transformation_mode", "half_pixel")
+    rounding = text(node, "nearest_mode", "round_prefer_floor")
+    if transformation == "asymmetric":
+        return rounding == "floor"
+    centred = transformation in ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric")
+    return centred and rounding.startswith("round_prefer")
