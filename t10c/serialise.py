@@ -147,11 +147,12 @@ def _decode_scalar(hint: object, value: object, path: str) -> object:
 
 def mapping(value: object, path: str) -> dict[str, Any]:
     """`value` if it is a JSON object, else InvalidInputError."""
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         raise wrong(path, value, "an object")
     return value
 
 
 def wrong(path: str, value: object, right: str) -> InvalidInputError:
     """The error for a value of the wrong kind."""
-    return InvalidInputError(f"{path}: is {str(value)[:40]!r}, should be {right}")
+    shown = "".join(c if c.isprintable() else "?" for c in repr(value))
+    return InvalidInputError(f"{path}: is {shown[:60]}; it must be {right}")

@@ -11,6 +11,7 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.units import shorten
 from t10c.hardware.validate import Validation
 from t10c.resources import resource_directory
+from t10c.suggest import did_you_mean
 
 LARGEST_FILE_BYTES = 1 << 20
 _LONGEST_CHAIN = 5
@@ -57,7 +58,7 @@ def _find(name_or_path: str) -> Path:
     except (OSError, ValueError):
         pass  # a name that no file can have: report it as missing
     names = preset_names()
-    close = schema.suggestion(name_or_path, names)
+    close = did_you_mean(name_or_path, names)
     raise FileAccessError(
         f"{shorten(name_or_path)}: no such hardware preset or file{close}\n"
         f"presets: {', '.join(names)}"
@@ -144,7 +145,7 @@ def _parse_override(override: str) -> tuple[str, Entry]:
         )
     known = schema.key_at(key)
     if known is None or key == "extends":
-        close = schema.suggestion(key, schema.settable_paths())
+        close = did_you_mean(key, schema.settable_paths())
         raise InvalidSpecError(f"{place}: unknown key{close or '; see `t10c hw show`'}")
     if not value.strip():
         raise InvalidSpecError(f"{place}: has no value; write KEY=VALUE")

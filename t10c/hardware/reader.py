@@ -11,6 +11,7 @@ import yaml
 from t10c.errors import InvalidSpecError
 from t10c.hardware import schema
 from t10c.hardware.units import shorten
+from t10c.suggest import did_you_mean
 
 COMMAND_LINE = "--hw-set"  # the place of an override
 _DEEPEST_NESTING = 8
@@ -119,7 +120,7 @@ class _Walker:
                 self.value(full, value)
             else:
                 allowed = (*schema.children(path), "source")
-                close = schema.suggestion(name, allowed)
+                close = did_you_mean(name, allowed)
                 hint = "" if close else f"; allowed: {', '.join(allowed)}"
                 self.problem(key_node, full, f"unknown key{hint}{close}")
             seen.add(name)
@@ -182,7 +183,7 @@ class _Walker:
         elif schema.key_at(path) is not None:
             self.sources[path] = value.value.strip()
         else:
-            close = schema.suggestion(name, schema.children(section))
+            close = did_you_mean(name, schema.children(section))
             self.problem(key_node, f"{prefix}source.{name}", f"no such key to source{close}")
 
     def cover(self, section: str, source: str) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t10c.errors import FileAccessError, InvalidInputError
-from t10c.hardware.schema import suggestion
 from t10c.hardware.units import shorten
+from t10c.suggest import did_you_mean
 
 # Columns of a sample file, in the order of the kernel's arguments; `cycles` comes last.
 COLUMNS = {
@@ -67,7 +67,7 @@ def _column_order(path: Path, header: Sequence[str], wanted: Sequence[str]) -> l
     for name in wanted:
         if header.count(name) != 1:
             wrong = "is missing" if name not in header else "is given twice"
-            close = suggestion(name, set(header) - set(wanted))
+            close = did_you_mean(name, set(header) - set(wanted))
             raise InvalidInputError(
                 f"{path}:1: column {name} {wrong}; needed: {','.join(wanted)}{close}"
             )

@@ -1,7 +1,5 @@
 """The keys of a specification file: what each means, its kind, its range and its default."""
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -220,9 +218,3 @@ def settable_paths() -> tuple[str, ...]:
         )
     ]
     return (*(key.path for key in KEYS if key.path != "extends"), *kernels)
-
-
-def suggestion(wrong: str, allowed: Iterable[str]) -> str:
-    """`; did you mean X?`, or nothing if no allowed name is close."""
-    close = difflib.get_close_matches(wrong, list(allowed), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""

@@ -18,6 +18,7 @@ from t10c.hardware.spec import (
     Topology,
 )
 from t10c.hardware.units import Quantity, parse_grid, parse_quantity, shorten
+from t10c.suggest import did_you_mean
 
 T = TypeVar("T")
 Value = str | bool | tuple[int, int] | tuple[str, ...] | Quantity
@@ -154,7 +155,7 @@ def parse_value(key: Key, entry: Entry) -> Value:
             return text
         case "choice":
             if text not in key.choices:
-                close = schema.suggestion(text, key.choices)
+                close = did_you_mean(text, key.choices)
                 allowed = ", ".join(key.choices)
                 raise ValueError(f"'{shorten(text)}' is not allowed; one of {allowed}{close}")
             return text

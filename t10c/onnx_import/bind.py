@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from onnx import GraphProto, TypeProto, ValueInfoProto
 
 from t10c.errors import InvalidInputError, UnsupportedOperatorError, UsageError
-from t10c.onnx_import.names import did_you_mean
+from t10c.onnx_import.names import remedy_for
 from t10c.onnx_import.structure import initializer_names
 from t10c.onnx_import.tensors import TensorFact, check_size, shape_text
 
@@ -102,7 +102,7 @@ def _collect_sizes(
         if name not in symbols | names:
             raise UsageError(
                 f"--dim {name}={size}: no input has a dimension '{name}'\n"
-                + did_you_mean(name, symbols)
+                + remedy_for(name, symbols)
             )
         _check_positive(f"--dim {name}={size}", (size,))
     sizes = dict(dims)
@@ -113,7 +113,7 @@ def _collect_sizes(
             raise UsageError(f"{flag}: '{name}' is a weight, whose shape is fixed")
         if name not in inputs:
             raise UsageError(
-                f"{flag}: the model has no input '{name}'\n" + did_you_mean(name, inputs)
+                f"{flag}: the model has no input '{name}'\n" + remedy_for(name, inputs)
             )
         _check_positive(flag, shape)
         _unify(inputs[name], shape, flag, sizes, origin)

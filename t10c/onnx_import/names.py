@@ -1,9 +1,10 @@
 """Unique names for nodes and tensors, and how they are quoted in messages."""
 
-import difflib
 from collections.abc import Iterable
 
 from onnx import NodeProto
+
+from t10c.suggest import closest
 
 
 class NameScope:
@@ -53,12 +54,12 @@ def describe(node: NodeProto) -> str:
     return f"node '{node.name}' ({operator_name(node)})"
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def remedy_for(name: str, known: Iterable[str]) -> str:
     """A remedy for a mistyped name: the closest known one, or a few of them."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean '{close[0]}'?"
+    found = closest(name, known)
+    if found:
+        return f"did you mean '{found}'?"
     if not known:
         return "the model has none"
     shown = ", ".join(known[:6])

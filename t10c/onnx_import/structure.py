@@ -7,7 +7,7 @@ import onnx
 from onnx import GraphProto, NodeProto
 
 from t10c.errors import InvalidInputError
-from t10c.onnx_import.names import describe, did_you_mean
+from t10c.onnx_import.names import describe, remedy_for
 
 
 def subgraphs(node: NodeProto) -> list[GraphProto]:
@@ -94,7 +94,7 @@ def order_nodes(nodes: Sequence[NodeProto], sources: Iterable[str]) -> list[Node
             elif name not in available:
                 raise InvalidInputError(
                     f"{describe(node)}: nobody produces its input '{name}'\n"
-                    + did_you_mean(name, available | producer.keys())
+                    + remedy_for(name, available | producer.keys())
                 )
         waiting.append(len(needs))
         for need in needs:

@@ -58,7 +58,7 @@ def confidence(plan: ModelPlan) -> dict[str, str]:
     """Per kernel family in use, how well its cost model is confirmed."""
     kernels = dict(plan.spec.kernels)
     used = sorted({problem.expression.kernel for problem in plan.problems})
-    result = {}
+    result: dict[str, str] = {}
     for name in used:
         model = kernels.get("pointwise" if name == "rowwise" else name)
         if model is None:

@@ -186,9 +186,7 @@ class _Collector:
             candidates, costs, _ = self.kept[chunk]
             row = index - int(starts[chunk])
             entries.append(
-                front_entry(
-                    self.problem.expression, self.table, candidates, costs, row, self.spec
-                )
+                front_entry(self.problem.expression, self.table, candidates, costs, row, self.spec)
             )
         return entries
 
@@ -197,7 +195,8 @@ def operand_replicas(table: SlotTable, candidates: Candidates, operand: int) -> 
     """P_X / prod(t[X]) of every candidate."""
     sharing = np.prod(candidates.splits[:, list(table.shared_axes[operand])], axis=1)
     own = list(table.by_operand[operand])
-    return sharing // np.prod(candidates.factors[:, own], axis=1)
+    replicas: IntArray = sharing // np.prod(candidates.factors[:, own], axis=1)
+    return replicas
 
 
 def execution_cycles(expression: TensorExpression, costs: Costs) -> FloatArray:
@@ -237,9 +236,7 @@ def find_choices(
         plans=tuple(entries),
         active_bytes=np.array([e.memory_bytes - reserve for e in entries], dtype=np.int64),
         input_bytes=np.array([sum(e.piece_bytes[:-1]) for e in entries], dtype=np.int64),
-        execution=np.array(
-            [e.cycles - (0.0 if ends_in_sync else e.end_cycles) for e in entries]
-        ),
+        execution=np.array([e.cycles - (0.0 if ends_in_sync else e.end_cycles) for e in entries]),
         uniform_transition=np.array([0.0 if ends_in_sync else e.end_cycles for e in entries]),
         plan=np.array(plan, dtype=np.int64),
         idle_bytes=np.array(idle, dtype=np.int64),
@@ -252,9 +249,7 @@ def find_choices(
     )
 
 
-def _with_front(
-    pool: list[FrontEntry], front: tuple[FrontEntry, ...]
-) -> tuple[FrontEntry, ...]:
+def _with_front(pool: list[FrontEntry], front: tuple[FrontEntry, ...]) -> tuple[FrontEntry, ...]:
     """The pool and the front together, each plan once."""
     entries = {(e.plan.split, e.plan.rotations): e for e in (*front, *pool)}
     return tuple(entries.values())

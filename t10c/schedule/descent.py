@@ -1,7 +1,7 @@
 """Choosing plans with their transitions: coordinate descent over the steps.
 
-A step's best plan depends on its neighbours' layouts. Sweep by sweep, every step takes the plan with
-the least execution + setup + price * idle bytes + transitions to and from the neighbours' present
+A step's best plan depends on its neighbours' layouts. Sweep by sweep, every step takes the plan
+with the least execution + setup + price * idle bytes + transitions to and from the neighbours' present
 plans, until a sweep changes nothing. Every change lowers the priced total, so it ends.
 """
 
@@ -39,10 +39,8 @@ def option_extra(choices: Choices, dying: int) -> IntArray:
     return need[choices.plan] - choices.idle_bytes
 
 
-def plan_costs(
-    choices: Choices, dying: int, allowed_extra: int, price: float
-) -> FloatArray:
-    """Per plan, least execution + setup + price * idle bytes over the options that fit, else inf."""
+def plan_costs(choices: Choices, dying: int, allowed_extra: int, price: float) -> FloatArray:
+    """Per plan, least execution + setup + price * idle bytes of the options that fit, or inf."""
     fits = option_extra(choices, dying) <= allowed_extra
     cost = np.full(len(choices.plans), np.inf)
     priced = choices.setup + price * choices.idle_bytes
@@ -139,7 +137,9 @@ def settle_idle(
         for rank in range(1, len(ladder)):
             low, high = ladder[rank - 1], ladder[rank]
             size = int(choices.idle_bytes[high] - choices.idle_bytes[low])
-            gains.append((-float(choices.setup[low] - choices.setup[high]) / size, step, rank, size))
+            gains.append(
+                (-float(choices.setup[low] - choices.setup[high]) / size, step, rank, size)
+            )
     gains.sort()
     reached = [0] * len(plans)
     for _, step, rank, size in gains:

@@ -28,7 +28,8 @@ class Layout:
     @cached_property
     def elements(self) -> IntArray:
         """Elements on every core, (cores,)."""
-        return np.prod(np.maximum(self.stop - self.start, 0), axis=1)
+        held: IntArray = np.prod(np.maximum(self.stop - self.start, 0), axis=1)
+        return held
 
 
 def even_layout(shape: tuple[int, ...], core_count: int) -> Layout:
@@ -50,17 +51,12 @@ class PlacedPlan:
     offsets: tuple[IntArray, ...]
 
 
-def place(
-    expression: TensorExpression, plan: Plan, cores: IntArray | None = None
-) -> PlacedPlan:
+def place(expression: TensorExpression, plan: Plan, cores: IntArray | None = None) -> PlacedPlan:
     """The plan with the offsets of its cores (ValueError if it has no placement).
 
     `cores` selects used cores by number; without it all used cores are meant.
     """
-    if cores is None:
-        coordinates = core_coordinates(plan.split)
-    else:
-        coordinates = np.column_stack(np.unravel_index(cores, plan.split)).astype(np.int64)
+    coordinates = core_coordinates(plan.split, cores)
     found = offsets(expression, plan, coordinates)
     if found is None:
         raise ValueError(f"plan {plan} has no placement")
@@ -210,9 +206,7 @@ def _chunk(
     return chunk, tiles
 
 
-def received_elements(
-    need: Layout, views: tuple[View, ...], held: tuple[Layout, ...]
-) -> IntArray:
+def received_elements(need: Layout, views: tuple[View, ...], held: tuple[Layout, ...]) -> IntArray:
     """Elements that every core needs but does not hold, (cores of `need`,).
 
     `views` say how the needed tensor mirrors its sources, `held` how each source lies (parallel).
@@ -238,7 +232,8 @@ def _missing(need: Layout, view: View, held: Layout) -> IntArray:
     cores = min(len(start), len(held.start))
     overlap = np.zeros(len(start), dtype=np.int64)
     overlap[:cores] = _overlap(start[:cores], stop[:cores], view, held, cores)
-    return wanted - np.minimum(overlap, wanted)
+    missing: IntArray = wanted - np.minimum(overlap, wanted)
+    return missing
 
 
 def _clip_to_region(need: Layout, view: View) -> tuple[IntArray, IntArray]:
@@ -255,9 +250,7 @@ def _clip_to_region(need: Layout, view: View) -> tuple[IntArray, IntArray]:
     return start, np.clip(need.stop - low, 0, extent)
 
 
-def _overlap(
-    start: IntArray, stop: IntArray, view: View, held: Layout, cores: int
-) -> IntArray:
+def _overlap(start: IntArray, stop: IntArray, view: View, held: Layout, cores: int) -> IntArray:
     """Elements of the needed box (region coordinates) that the same core holds of the source."""
     held_start, held_stop = held.start[:cores], held.stop[:cores]
     source_dims = view.source_dims
@@ -310,7 +303,8 @@ def _count_in_run(
         dim = owner[atoms[0]]
         low = -((atom.start - run_start) // atom.step)
         high = -((atom.start - run_stop) // atom.step)
-        return np.maximum(np.minimum(high, stop[:, dim]) - np.maximum(low, start[:, dim]), 0)
+        common = np.minimum(high, stop[:, dim]) - np.maximum(low, start[:, dim])
+        return np.asarray(np.maximum(common, 0), dtype=np.int64)
     lows, highs, sizes = [], [], []
     for position in atoms:
         atom = view.atoms[position]

@@ -1,8 +1,8 @@
 """Memory per core at every step, for a given choice at every step.
 
-At step i: the idle plans of all other operators' weights, i's operands in its active plan, the homes
-of tensors that live on beyond i, and the shift buffer. While i's operands are being fetched, the
-homes of those it reads for the last time are still there, but its output is not.
+At step i: the idle plans of all other operators' weights, i's operands in its active plan, the
+homes of tensors that live on beyond i, and the shift buffer. While i's operands are being fetched,
+the homes of those it reads for the last time are still there, but its output is not.
 """
 
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ from t10c.schedule.memory import (
     reserve_bytes,
     step_memory,
 )
-from t10c.schedule.options import ScheduleOptions
+from t10c.schedule.options import DEFAULT_SCHEDULE, ScheduleOptions
 from t10c.schedule.reconcile import Allocation, Menu, lower_bound, reconcile
 from t10c.schedule.result import (
     CopyPlan,
@@ -32,7 +32,7 @@ from t10c.schedule.result import (
     ProblemRecord,
     Transition,
 )
-from t10c.schedule.steps import Sequence, build_sequence
+from t10c.schedule.steps import build_sequence
 from t10c.schedule.transition import TransitionPricer
 from t10c.search.placement import placement_rule
 
@@ -58,7 +58,7 @@ class _Chosen:
 def schedule_model(
     graph: Graph,
     spec: HardwareSpec,
-    options: ScheduleOptions = ScheduleOptions(),
+    options: ScheduleOptions = DEFAULT_SCHEDULE,
     searcher: Searcher | None = None,
     overrides: tuple[str, ...] = (),
 ) -> ModelPlan | DoesNotFit:
@@ -314,9 +314,7 @@ def _operator_plan(
     )
 
 
-def _memory_terms(
-    setting: Setting, spec: HardwareSpec, chosen: _Chosen, step: int
-) -> MemoryTerms:
+def _memory_terms(setting: Setting, spec: HardwareSpec, chosen: _Chosen, step: int) -> MemoryTerms:
     choices = setting.of_step(step)
     idle = sum(
         int(setting.of_step(s).idle_bytes[o]) for s, o in enumerate(chosen.options) if s != step
@@ -330,4 +328,3 @@ def _memory_terms(
         fetch_total=int(chosen.memory.fetch[step]),
         total=int(chosen.memory.run[step]),
     )
-

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from t10c.search.options import SearchOptions
+from t10c.search.options import DEFAULT_SEARCH, SearchOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,9 @@ class ScheduleOptions:
     memory for the whole inference.
     """
 
-    search: SearchOptions = SearchOptions()
+    search: SearchOptions = DEFAULT_SEARCH
     transitions: Literal["exact", "uniform"] = "exact"
     persistent: tuple[str, ...] = ()
+
+
+DEFAULT_SCHEDULE = ScheduleOptions()

@@ -83,21 +83,23 @@ def allocate(hulls: Seq[Hull], idle_limit: int) -> Allocation | None:
     for index, hull in enumerate(hulls):
         gain = -np.diff(hull.time)
         size = np.diff(hull.idle)
-        steps += [(-float(g / s), index, k + 1, int(s)) for k, (g, s) in enumerate(zip(gain, size))]
+        steps += [(-float(gain[k] / size[k]), index, k + 1, int(size[k])) for k in range(len(gain))]
     steps.sort()
     price = 0.0
     stuck: set[int] = set()
-    for slope, index, target, size in steps:
+    for slope, index, target, more in steps:
         if index in stuck:
             continue
-        if used + size > idle_limit:
+        if used + more > idle_limit:
             price = price or -slope
             stuck.add(index)
             continue
-        used += size
+        used += more
         position[index] = target
-    options = np.array([hull.option[p] for hull, p in zip(hulls, position)], dtype=np.int64)
-    time = float(sum(hull.time[p] for hull, p in zip(hulls, position)))
+    options = np.array(
+        [hull.option[p] for hull, p in zip(hulls, position, strict=True)], dtype=np.int64
+    )
+    time = float(sum(hull.time[p] for hull, p in zip(hulls, position, strict=True)))
     return Allocation(options, idle_limit, time, price)
 
 

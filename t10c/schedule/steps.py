@@ -154,8 +154,7 @@ def _copies(graph: Graph, table: ViewTable) -> tuple[Copy, ...]:
         else:
             position[operator.name] = planned
     return tuple(
-        Copy(op, position[op.name], math.prod(graph.tensor[op.output].shape))
-        for op in table.copies
+        Copy(op, position[op.name], math.prod(graph.tensor[op.output].shape)) for op in table.copies
     )
 
 

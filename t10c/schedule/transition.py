@@ -92,7 +92,7 @@ class TransitionPricer:
     def price_out(
         self, step: int, position: int, plan: int, states: list[State], moving: int
     ) -> FloatArray:
-        """Cycles of a read of `step` under `plan`, for every plan of source step `moving`'s pool."""
+        """Cycles of a read of `step` under `plan`, for every plan of source `moving`'s pool."""
         choice = self.choice_of[step]
         read = self.sequence.steps[step].reads[position]
         slots = tuple(s.step == moving for s in read.sources)
@@ -160,8 +160,7 @@ class TransitionPricer:
                 read.operand,
                 tuple(replace(view, tensor="") for view in read.views),
                 tuple(
-                    (s.step >= 0, s.weight_of >= 0, shapes[s.tensor].shape)
-                    for s in read.sources
+                    (s.step >= 0, s.weight_of >= 0, shapes[s.tensor].shape) for s in read.sources
                 ),
                 self._reuse_operand(step, position),
             )
@@ -301,6 +300,4 @@ def _repeat(layout: Layout, rows: int) -> Layout:
     times = rows // len(layout.start)
     if times == 1:
         return layout
-    return Layout(
-        np.tile(layout.start, (times, 1)), np.tile(layout.stop, (times, 1)), layout.flat
-    )
+    return Layout(np.tile(layout.start, (times, 1)), np.tile(layout.stop, (times, 1)), layout.flat)

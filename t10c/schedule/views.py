@@ -140,7 +140,7 @@ def _transpose(view: View, perm: tuple[int, ...]) -> View:
     )
 
 
-def _slice(view: View, operator: LayoutOp, shape: tuple[int, ...]) -> "View | None | str":
+def _slice(view: View, operator: LayoutOp, shape: tuple[int, ...]) -> "View | str | None":
     """The part of the view that the slice keeps: a View, None (copy), or "outside"."""
     atoms = list(view.atoms)
     starts = list(view.region_start)
@@ -192,9 +192,7 @@ def _expand(view: View, old: tuple[int, ...], new: tuple[int, ...]) -> View | No
         atoms.append(Atom(size, source=False, length=size))
         dims.append((len(atoms) - 1,))
         starts.append(0)
-    return replace(
-        view, atoms=tuple(atoms), view_dims=tuple(dims), region_start=tuple(starts)
-    )
+    return replace(view, atoms=tuple(atoms), view_dims=tuple(dims), region_start=tuple(starts))
 
 
 def _reshape(view: View, old: tuple[int, ...], new: tuple[int, ...]) -> View | None:
@@ -206,9 +204,7 @@ def _reshape(view: View, old: tuple[int, ...], new: tuple[int, ...]) -> View | N
     dims: list[tuple[int, ...]] = [()] * len(new)
     starts = [0] * len(new)
     for old_dims, new_dims in groups:
-        whole = all(
-            current.region_start[d] == 0 and current.extent[d] == old[d] for d in old_dims
-        )
+        whole = all(current.region_start[d] == 0 and current.extent[d] == old[d] for d in old_dims)
         real_old = [d for d in old_dims if old[d] != 1]
         real_new = [d for d in new_dims if new[d] != 1]
         if not whole:

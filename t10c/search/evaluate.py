@@ -96,7 +96,9 @@ class Costs:
 def padding_ratio(blocks: IntArray, steps: IntArray) -> FloatArray:
     """prod S / prod (T * u): the share of the temporally padded blocks that is useful work."""
     padded = steps * -(-blocks // steps)
-    return np.prod(blocks.astype(np.float64), axis=1) / np.prod(padded.astype(np.float64), axis=1)
+    useful = np.prod(blocks.astype(np.float64), axis=1)
+    ratio: FloatArray = useful / np.prod(padded.astype(np.float64), axis=1)
+    return ratio
 
 
 def derive_candidates(
@@ -136,9 +138,7 @@ def evaluate_candidates(
     expression: TensorExpression, table: SlotTable, candidates: Candidates, spec: HardwareSpec
 ) -> Costs:
     """Memory per core and cycles of every candidate."""
-    rotating = [
-        np.any(candidates.factors[:, list(own)] > 1, axis=1) for own in table.by_operand
-    ]
+    rotating = [np.any(candidates.factors[:, list(own)] > 1, axis=1) for own in table.by_operand]
     piece_bytes = candidates.piece_elements * spec.element_bytes
     if spec.accumulator_bytes != spec.element_bytes:
         wide = rotating[-1] | (candidates.replicas > 1)
@@ -163,7 +163,9 @@ def evaluate_candidates(
     )
 
 
-def end_cycles(spec: HardwareSpec, expression: TensorExpression, output_bytes: IntArray) -> FloatArray:
+def end_cycles(
+    spec: HardwareSpec, expression: TensorExpression, output_bytes: IntArray
+) -> FloatArray:
     """The uniform end of an operator (DESIGN section 5): a sync, or a move and six syncs."""
     sync = sync_cycles(spec)
     if expression.kernel in ("pointwise", "pool"):

@@ -18,7 +18,7 @@ from t10c.search.evaluate import (
     padding_ratio,
     rotation_order,
 )
-from t10c.search.options import SearchOptions
+from t10c.search.options import DEFAULT_SEARCH, SearchOptions
 from t10c.search.pareto import pareto_front
 from t10c.search.placement import placeable_mask
 from t10c.search.space import (
@@ -92,7 +92,7 @@ Visitor = Callable[[Candidates, Costs], None]
 def search_operator(
     expression: TensorExpression,
     spec: HardwareSpec,
-    options: SearchOptions = SearchOptions(),
+    options: SearchOptions = DEFAULT_SEARCH,
     visit: Visitor | None = None,
 ) -> SearchResult:
     """The exact Pareto front of memory per core and cycles over the space of `options`.
@@ -176,7 +176,7 @@ def _chunks(table: SlotTable, splits: IntArray) -> Iterator[IntArray]:
 def _legal_candidates(
     expression: TensorExpression, table: SlotTable, splits: IntArray, thresholds: Thresholds
 ) -> tuple[Candidates, int]:
-    """Legal candidates of some splits that pass the temporal padding threshold, and how many not."""
+    """Legal candidates that pass the temporal padding threshold, and the number that do not."""
     blocks = -(-np.array(expression.lengths, dtype=np.int64) // splits)
     space = enumerate_temporal(table, splits, blocks, thresholds.padding)
     keep = np.flatnonzero(padding_ratio(blocks[space.rows], space.steps) >= thresholds.padding)

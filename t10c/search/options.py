@@ -14,3 +14,6 @@ class SearchOptions:
 
     pruning: Literal["pruned", "exhaustive"] = "pruned"
     max_candidates: int = 200_000_000
+
+
+DEFAULT_SEARCH = SearchOptions()

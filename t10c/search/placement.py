@@ -30,10 +30,16 @@ PrimePattern = tuple[tuple[tuple[int, tuple[int, ...]], ...], tuple[tuple[int, .
 """Coordinate digits (axis, operands shared across it) and offset digits (operands that shift)."""
 
 
-def core_coordinates(split: Sequence[int]) -> IntArray:
-    """Coordinates of every used core, (cores, axes): mixed radix, last axis least significant."""
-    grid = np.indices(tuple(split)).reshape(len(split), -1)
-    return np.ascontiguousarray(grid.T).astype(np.int64)
+def core_coordinates(split: Sequence[int], cores: IntArray | None = None) -> IntArray:
+    """Coordinates of cores, (cores, axes): mixed radix of the number, last axis least significant.
+
+    `cores` selects used cores by number; without it all used cores are meant.
+    """
+    if cores is None:
+        cores = np.arange(math.prod(split), dtype=np.int64)
+    if not split:
+        return np.zeros((len(cores), 0), dtype=np.int64)
+    return np.column_stack(np.unravel_index(cores, tuple(split))).astype(np.int64)
 
 
 def offsets(
@@ -120,9 +126,7 @@ def _linear_offsets(
     for prime in primes:
         columns, digits = [], []
         for index, axis in enumerate(expression.axes):
-            shared = tuple(
-                i for i, o in enumerate(expression.operands) if axis.name not in o.axes
-            )
+            shared = tuple(i for i, o in enumerate(expression.operands) if axis.name not in o.axes)
             scale = 1
             for p, exponent in prime_exponents(plan.split[index]).items():
                 for _ in range(exponent):

@@ -54,9 +54,7 @@ def enumerate_splits(
     falls) still passes, and the axes to come can still reach the utilisation.
     """
     lengths = expression.lengths
-    limits = [
-        min(axis.length, core_count) if axis.splittable else 1 for axis in expression.axes
-    ]
+    limits = [min(axis.length, core_count) if axis.splittable else 1 for axis in expression.axes]
     splits = np.zeros((1, 0), dtype=np.int64)
     product = np.ones(1, dtype=np.int64)
     padding = np.ones(1)
@@ -91,4 +89,5 @@ def _passes(
     padded = np.prod((splits * blocks).astype(np.float64), axis=1)
     padding = math.prod(expression.lengths) / padded
     utilisation = np.prod(splits, axis=1) / core_count
-    return (utilisation >= thresholds.utilisation) & (padding >= thresholds.padding)
+    passes: BoolArray = (utilisation >= thresholds.utilisation) & (padding >= thresholds.padding)
+    return passes

@@ -1,6 +1,5 @@
 """Expressions by name (`matmul`, `conv`, ...) or in text (`C[m,n] += A[m,k] * B[k,n]`)."""
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 
@@ -15,6 +14,7 @@ from t10c.ir.expression import (
     ScalarStep,
     TensorExpression,
 )
+from t10c.suggest import did_you_mean
 
 Lengths = Mapping[str, int]
 
@@ -70,11 +70,9 @@ def named_expression(name: str, lengths: Lengths) -> TensorExpression:
         "gather": _gather,
     }
     if name not in build:
-        close = difflib.get_close_matches(name, build, 1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
         raise UsageError(
-            f"unknown operator {name!r}: {hint}known are {', '.join(build)}, or a free expression\n"
-            'such as "C[m,n] += A[m,k] * B[k,n]"'
+            f"unknown operator {name!r}{did_you_mean(name, build)}\nknown are {', '.join(build)},"
+            ' or a free expression such as "C[m,n] += A[m,k] * B[k,n]"'
         )
     _check_lengths(name, lengths)
     return build[name](lengths)
@@ -93,8 +91,7 @@ def _check_lengths(name: str, lengths: Lengths) -> None:
     allowed += ["stride", "dilation"] if name in ("conv", "pool") else []
     for axis in lengths:
         if axis not in allowed:
-            close = difflib.get_close_matches(axis, allowed, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(axis, allowed)
             raise UsageError(f"{name} has no axis {axis!r}{hint} (axes: {', '.join(allowed)})")
     required = {"matmul": "mnk", "bmm": "bmnk", "conv": "ochw", "pool": "chw"}[name]
     missing = [axis for axis in required if axis not in lengths]
@@ -203,8 +200,10 @@ def _gather(lengths: Lengths) -> TensorExpression:
     index = tuple(a for a in lengths if a.startswith("i"))
     element = tuple(a for a in lengths if a.startswith("e"))
     if not index or "v" not in lengths or len(index) + len(element) + 1 != len(lengths):
-        raise UsageError("gather has index axes i..., element axes e... and the table axis v: "
-                         "--axes i=128,e=1024,v=30522")
+        raise UsageError(
+            "gather has index axes i..., element axes e... and the table axis v: "
+            "--axes i=128,e=1024,v=30522"
+        )
     roles: dict[str, Role] = {**dict.fromkeys(index, "index"), **dict.fromkeys(element, "element")}
     return TensorExpression(
         kernel="gather",
@@ -229,7 +228,8 @@ def parse_expression(text: str, lengths: Lengths) -> TensorExpression:
 
     `=` assigns, `+=`, `max=` and `min=` reduce; operands are joined by `*` or `+`. The kernel
     follows from the form: a product of two reduced operands is a matmul, or a conv where an index
-    is a sum; one reduced operand is a reduce or a pool; no reduction is pointwise. Raises UsageError.
+    is a sum; one reduced operand is a reduce or a pool; no reduction is pointwise. Raises
+    UsageError.
     """
     match = re.match(r"^(?P<out>[^=]*?\])\s*(?P<sign>\+=|max=|min=|=)(?P<rest>.*)$", text, re.S)
     if not match:
@@ -256,7 +256,9 @@ def parse_expression(text: str, lengths: Lengths) -> TensorExpression:
 def _parse_operand(text: str, lengths: Lengths) -> Operand:
     match = _OPERAND.fullmatch(text)
     if not match:
-        raise UsageError(f"cannot read the operand {text.strip()!r}: write NAME[axis, 2*axis + axis]")
+        raise UsageError(
+            f"cannot read the operand {text.strip()!r}: write NAME[axis, 2*axis + axis]"
+        )
     dims = []
     for index in filter(None, (part.strip() for part in match[2].split(","))):
         terms = []
@@ -291,8 +293,10 @@ def _classify(
         kernel, role = "pointwise", lambda _: "parallel"
     elif len(inputs) == 1:
         kernel = "pool" if sliding else "reduce"
-        role = _pool_roles(inputs[0], kept) if sliding else (
-            lambda a: "parallel" if a in kept else "reduced"
+        role = (
+            _pool_roles(inputs[0], kept)
+            if sliding
+            else (lambda a: "parallel" if a in kept else "reduced")
         )
     elif len(inputs) == 2 and join == "*" and reduce_op == "sum":
         kernel = "conv" if sliding else "matmul"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from t10c.errors import UsageError
+from t10c.suggest import did_you_mean
 from t10c.zoo.encoder import BertParameters, build_bert
 from t10c.zoo.graph import GraphBuilder
 from t10c.zoo.llama import LlamaParameters, build_llama
@@ -12,7 +13,6 @@ from t10c.zoo.mlp import NerfParameters, build_nerf
 from t10c.zoo.opt import OptParameters, build_opt
 from t10c.zoo.request import Workload
 from t10c.zoo.resnet import ResnetParameters, build_resnet
-from t10c.zoo.suggest import did_you_mean
 from t10c.zoo.vit import VitParameters, build_vit
 
 

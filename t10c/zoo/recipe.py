@@ -7,7 +7,7 @@ import yaml
 
 from t10c.errors import InvalidInputError, UsageError
 from t10c.resources import resource_directory
-from t10c.zoo.suggest import did_you_mean
+from t10c.suggest import did_you_mean
 
 _SUFFIX = ".yaml"
 

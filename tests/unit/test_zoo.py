@@ -271,8 +271,8 @@ def test_absent_weights_are_consecutive_ranges_of_one_missing_file() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("bert-larg", {}, "did you mean 'bert-large'?"),
-        ("nerf", {"overrides": {"hiden": "8"}}, "did you mean 'hidden'?"),
+        ("bert-larg", {}, "did you mean bert-large?"),
+        ("nerf", {"overrides": {"hiden": "8"}}, "did you mean hidden?"),
         ("resnet-18", {"overrides": {"layers": "2"}}, "unknown parameter 'layers'"),
         ("nerf", {"overrides": {"hidden": "wide"}}, "positive integer, not 'wide'"),
         ("nerf", {"overrides": {"hidden": "0"}}, "positive integer, not '0'"),
@@ -330,7 +330,7 @@ def test_cli_lists_every_recipe() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (["build", "nerff", "-o", "-"], UsageError, "did you mean 'nerf'?"),
+        (["build", "nerff", "-o", "-"], UsageError, "did you mean nerf?"),
         (["build", "nerf", "--set", "hidden", "-o", "-"], UsageError, "NAME=VALUE"),
         (["build", "nerf", "-o", "no/such/place.onnx"], FileAccessError, "mkdir -p"),
     ],
