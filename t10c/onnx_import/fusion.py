@@ -164,7 +164,7 @@ class _Growth:
     def _reads(self, tensor: str, operand: Operand, output: list[Terms]) -> bool:
         """Whether the group can supply this operand."""
         if tensor in self._values:
-            return _squeezed_terms(operand) == output
+            return True  # as many elements as the output: it cannot broadcast
         if self._builder.is_weight(tensor):
             return math.prod(dim.size for dim in operand.dims) <= self._largest
         return tensor in self._own and _squeezed_terms(operand) == output

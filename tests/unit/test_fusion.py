@@ -226,6 +226,12 @@ def test_a_factor_on_a_cache_moves_behind_the_matmul(op_type: str) -> None:
     assert epilogue(graph) == [op_type, "Relu"]
 
 
+def test_a_factor_on_both_operands_stays() -> None:
+    nodes = [node("Mul", "x half", "s", "scale"), node("MatMul", "s s", "y", "mm")]
+    graph = check(model(nodes, [value("x", [4, 4])], ["y"], SCALARS))
+    assert [op.name for op in graph.operators] == ["scale", "mm"]
+
+
 def test_a_literal_divided_by_a_tensor_does_not_move_behind_the_matmul() -> None:
     made = model(
         [node("Div", "one k", "s", "invert"), node("MatMul", "q s", "y", "mm")],
@@ -245,6 +251,11 @@ def test_repeated_nodes_are_computed_once() -> None:
     graph = check(model(nodes, [value("x", [4, 4])], ["y"]))
     assert [op.name for op in graph.planned] == ["first", "mm"]
     assert fates(graph)["second"] == (NodeClass.FUSED, "first")
+
+
+def test_repeated_outputs_both_exist() -> None:
+    nodes = [node("Relu", "x", "a", "first"), node("Relu", "x", "b", "second")]
+    assert len(check(model(nodes, [value("x", [4, 4])], ["a", "b"])).planned) == 2
 
 
 def test_a_weight_used_twice_is_one_fused_operand() -> None:

@@ -31,6 +31,9 @@ LAYOUTS: list[tuple[NodeProto, dict[str, np.ndarray], list[str]]] = [
     (node("Slice", "x a b c d", "y", "n"),
      {"a": ints(-1, 1), "b": ints(-100, 5), "c": ints(2, 0), "d": ints(-2, 2)}, ["slice"]),
     (node("Slice", "x a b", "y", "n"), {"a": ints(1), "b": ints(99)}, ["slice"]),
+    (node("Slice", "x a b c", "y", "n"), {"a": ints(-99), "b": ints(2), "c": ints(1)}, ["slice"]),
+    (node("Slice", "x a b c d", "y", "n"),
+     {"a": ints(99), "b": ints(1), "c": ints(1), "d": ints(-1)}, ["slice"]),
     (node("Expand", "x s", "y", "n"), {"s": ints(3, 1, 1, 1)}, ["expand"]),
     (node("Tile", "x s", "y", "n"), {"s": ints(2, 1, 3)}, ["reshape", "expand", "reshape"]),
     (node("Pad", "x s", "y", "n"), {"s": ints(0, 1, 2, 3, 0, 1)}, ["pad"]),
@@ -48,6 +51,9 @@ LAYOUTS: list[tuple[NodeProto, dict[str, np.ndarray], list[str]]] = [
     (node("GatherND", "x s", "y", "n"),
      {"s": np.stack(np.meshgrid(ints(0, 1, 2, 3), ints(0, 2, 4), indexing="ij"), -1)}, ["slice"]),
     (node("GatherND", "x s", "y", "n"), {"s": np.array([[0, 1], [2, 1], [3, 4]])}, ["gather"]),
+    (node("GatherND", "x s", "y", "n"),
+     {"s": np.stack(np.meshgrid(ints(0, 1, 2, 3), ints(0, 2, 4), indexing="xy"), -1)}, ["gather"]),
+    (node("Gather", "x s", "y", "n", axis=1), {"s": np.array([[1, 2], [1, 2]])}, ["gather"]),
     (node("GatherND", "x s", "y", "n"), {"s": np.array([[[2, 1]]])}, ["slice"]),
 ]  # fmt: skip
 

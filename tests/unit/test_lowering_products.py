@@ -52,6 +52,16 @@ def test_matmul_reads_an_expanded_operand_unexpanded() -> None:
     assert graph.node_counts()["fused"] == 1
 
 
+def test_matmul_does_not_skip_an_expansion_of_its_rows() -> None:
+    made = model(
+        [node("Expand", "b shape", "wide", "expand"), node("MatMul", "a wide", "y", "mm")],
+        [value("a", [4, 5]), value("b", [1, 6])],
+        ["y"],
+        {"shape": np.array([5, 6])},
+    )
+    assert [op.name for op in check(made).operators] == ["expand", "mm"]
+
+
 @pytest.mark.parametrize(("trans_a", "trans_b"), [(0, 0), (1, 0), (0, 1), (1, 1)])
 @pytest.mark.parametrize(("alpha", "beta"), [(1.0, 1.0), (0.5, 2.0)])
 @pytest.mark.parametrize("addend", [(3,), (4, 3), (4, 1), ()])

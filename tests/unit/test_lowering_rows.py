@@ -143,9 +143,11 @@ def test_instance_norm_scales_channels() -> None:
     assert operator.expression.inputs[1].axes == ("d1",)
 
 
-@pytest.mark.parametrize("size", [3, 5])
-def test_lrn(size: int) -> None:
-    lrn = node("LRN", "x", "y", "lrn", size=size, alpha=0.3, beta=0.6, bias=1.5)
+@pytest.mark.parametrize(
+    "attributes", [{"size": 3}, {"size": 5, "alpha": 0.3, "beta": 0.6, "bias": 1.5}]
+)
+def test_lrn(attributes: dict[str, float]) -> None:
+    lrn = node("LRN", "x", "y", "lrn", **attributes)
     made = model([lrn], [value("x", [2, 7, 3, 3])], [value("y", [2, 7, 3, 3])])
     feeds = random_feeds(made, 0)
     # the reference evaluator leaves channels beyond the batch size unnormalised
