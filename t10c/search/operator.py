@@ -23,6 +23,7 @@ from t10c.search.pareto import pareto_front
 from t10c.search.placement import placeable_mask
 from t10c.search.space import (
     NO_THRESHOLDS,
+    TIE,
     IntArray,
     Thresholds,
     enumerate_splits,
@@ -38,8 +39,9 @@ class SearchRecord:
     """What a search looked at.
 
     `legal_plans` obey rules (1)-(4) of DESIGN section 4, `placeable_plans` have a placement too,
-    and `feasible_plans` fit the memory besides. `relaxed` says that T10's thresholds would have
-    left nothing and were dropped.
+    and `feasible_plans` fit the memory besides. `padding_pruned` counts what T10's threshold cut
+    in time: a partial assignment that was cut counts once for all its completions. `relaxed` says
+    that the thresholds would have left nothing and were dropped.
     """
 
     splits: int
@@ -179,7 +181,9 @@ def _legal_candidates(
     """Legal candidates that pass the temporal padding threshold, and the number that do not."""
     blocks = -(-np.array(expression.lengths, dtype=np.int64) // splits)
     space = enumerate_temporal(table, splits, blocks, thresholds.padding)
-    keep = np.flatnonzero(padding_ratio(blocks[space.rows], space.steps) >= thresholds.padding)
+    keep = np.flatnonzero(
+        padding_ratio(blocks[space.rows], space.steps) >= thresholds.padding * TIE
+    )
     skipped = space.pruned + len(space.rows) - len(keep)
     rows, factors, steps = space.rows[keep], space.factors[keep], space.steps[keep]
     candidates = derive_candidates(expression, table, splits[rows], blocks[rows], steps, factors)

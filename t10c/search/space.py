@@ -37,6 +37,9 @@ def t10_thresholds(expression: TensorExpression, core_count: int) -> Thresholds:
 
 NO_THRESHOLDS = Thresholds(0.0, 0.0)
 
+TIE = 1 - 1e-12
+"""A ratio that equals its threshold passes; this absorbs the rounding of either."""
+
 
 def ragged_product(counts: IntArray) -> tuple[IntArray, IntArray]:
     """Indices of a ragged product: (row of each entry, position of the entry within its row)."""
@@ -69,9 +72,9 @@ def enumerate_splits(
         rows, which = ragged_product(counts)
         new_product = product[rows] * factors[which]
         new_padding = padding[rows] * ratios[which]
-        keep = (new_padding >= thresholds.padding * (1 - 1e-12)) & (
+        keep = (new_padding >= thresholds.padding * TIE) & (
             np.minimum(new_product * float(reachable), core_count) / core_count
-            >= thresholds.utilisation * (1 - 1e-12)
+            >= thresholds.utilisation * TIE
         )
         rows, which = rows[keep], which[keep]
         splits = np.column_stack([splits[rows], factors[which]])
@@ -89,5 +92,7 @@ def _passes(
     padded = np.prod((splits * blocks).astype(np.float64), axis=1)
     padding = math.prod(expression.lengths) / padded
     utilisation = np.prod(splits, axis=1) / core_count
-    passes: BoolArray = (utilisation >= thresholds.utilisation) & (padding >= thresholds.padding)
+    passes: BoolArray = (utilisation >= thresholds.utilisation * TIE) & (
+        padding >= thresholds.padding * TIE
+    )
     return passes

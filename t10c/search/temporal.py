@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from t10c.ir.expression import TensorExpression
-from t10c.search.space import IntArray, ragged_product
+from t10c.search.space import TIE, IntArray, ragged_product
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def enumerate_temporal(
             block = blocks[rows, axis]
             ratio = ratio * (block / (steps[:, axis] * -(-block // steps[:, axis])))
         open_axes &= later
-        keep = np.flatnonzero(ratio >= least_padding_ratio * (1 - 1e-12))
+        keep = np.flatnonzero(ratio >= least_padding_ratio * TIE)
         pruned += len(rows) - len(keep)
         factors = np.column_stack([factors[entry[keep]], choices[choice[keep]]])
         rows, steps, ratio = rows[keep], steps[keep], ratio[keep]

@@ -170,7 +170,6 @@ def test_padding_threshold_of_many_axes(cores):
         compare(expression, replace(IPU, core_count=cores), "pruned")
 
 
-@pytest.mark.xfail(strict=True, reason="thresholds in floating point lose exact equality")
 @pytest.mark.parametrize(("lengths", "cores"), [((1, 70, 1), 10), ((4, 42, 1, 1, 1, 1, 1), 12)])
 def test_a_split_exactly_at_a_threshold_is_kept(lengths, cores):
     """70 points on 10 cores: 0.9 * 70 / (70 + 20) is 7/10, which 7 cores just meet."""
