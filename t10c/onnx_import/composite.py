@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, inliner, numpy_helper
+from onnx import helper, numpy_helper
 
 from t10c.errors import T10cError
 from t10c.onnx_import.lowering.registry import LOWERINGS
 from t10c.onnx_import.resolve import resolve_model
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
+
+_DOMAIN = "t10c.composite"
 
 _DEPTH = 4
 """How often a body may contain further composites; the standard's do at most twice."""
@@ -50,54 +53,76 @@ def _is_composite(node: ResolvedNode, opset: int) -> bool:
         return False
     if not onnx.defs.has(node.op_type, max_inclusive_version=opset, domain=""):
         return False
-    schema = onnx.defs.get_schema(node.op_type, opset, "")
-    kinds = ("has_function", "has_context_dependent_function")
-    return any(getattr(schema, kind) for kind in kinds)
+    schema = _schema(node.op_type, opset)
+    return bool(schema.has_function or schema.has_context_dependent_function)
 
 
 def _body(model: ResolvedModel, node: ResolvedNode) -> ResolvedModel | None:
     """The node's function body as a resolved model of its own, with constants folded."""
     try:
-        proto = inliner.inline_selected_functions(
-            _single_node_model(model, node),
-            [("", node.op_type)],
-            exclude=False,
-            inline_schema_functions=True,
-        )
-        body = resolve_model(proto.SerializeToString())
+        body = resolve_model(_single_node_model(model, node).SerializeToString())
     except (T10cError, RuntimeError, ValueError):
         return None
     return _renamed(body, node)
 
 
 def _single_node_model(model: ResolvedModel, node: ResolvedNode) -> onnx.ModelProto:
-    """A model of the node alone: known operands are initializers, all others are inputs."""
-
-    def info(tensor: str) -> onnx.ValueInfoProto:
-        kind = _onnx_type(model.element_types[tensor])
-        return helper.make_tensor_value_info(tensor, kind, model.shapes[tensor])
-
+    """A model that calls the node's body: known operands are initializers, all others inputs."""
     names = [name for name in dict.fromkeys(node.inputs) if name]
-    attributes = {
-        name: numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
-        for name, value in node.attributes.items()
+    infos = {
+        name: helper.make_tensor_value_info(
+            name, _onnx_type(model.element_types[name]), model.shapes[name]
+        )
+        for name in (*names, *filter(None, node.outputs))
     }
     proto = helper.make_node(node.op_type, node.inputs, node.outputs, node.name)
-    proto.attribute.extend(helper.make_attribute(name, v) for name, v in attributes.items())
+    for name, value in node.attributes.items():
+        plain = numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
+        proto.attribute.append(helper.make_attribute(name, plain))
+    for name, attribute in _schema(node.op_type, model.opset).attributes.items():
+        if name not in node.attributes and attribute.default_value.type:
+            proto.attribute.append(attribute.default_value)
+    types = [infos[name].type.SerializeToString() if name else b"" for name in node.inputs]
+    function = _function(proto, types, model.opset)
+    proto.domain = function.domain = _DOMAIN
+    known = [name for name in names if name in model.constants]
     graph = helper.make_graph(
         [proto],
         "composite",
-        # the inliner looks for the types of all operands here
-        [info(name) for name in names],
-        [info(name) for name in node.outputs if name],
-        [
-            numpy_helper.from_array(model.constants[name], name)
-            for name in names
-            if name in model.constants
-        ],
+        [infos[name] for name in names],
+        [infos[name] for name in node.outputs if name],
+        [numpy_helper.from_array(model.constants[name], name) for name in known],
     )
-    opset = helper.make_opsetid("", model.opset)
-    return helper.make_model(graph, opset_imports=[opset], ir_version=10)
+    imports = [helper.make_opsetid("", model.opset), helper.make_opsetid(_DOMAIN, 1)]
+    return helper.make_model(graph, functions=[function], opset_imports=imports, ir_version=10)
+
+
+def _function(node: onnx.NodeProto, types: list[bytes], opset: int) -> onnx.FunctionProto:
+    """The standard's body of an operator: the newest that the model's opset knows.
+
+    Where the standard builds it for the case at hand, `types` are the input types.
+    """
+    schema = _schema(node.op_type, opset)
+    fixed = [version for version in schema.function_opset_versions if version <= opset]
+    if fixed:
+        data = schema.get_function_with_opset_version(max(fixed))
+    else:
+        versions = schema.context_dependent_function_opset_versions
+        version = max((v for v in versions if v <= opset), default=opset)
+        data = schema.get_context_dependent_function_with_opset_version(
+            version, node.SerializeToString(), types
+        )
+    function = onnx.FunctionProto()
+    function.ParseFromString(data)
+    # a body holds until the next version of it; the inliner wants the model's very opset
+    for opset_import in function.opset_import:
+        opset_import.version = opset
+    return function
+
+
+def _schema(op_type: str, opset: int) -> Any:
+    """The operator's definition; onnx does not declare the types of what we ask it."""
+    return onnx.defs.get_schema(op_type, opset, "")
 
 
 def _onnx_type(element_type: str) -> int:
