@@ -4,7 +4,7 @@ Formulas: DESIGN section 4 (tiles, pieces, shifts, loop order) and section 5 (ke
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,12 +58,13 @@ class Candidates:
 class Costs:
     """Memory and time of candidates, each (candidates,) unless noted; cycles, bytes per core.
 
-    `piece_bytes` is (candidates, operands). `end` is the uniform transition or, for pointwise and
-    pool operators, the closing sync.
+    `piece_bytes` is (candidates, operands); `rotates` says whether anything shifts. `end` is the
+    uniform transition or, for pointwise and pool operators, the closing sync.
     """
 
     piece_bytes: IntArray
     memory_bytes: IntArray
+    rotates: BoolArray
     compute: FloatArray
     shift: FloatArray
     reduction: FloatArray
@@ -85,6 +86,7 @@ class Costs:
         return Costs(
             self.piece_bytes[selection],
             self.memory_bytes[selection],
+            self.rotates[selection],
             self.compute[selection],
             self.shift[selection],
             self.reduction[selection],
@@ -138,6 +140,21 @@ def evaluate_candidates(
     expression: TensorExpression, table: SlotTable, candidates: Candidates, spec: HardwareSpec
 ) -> Costs:
     """Memory per core and cycles of every candidate."""
+    costs = evaluate_unshifted(expression, table, candidates, spec)
+    return with_shifts(table, candidates, costs, spec)
+
+
+def with_shifts(
+    table: SlotTable, candidates: Candidates, costs: Costs, spec: HardwareSpec
+) -> Costs:
+    """The costs with the cycles of all shifts added."""
+    return replace(costs, shift=_shift_cycles(table, candidates, costs.piece_bytes, spec))
+
+
+def evaluate_unshifted(
+    expression: TensorExpression, table: SlotTable, candidates: Candidates, spec: HardwareSpec
+) -> Costs:
+    """Memory per core, and cycles without the shifts: a bound from below on the cycles."""
     rotating = [np.any(candidates.factors[:, list(own)] > 1, axis=1) for own in table.by_operand]
     piece_bytes = candidates.piece_elements * spec.element_bytes
     if spec.accumulator_bytes != spec.element_bytes:
@@ -155,8 +172,9 @@ def evaluate_candidates(
     return Costs(
         piece_bytes=piece_bytes,
         memory_bytes=memory,
+        rotates=np.any(np.stack(rotating), axis=0),
         compute=steps * tile_cycles(spec, expression, candidates.tiles),
-        shift=_shift_cycles(table, candidates, piece_bytes, spec),
+        shift=np.zeros(len(candidates)),
         reduction=reduction_cycles(spec, candidates.replicas, output),
         epilogue=epilogue_cycles(spec, expression, own_output),
         end=end_cycles(spec, expression, piece_bytes[:, -1]),
@@ -218,6 +236,14 @@ def rotation_levels(
     operands = [table.slots[i].operand for i in slots]
     if len(slots) == 1:
         return [factors[:, slots[0]]], [np.where(factors[:, slots[0]] > 1, once[:, operands[0]], 0)]
+    if len(slots) == 2:
+        first, second = factors[:, slots[0]], factors[:, slots[1]]
+        one, other = once[:, operands[0]], once[:, operands[1]]
+        low, high = np.minimum(first, second), np.maximum(first, second)
+        return [low, high // low], [
+            np.where(low > 1, one + other, 0.0),
+            np.where(high > low, np.where(first > second, one, other), 0.0),
+        ]
     chosen = factors[:, list(slots)]
     order = np.argsort(chosen, axis=1, kind="stable")
     ascending = np.take_along_axis(chosen, order, axis=1)

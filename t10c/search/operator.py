@@ -13,10 +13,11 @@ from t10c.search.evaluate import (
     Candidates,
     Costs,
     derive_candidates,
-    evaluate_candidates,
+    evaluate_unshifted,
     lower_bound_cycles,
     padding_ratio,
     rotation_order,
+    with_shifts,
 )
 from t10c.search.options import DEFAULT_SEARCH, SearchOptions
 from t10c.search.pareto import pareto_front
@@ -122,13 +123,17 @@ def search_operator(
         counts["placeable"] += len(candidates)
         if not len(candidates):
             continue
-        costs = evaluate_candidates(expression, table, candidates, spec)
+        costs = evaluate_unshifted(expression, table, candidates, spec)
         smallest = min(smallest, int(costs.memory_bytes.min()))
         fits = costs.memory_bytes <= spec.usable_bytes
         if not fits.all():
             candidates, costs = candidates.take(fits), costs.take(fits)
         counts["feasible"] += len(candidates)
+        if visit is None:
+            kept = _undominated(best, costs)
+            candidates, costs = candidates.take(kept), costs.take(kept)
         if len(candidates):
+            costs = with_shifts(table, candidates, costs, spec)
             if visit is not None:
                 visit(candidates, costs)
             front = pareto_front(costs.memory_bytes, costs.total)
@@ -188,6 +193,23 @@ def _legal_candidates(
     rows, factors, steps = space.rows[keep], space.factors[keep], space.steps[keep]
     candidates = derive_candidates(expression, table, splits[rows], blocks[rows], steps, factors)
     return candidates, skipped
+
+
+def _undominated(best: list[tuple[Candidates, Costs]], costs: Costs) -> IntArray:
+    """Candidates that may still be on the front, before their shifts are priced.
+
+    A candidate is cut if a plan seen before, or one of its own chunk that does not rotate, takes no
+    more memory and fewer cycles than the candidate takes without its shifts.
+    """
+    still = np.flatnonzero(~costs.rotates)
+    memory = np.concatenate([costs.memory_bytes[still], *(c.memory_bytes for _, c in best)])
+    cycles = np.concatenate([costs.total[still], *(c.total for _, c in best)])
+    front = pareto_front(memory, cycles)
+    if not len(front):
+        return np.arange(len(costs.memory_bytes))
+    position = np.searchsorted(memory[front], costs.memory_bytes, side="right")
+    least = np.concatenate([[np.inf], cycles[front]])[position]
+    return np.flatnonzero(costs.total <= least)
 
 
 def _merge_front(

@@ -65,7 +65,7 @@ def enumerate_splits(
         reachable = math.prod(limits[index + 1 :])
         factors = np.arange(1, limit + 1)
         ratios = length / (factors * -(-length // factors))
-        useful = ratios >= thresholds.padding
+        useful = ratios >= thresholds.padding * TIE
         factors, ratios = factors[useful], ratios[useful]
         # only factors up to C / product remain: the factors are sorted, so they are a prefix
         counts = np.searchsorted(factors, core_count // product, side="right")
