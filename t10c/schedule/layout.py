@@ -95,13 +95,16 @@ def output_layout(placed: PlacedPlan) -> Layout:
 
     The q replicas of a piece reduce-scatter it: each keeps one of q runs along the piece's longest
     dimensions (cut by the prime factors of q, largest first).
+    Never more than a core holds, but less where a dimension of several axes leaves holes.
     """
     output = placed.expression.output
-    layout = operand_layout(placed, output, after_loops=True)
+    layout = _first_runs(placed, operand_layout(placed, output, after_loops=True))
     shares = replicas(placed.expression, placed.plan, output)
-    if shares == 1 or layout.flat:
+    if shares == 1:
         return layout
     rank = _replica_rank(placed, layout, shares)
+    if layout.flat:
+        return Layout(layout.start, np.where(rank[:, None] == 0, layout.stop, 0), flat=True)
     start, stop = layout.start.copy(), layout.stop.copy()
     lengths = [int(n) for n in np.max(stop - start, axis=0)]
     for dim, parts in _cut_factors(lengths, shares):
@@ -113,6 +116,28 @@ def output_layout(placed: PlacedPlan) -> Layout:
         stop[:, dim] = np.minimum(stop[:, dim], low + chunk)
         start[:, dim] = np.minimum(low, stop[:, dim])
     return Layout(start, stop)
+
+
+def _first_runs(placed: PlacedPlan, layout: Layout) -> Layout:
+    """The output's boxes without what the core does not compute.
+
+    A dimension of several axes, such as (group, channel) of a grouped convolution, has holes where
+    an inner axis is cut: only its first run without a hole is claimed.
+    """
+    output = placed.expression.output
+    if all(len(dim.terms) <= 1 for dim in output.dims):
+        return layout
+    boxes = _axis_boxes(placed, output, after_loops=True)
+    stop = layout.stop.copy()
+    for index, dim in enumerate(output.dims):
+        run = np.ones(len(stop), dtype=np.int64)
+        whole = np.ones(len(stop), dtype=bool)
+        for axis, stride in sorted(dim.terms, key=lambda term: term[1]):
+            more = np.maximum(boxes[axis][1] - boxes[axis][0] - 1, 0)
+            whole &= (more == 0) | (run >= stride)
+            run += np.where(whole, stride * more, 0)
+        stop[:, index] = np.minimum(stop[:, index], layout.start[:, index] + run)
+    return Layout(layout.start, stop, layout.flat)
 
 
 def _cut_factors(lengths: list[int], parts: int) -> list[tuple[int, int]]:
@@ -221,7 +246,7 @@ def received_elements(need: Layout, views: tuple[View, ...], held: tuple[Layout,
 def _missing(need: Layout, view: View, held: Layout) -> IntArray:
     """Elements of one source that each core needs but does not hold."""
     start, stop = _clip_to_region(need, view)
-    wanted = np.prod(np.maximum(stop - start, 0), axis=1)
+    wanted = np.where(need.elements > 0, np.prod(np.maximum(stop - start, 0), axis=1), 0)
     for index, atom in enumerate(view.atoms):
         if not atom.source:
             # copies along a broadcast dimension are one source element

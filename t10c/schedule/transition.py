@@ -5,6 +5,7 @@ hold, and the six syncs that the published uniform transition takes; nothing if 
 Pools are compared on a sample of the cores; final prices look at every core.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from t10c.hardware.kernels import move_cycles, sync_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import TensorExpression
-from t10c.ir.plan import Plan
+from t10c.ir.plan import Plan, piece_shape, replicas
 from t10c.schedule.choices import Choices
 from t10c.schedule.layout import (
     Layout,
@@ -62,7 +63,13 @@ class TransitionPricer:
 
     def home_elements(self, choice: int, plan: int) -> int:
         """Largest number of elements of the output that a core holds at home."""
-        return int(self._full_layout("out", choice, plan, 0).elements.max())
+        elements = int(self._full_layout("out", choice, plan, 0).elements.max())
+        expression, chosen = self._plan(choice, plan)
+        if any(len(dim.terms) > 1 for dim in expression.output.dims):
+            # the layout leaves out what lies beyond a hole, the memory does not
+            piece = math.prod(piece_shape(expression, chosen, expression.output))
+            elements = max(elements, -(-piece // replicas(expression, chosen, expression.output)))
+        return elements
 
     def price_in(
         self, step: int, position: int, states: list[State], reuse: State | None
