@@ -34,6 +34,10 @@ _MOVING = frozenset(
 )  # fmt: skip
 
 
+# Of these, the operators whose output is the same elements in another shape or order.
+RELABELLING = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+
+
 @dataclass(frozen=True, slots=True)
 class UnsupportedNode:
     """A node that cannot be resolved, and why."""
@@ -51,6 +55,7 @@ class Folder:
     - `records`: the nodes that are gone
     - `unsupported`: nodes that cannot be resolved; what depends on them is not in `facts`
     - `wanted`: tensors that something reads; to be filled before the nodes are processed
+    - `relabelled`: folded nodes whose output is a weight's elements in another shape or order
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Folder:
         self.records: list[NodeRecord] = []
         self.unsupported: list[UnsupportedNode] = []
         self.wanted: set[str] = set()
+        self.relabelled: list[NodeProto] = []
         self._inference = inference
         self._versions = dict(versions)
         self._directory = directory
@@ -126,6 +132,8 @@ class Folder:
         for name, fact in zip(node.output, facts, strict=True):
             if name and fact is not None:
                 self.facts[name] = fact
+        if not constant and not node.domain and node.op_type in RELABELLING:
+            self.relabelled.append(node)
         self.record(node, "constant" if constant else "weight")
 
     def _keep(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> None:

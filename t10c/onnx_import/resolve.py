@@ -120,6 +120,10 @@ def _assemble(
     outputs = tuple(value.name for value in model.graph.output)
     live = reaching(folder.kept, outputs)
     nodes = [node for node, used in zip(folder.kept, live, strict=True) if used]
+    shared = _views_of_shared_weights(folder.relabelled, nodes)
+    nodes = [*shared, *nodes]
+    folded = [r for r in folder.records if r.name not in {node.name for node in shared}]
+    views = {node.output[0] for node in shared}
     unused = [_unused(node) for node, used in zip(folder.kept, live, strict=True) if not used]
     tensors = dict.fromkeys([*inputs, *outputs])
     for node in nodes:
@@ -136,10 +140,34 @@ def _assemble(
         shapes={tensor: fact.shape for tensor, fact in facts.items()},
         element_types={t: element_type_name(fact.element_type) for t, fact in facts.items()},
         constants={t: fact.value for t, fact in facts.items() if fact.value is not None},
-        weights=frozenset(t for t, fact in facts.items() if fact.fixed and fact.value is None),
-        folded=(*folder.records, *unused),
+        weights=frozenset(
+            t for t, f in facts.items() if f.fixed and f.value is None and t not in views
+        ),
+        folded=(*folded, *unused),
         warnings=tuple(_output_warnings(model.graph, facts)),
     )
+
+
+def _views_of_shared_weights(
+    relabelled: Sequence[NodeProto], nodes: Sequence[NodeProto]
+) -> list[NodeProto]:
+    """Folded nodes to bring back: their output and the weight they relabel are both read.
+
+    The two are one tensor (an embedding table that is also the output head, transposed); folding
+    would count its memory twice.
+    """
+    producer = {node.output[0]: node for node in relabelled}
+    read = {name for node in nodes for name in node.input}
+    restored: dict[str, NodeProto] = {}
+    for node in relabelled:
+        if node.output[0] not in read:
+            continue
+        chain = [node]
+        while chain[-1].input[0] in producer:
+            chain.append(producer[chain[-1].input[0]])
+        if any(link.input[0] in read for link in chain):
+            restored.update((link.output[0], link) for link in chain)
+    return [node for node in relabelled if node.output[0] in restored]
 
 
 def _resolved_node(node: NodeProto) -> ResolvedNode:

@@ -1,8 +1,8 @@
 """Choosing plans with their transitions: coordinate descent over the steps.
 
 A step's best plan depends on its neighbours' layouts. Sweep by sweep, every step takes the plan
-with the least execution + setup + price * idle bytes + transitions to and from the neighbours' present
-plans, until a sweep changes nothing. Every change lowers the priced total, so it ends.
+with the least execution + setup + price * idle bytes + transitions to and from the neighbours'
+present plans, until a sweep changes nothing. Every change lowers the priced total, so it ends.
 """
 
 from dataclasses import dataclass

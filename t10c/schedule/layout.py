@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from t10c.ir.expression import Operand, TensorExpression
-from t10c.ir.plan import Plan, block_lengths, replicas, tile_lengths
+from t10c.ir.plan import Plan, block_lengths, piece_axis_lengths, replicas, tile_lengths
 from t10c.schedule.views import View
 from t10c.search.placement import core_coordinates, offsets, placement_rule
 from t10c.search.space import IntArray
@@ -102,7 +102,7 @@ def output_layout(placed: PlacedPlan) -> Layout:
     shares = replicas(placed.expression, placed.plan, output)
     if shares == 1:
         return layout
-    rank = _replica_rank(placed, layout, shares)
+    rank = _replica_rank(placed, output, layout, shares)
     if layout.flat:
         return Layout(layout.start, np.where(rank[:, None] == 0, layout.stop, 0), flat=True)
     start, stop = layout.start.copy(), layout.stop.copy()
@@ -140,6 +140,35 @@ def _first_runs(placed: PlacedPlan, layout: Layout) -> Layout:
     return Layout(layout.start, stop, layout.flat)
 
 
+def idle_layout(
+    placed: PlacedPlan, operand: Operand, factors: tuple[tuple[str, int], ...]
+) -> Layout:
+    """Where a weight lies while other operators run: its active pieces cut by `factors`, per axis.
+
+    The replicas of a piece share it: a core keeps the part that its rank among them selects, in
+    mixed radix of the factors. Operands whose dimensions are single axes only (all weights but
+    sliding ones, which are never cut into overlapping parts).
+    """
+    layout = operand_layout(placed, operand)
+    if not factors or layout.flat:
+        return layout
+    shares = replicas(placed.expression, placed.plan, operand)
+    rank = _replica_rank(placed, operand, layout, shares)
+    start, stop = layout.start.copy(), layout.stop.copy()
+    lengths = piece_axis_lengths(placed.expression, placed.plan, operand)
+    dim_of = {axis: d for d, dim in enumerate(operand.dims) for axis, _ in dim.terms}
+    for axis, parts in factors:
+        part = rank % parts
+        rank = rank // parts
+        dim = dim_of[axis]
+        stride = dict(operand.dims[dim].terms)[axis]
+        chunk = -(-lengths[axis] // parts) * stride
+        low = start[:, dim] + part * chunk
+        stop[:, dim] = np.minimum(stop[:, dim], low + chunk)
+        start[:, dim] = np.minimum(low, stop[:, dim])
+    return Layout(start, stop)
+
+
 def _cut_factors(lengths: list[int], parts: int) -> list[tuple[int, int]]:
     """(dimension, factor) pairs: each prime factor of `parts`, on the longest dimension left."""
     remaining = list(lengths)
@@ -158,16 +187,16 @@ def _cut_factors(lengths: list[int], parts: int) -> list[tuple[int, int]]:
     return cuts
 
 
-def _replica_rank(placed: PlacedPlan, layout: Layout, shares: int) -> IntArray:
-    """Rank of every core among the cores that hold the same box.
+def _replica_rank(placed: PlacedPlan, operand: Operand, layout: Layout, shares: int) -> IntArray:
+    """Rank of every core among the `shares` cores that hold the same piece of the operand.
 
-    The digit rule makes it the least significant digit of the core's rank in the output's sharing
+    The digit rule makes it the least significant digit of the core's rank in the operand's sharing
     group; otherwise equal boxes are counted.
     """
     expression, plan = placed.expression, placed.plan
     if placement_rule(expression, plan) != "linear":
         rank = np.zeros(len(placed.coordinates), dtype=np.int64)
-        for axis in expression.lacks(expression.output):
+        for axis in expression.lacks(operand):
             index = expression.axis_index[axis]
             rank = rank * plan.split[index] + placed.coordinates[:, index]
         return rank % shares

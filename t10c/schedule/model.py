@@ -173,7 +173,7 @@ def _price(
 ) -> _Chosen:
     """Exact price and memory of a complete assignment."""
     steps = range(len(plans))
-    transitions = [_transitions(setting, plans, step) for step in steps]
+    transitions = [_transitions(setting, plans, options, step) for step in steps]
     cycles = 0.0
     for step in steps:
         choices = setting.of_step(step)
@@ -191,7 +191,9 @@ def _price(
     return _Chosen(options, plans, homes, memory, transitions, cycles)
 
 
-def _transitions(setting: Setting, plans: list[int], step: int) -> tuple[Transition, ...]:
+def _transitions(
+    setting: Setting, plans: list[int], options: list[int], step: int
+) -> tuple[Transition, ...]:
     """Exact transitions of a step's reads; none where they are priced uniformly."""
     if not setting.exact:
         return ()
@@ -200,7 +202,9 @@ def _transitions(setting: Setting, plans: list[int], step: int) -> tuple[Transit
     for position, read in enumerate(setting.sequence.steps[step].reads):
         states = setting.pricer.states(step, position, plans)
         reuse = setting.pricer.reuse_state(step, position, plans)
-        size, reused = setting.pricer.received_bytes(step, position, plans[step], states, reuse)
+        size, reused = setting.pricer.received_bytes(
+            step, position, plans[step], states, reuse, options
+        )
         found.append(
             Transition(
                 operand=expression.inputs[read.operand].name,

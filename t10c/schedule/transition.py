@@ -18,6 +18,7 @@ from t10c.schedule.choices import Choices
 from t10c.schedule.layout import (
     Layout,
     even_layout,
+    idle_layout,
     operand_layout,
     output_layout,
     place,
@@ -116,19 +117,27 @@ class TransitionPricer:
         return self._prices[key]
 
     def received_bytes(
-        self, step: int, position: int, plan: int, states: list[State], reuse: State | None
+        self,
+        step: int,
+        position: int,
+        plan: int,
+        states: list[State],
+        reuse: State | None,
+        options: list[int],
     ) -> tuple[int, bool]:
-        """Exact largest bytes received by a core, and whether they come from the reused copy."""
+        """Exact largest bytes received by a core, and whether they come from the reused copy.
+
+        `options` are the chosen options of all steps: weights of others lie in their idle plans.
+        """
         choice = self.choice_of[step]
         read = self.sequence.steps[step].reads[position]
-        key = ("exact", choice, plan, self.read_key(step, position), tuple(states), reuse)
+        cuts = tuple(self._idle_factors(source, options) for source in read.sources)
+        key = ("exact", choice, plan, self.read_key(step, position), tuple(states), cuts, reuse)
         if key not in self._prices:
             need = self._full_layout("in", choice, plan, read.operand)
             held = tuple(
-                self._even(source)
-                if not self._has_state(source)
-                else self._full_layout(*self._role(source, state))
-                for source, state in zip(read.sources, states, strict=True)
+                self._home(source, state, cut)
+                for source, state, cut in zip(read.sources, states, cuts, strict=True)
             )
             home = int(received_elements(need, read.views, held).max(initial=0))
             best, reused = home, False
@@ -143,6 +152,29 @@ class TransitionPricer:
             self._prices[key] = np.array([size, float(reused)])
         size, reused_flag = self._prices[key]
         return int(size), bool(reused_flag)
+
+    def _idle_factors(self, source: Source, options: list[int]) -> tuple[tuple[str, int], ...]:
+        """How the idle plan of a weight that another step owns cuts its pieces."""
+        if source.weight_of < 0:
+            return ()
+        step = self.sequence.steps[source.weight_of]
+        position = step.operator.inputs.index(source.tensor)
+        cuts = self.choices[self.choice_of[step.index]].cuts[options[step.index]]
+        return cuts[step.problem.weights.index(position)].factors
+
+    def _home(self, source: Source, state: State, cut: tuple[tuple[str, int], ...]) -> Layout:
+        """Where a source lies on all cores before it is fetched."""
+        if not self._has_state(source):
+            return self._even(source)
+        role, choice, plan, operand = self._role(source, state)
+        if role == "out":
+            return self._full_layout(role, choice, plan, operand)
+        key = ("idle", choice, plan, operand, cut)
+        if key not in self._layouts:
+            expression, chosen = self._plan(choice, plan)
+            layout = idle_layout(place(expression, chosen), expression.inputs[operand], cut)
+            self._layouts[key] = _pad(layout, self.spec.core_count)
+        return self._layouts[key]
 
     def cycles(self, size_bytes: IntArray | FloatArray | int) -> FloatArray:
         """Price of receiving so many bytes."""
