@@ -408,7 +408,8 @@ def test_no_core_receives_less_than_it_lacks(draw):
 def test_counts_are_nearly_always_exact(runs, most):
     """Too much is counted only where a reshape cuts dimensions across their borders or one element
     is read by two regions, and for runs that are read through merged dimensions."""
-    found = [pair for seed in range(300) for pair in compare_views(Random(seed), runs=runs)]
+    found = [pair for seed in range(2500) for pair in compare_views(Random(seed), runs=runs)]
+    assert all(a >= b for a, b, _ in found)
     assert sum(a != b for a, b, _ in found) <= most * len(found)
     assert sum(b > 0 for _, b, _ in found) > len(found) / 5, "too few examples need anything"
 
