@@ -4,11 +4,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from t10c.cli import options as shared
+from t10c.cli.group import examples
+
 if TYPE_CHECKING:
     from t10c.hardware.calibrate import Calibration
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "t10c calibrate conv.csv > conv-kernel.yaml",
+        "t10c calibrate pool.csv --kernel pool --format json -o fit.json",
+    )
+)
 @click.argument("samples", metavar="SAMPLES.csv")
 @click.option(
     "--kernel",
@@ -18,35 +26,45 @@ if TYPE_CHECKING:
 @click.option(
     "--peak-macs-per-cycle",
     type=click.FloatRange(min=0, min_open=True, max=1e9),
+    metavar="N",
     default=64.0,
     show_default=True,
     help="Rate of one core that no conv sample can exceed.",
 )
+@shared.format_option
 @click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
+    "-o", "--output", metavar="FILE", default="-", help="File to write; - is standard output."
 )
-@click.option("-o", "--output", default="-", help="File to write; - is standard output.")
+@shared.verbosity_options
 def calibrate(
-    samples: str, kernel: str | None, peak_macs_per_cycle: float, form: str, output: str
+    samples: str,
+    kernel: str | None,
+    peak_macs_per_cycle: float,
+    form: str,
+    output: str,
+    quiet: bool,
+    verbose: bool,
 ) -> None:
     """Fit the cost model of conv or pool to measured samples, with cross-validated error.
 
     Columns: batch,in_chl,out_chl,out_hw,ker_hw,cycles for conv; chl,out_hw,ker_hw,cycles for pool;
-    out_hw and ker_hw are height x width. The result is pasted into a specification file.
+    out_hw and ker_hw are height x width. The result is YAML to paste into a specification file.
     """
     import json
     from pathlib import Path
 
-    from t10c.cli.output import write_atomic
+    from t10c.cli.output import check_writable, write_atomic
     from t10c.hardware.calibrate import calibrate as fit
     from t10c.hardware.samples import read_samples
 
+    check_writable(output, samples)
     calibration = fit(read_samples(Path(samples), kernel), peak_macs_per_cycle)
     if form == "json":
         text = json.dumps(_document(calibration), indent=2) + "\n"
     else:
         text = _table(calibration, Path(samples).name)
-    write_atomic(output, text.encode())
+    if form == "json" or not (quiet and output == "-"):
+        write_atomic(output, text.encode())
 
 
 def _document(calibration: "Calibration") -> dict[str, object]:

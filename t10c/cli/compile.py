@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from t10c.cli import options as shared
+from t10c.cli.group import examples
 
 if TYPE_CHECKING:
     from t10c.ir.graph import Graph
@@ -13,7 +14,15 @@ if TYPE_CHECKING:
 DOES_NOT_FIT = 7
 
 
-@click.command("compile")
+@click.command(
+    "compile",
+    epilog=examples(
+        "t10c compile bert.onnx --hw ipu-mk2 -o bert.plan.json",
+        "t10c compile net.onnx --dim batch=1 --hw ipu-mk2 --hw-set cores.sram=1MiB",
+        "t10c compile net.onnx --hw my-chip.yaml --format json > report.json",
+        "t10c zoo build nerf -o - | t10c compile - --hw wse2 -o - > nerf.plan.json",
+    ),
+)
 @click.argument("model", metavar="MODEL")
 @shared.hardware_options
 @shared.binding_options
@@ -32,13 +41,13 @@ DOES_NOT_FIT = 7
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
+    metavar="N",
     default=1,
     show_default=True,
     help="Processes to search with; the plan is the same for any number.",
 )
 @shared.format_option
-@click.option("-q", "--quiet", is_flag=True, help="No report, no progress; errors only.")
-@click.option("-v", "--verbose", is_flag=True, help="List what every distinct search looked at.")
+@shared.verbosity_options
 def compile_command(
     model: str,
     hardware: str,
@@ -57,10 +66,12 @@ def compile_command(
 ) -> int:
     """Plan MODEL (an ONNX file, - is standard input) for a chip.
 
-    Writes the plan to -o, if given, and prints a latency report. Exit 7: the model does not fit.
+    Writes the plan to -o, if given, and prints a latency report, to standard error if the plan
+    goes to standard output. Exit 7: the model does not fit; the report says why, and no plan is
+    written.
     """
-    from t10c.cli.output import emit_json, write_atomic
-    from t10c.cli.progress import searcher
+    from t10c.cli.output import check_writable, emit, print_result, write_atomic
+    from t10c.cli.progress import progress, searcher
     from t10c.hardware.load import load_spec
     from t10c.report import summary
     from t10c.schedule.document import dump_plan
@@ -69,49 +80,53 @@ def compile_command(
     from t10c.schedule.result import DoesNotFit
     from t10c.search.options import SearchOptions
 
-    shared.check_writable(output)
+    check_writable(output, model, hardware)
     overrides = shared.all_overrides(overrides, buffers)
     spec = load_spec(hardware, overrides)
-    graph = import_graph(model, dims, shapes)
-    known_persistent(persistent, graph)
     options = ScheduleOptions(SearchOptions(pruning), transitions, tuple(sorted(set(persistent))))
-    work = searcher(spec, options, jobs, quiet)
-    plan = schedule_model(graph, spec, options, work, overrides)
-    to_stderr = output == "-"
+    with progress(quiet) as shown:
+        shown.stage("reading the model")
+        graph = import_graph(model, dims, shapes)
+        known_persistent(persistent, graph)
+        work = searcher(spec, options, jobs, shown)
+        plan = schedule_model(graph, spec, options, work, overrides)
+    err = output == "-"
     if isinstance(plan, DoesNotFit):
-        if form == "json" and not to_stderr:
-            emit_json(summary.misfit_document(plan))
-        else:
-            click.echo("\n".join(summary.misfit_lines(plan)), err=to_stderr)
+        lines = summary.misfit_lines(plan)
+        print_result(form, quiet, lambda: summary.misfit_document(plan), lambda: lines, err)
+        if quiet:
+            emit(lines[0], err=True)
         return DOES_NOT_FIT
     if output is not None:
         write_atomic(output, dump_plan(plan))
-    if not quiet:
-        if form == "json" and not to_stderr:
-            emit_json(summary.plan_document(plan))
-        else:
-            click.echo("\n".join(summary.plan_lines(plan)), err=to_stderr)
+    print_result(
+        form, quiet, lambda: summary.plan_document(plan), lambda: summary.plan_lines(plan), err
+    )
     if verbose:
-        click.echo("\n".join(summary.search_lines(plan)), err=True)
+        emit("\n".join(summary.search_lines(plan)), err=True)
     return 0
 
 
 def import_graph(model: str, dims: tuple[str, ...], shapes: tuple[str, ...]) -> "Graph":
     """The graph of a model argument; `-` is standard input."""
+    from t10c.errors import UsageError
     from t10c.onnx_import.importer import import_model
 
+    if not model:
+        raise UsageError("MODEL is empty: name an ONNX file, or - for standard input")
     source = shared.read_bytes("-") if model == "-" else Path(model)
     return import_model(source, shared.read_dims(dims), shared.read_shapes(shapes))
 
 
 def known_persistent(names: tuple[str, ...], graph: "Graph") -> None:
     """UsageError if a name is no tensor of the graph."""
-    import difflib
-
     from t10c.errors import UsageError
+    from t10c.suggest import did_you_mean
 
     for name in names:
         if name not in graph.tensor:
-            close = difflib.get_close_matches(name, graph.tensor, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise UsageError(f"--persistent {name}: the model has no such tensor{hint}")
+            hint = did_you_mean(name, graph.tensor)
+            raise UsageError(
+                f"--persistent {name}: the planned graph has no such tensor{hint}\n"
+                "t10c inspect MODEL lists inputs and outputs"
+            )

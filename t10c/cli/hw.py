@@ -4,82 +4,114 @@ from typing import TYPE_CHECKING
 
 import click
 
+from t10c.cli import options as shared
+from t10c.cli.group import HelpfulGroup, examples
+
 if TYPE_CHECKING:
     from t10c.hardware.spec import HardwareSpec
 
-_format_option = click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
+
+@click.group(
+    cls=HelpfulGroup,
+    epilog=examples("t10c hw list", "t10c hw show ipu-mk2", "t10c hw check my-chip.yaml"),
 )
-
-
-@click.group()
 def hw() -> None:
     """Hardware specifications: presets and your own files."""
 
 
-@hw.command("list")
-@_format_option
-def list_command(form: str) -> None:
+@hw.command("list", epilog=examples("t10c hw list --format json"))
+@shared.format_option
+@shared.verbosity_options
+def list_command(form: str, quiet: bool, verbose: bool) -> None:
     """Show the presets."""
-    from t10c.cli.output import emit_json
+    from t10c.cli.output import print_result
     from t10c.hardware.load import load_spec, preset_names
-    from t10c.hardware.table import size_text
 
     specs = [load_spec(name) for name in preset_names()]
-    if form == "json":
-        emit_json([_summary(spec) for spec in specs])
-        return
-    width = max(len(spec.name) for spec in specs)
-    click.echo(f"{'preset':<{width}}  {'cores':>7} {'SRAM/core':>9} {'chips':>5}  what")
-    for spec in specs:
-        click.echo(
-            f"{spec.name:<{width}}  {spec.core_count:>7} {size_text(spec.sram_bytes):>9}"
-            f" {spec.chips.count:>5}  {spec.description}"
-        )
+    print_result(form, quiet, lambda: [_summary(spec) for spec in specs], lambda: _listed(specs))
 
 
-@hw.command("show")
+def _listed(specs: "list[HardwareSpec]") -> list[str]:
+    from t10c.report.text import size_text, table_lines
+
+    rows = [
+        [
+            spec.name,
+            f"{spec.core_count:,}",
+            size_text(spec.sram_bytes),
+            str(spec.chips.count),
+            spec.description,
+        ]
+        for spec in specs
+    ]
+    return table_lines(["preset", "cores", "SRAM/core", "chips", "what"], rows, left=(0, 4))
+
+
+@hw.command(
+    "show",
+    epilog=examples(
+        "t10c hw show ipu-mk2",
+        "t10c hw show my-chip.yaml --hw-set cores.sram=1MiB --format json",
+    ),
+)
 @click.argument("name", metavar="NAME|FILE")
-@click.option("--hw-set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
-@_format_option
-def show_command(name: str, overrides: tuple[str, ...], form: str) -> None:
+@shared.override_option
+@shared.format_option
+@shared.verbosity_options
+def show_command(
+    name: str, overrides: tuple[str, ...], form: str, quiet: bool, verbose: bool
+) -> None:
     """Show a resolved specification, each number with its source."""
-    from t10c.cli.output import emit_json
+    from t10c.cli.output import print_result
     from t10c.hardware.document import spec_hash, to_document
     from t10c.hardware.load import load_spec
-    from t10c.hardware.table import rows
 
     spec = load_spec(name, overrides)
-    if form == "json":
-        emit_json({**to_document(spec), "hash": spec_hash(spec)})
-        return
+    print_result(
+        form,
+        quiet,
+        lambda: {**to_document(spec), "hash": spec_hash(spec)},
+        lambda: _shown(spec),
+    )
+
+
+def _shown(spec: "HardwareSpec") -> list[str]:
+    from t10c.hardware.table import rows
+
     table = rows(spec)
     key_width = max(len(row.key) for row in table)
     value_width = min(40, max(len(row.value) for row in table if row.source))
-    for row in table:
-        line = f"{row.key:<{key_width}}  {row.value:<{value_width}}  {row.source}"
-        click.echo(line.rstrip())
-    for note in spec.notes:
-        click.echo(f"note: {note}")
+    lines = [
+        f"{row.key:<{key_width}}  {row.value:<{value_width}}  {row.source}".rstrip()
+        for row in table
+    ]
+    return [*lines, *(f"note: {note}" for note in spec.notes)]
 
 
-@hw.command("check")
+@hw.command("check", epilog=examples("t10c hw check my-chip.yaml"))
 @click.argument("file", metavar="FILE")
-@_format_option
-def check_command(file: str, form: str) -> None:
-    """Validate a specification file; exit 6 and the place of the mistake if it is not valid."""
+@shared.format_option
+@shared.verbosity_options
+def check_command(file: str, form: str, quiet: bool, verbose: bool) -> None:
+    """Validate a specification file.
+
+    Exit 6 if it is not valid, with the place of the mistake and what would be right.
+    """
     from pathlib import Path
 
-    from t10c.cli.output import emit_json
+    from t10c.cli.output import print_result
     from t10c.hardware.load import load_spec_file
 
     spec = load_spec_file(Path(file))
-    if form == "json":
-        emit_json({"file": file, "valid": True, **_summary(spec)})
-        return
-    click.echo(f"{file}: valid: {spec.name}, {spec.core_count} cores")
-    for note in spec.notes:
-        click.echo(f"note: {note}")
+    print_result(
+        form,
+        quiet,
+        lambda: {"file": file, "valid": True, **_summary(spec)},
+        lambda: [
+            f"{file}: valid: {spec.name}, {spec.core_count} cores",
+            *(f"note: {note}" for note in spec.notes),
+        ],
+    )
 
 
 def _summary(spec: "HardwareSpec") -> dict[str, object]:

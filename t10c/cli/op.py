@@ -5,11 +5,19 @@ from typing import Literal
 import click
 
 from t10c.cli import options as shared
+from t10c.cli.group import examples
 
 DOES_NOT_FIT = 7
 
 
-@click.command("op")
+@click.command(
+    "op",
+    epilog=examples(
+        "t10c op matmul --axes m=128,n=4096,k=1024 --hw ipu-mk2",
+        "t10c op conv --axes o=64,c=64,h=56,w=56,kh=3,kw=3,stride=1 --hw ipu-mk2",
+        't10c op "C[m,n] += A[m,k] * B[k,n]" --axes m=8,n=8,k=8 --hw wse2 --format json',
+    ),
+)
 @click.argument("expression", metavar="NAME|EXPRESSION")
 @click.option(
     "--axes", required=True, metavar="A=N,...", help="Axis lengths, e.g. m=128,n=4096,k=1024."
@@ -19,9 +27,11 @@ DOES_NOT_FIT = 7
 @click.option(
     "--max-candidates",
     type=click.IntRange(min=1),
+    metavar="N",
     help="End the search after so many plans; the result then says that it is not exhausted.",
 )
 @shared.format_option
+@shared.verbosity_options
 def op_command(
     expression: str,
     axes: str,
@@ -31,28 +41,41 @@ def op_command(
     pruning: Literal["pruned", "exhaustive"],
     max_candidates: int | None,
     form: str,
+    quiet: bool,
+    verbose: bool,
 ) -> int:
     """Search one operator: the exact Pareto front of memory per core against cycles.
 
     NAME is matmul, bmm, conv, pool, reduce, pointwise or gather; EXPRESSION is free, such as
     "C[m,n] += A[m,k] * B[k,n]". Exit 7: no plan fits.
     """
-    from t10c.cli.output import emit_json
+    from t10c.cli.output import emit, print_result
+    from t10c.cli.progress import progress
     from t10c.hardware.load import load_spec
-    from t10c.report.front import front_document, front_lines
+    from t10c.report import front
     from t10c.search import SearchOptions, search_operator
     from t10c.search.templates import named_expression, parse_expression
 
     lengths = shared.read_axes(axes)
     read = parse_expression if "[" in expression else named_expression
     parsed = read(expression, lengths)
-    spec = load_spec(hardware, shared.all_overrides(overrides, buffers))
+    overrides = shared.all_overrides(overrides, buffers)
+    spec = load_spec(hardware, overrides)
     options = SearchOptions(pruning)
     if max_candidates is not None:
         options = SearchOptions(pruning, max_candidates)
-    result = search_operator(parsed, spec, options)
-    if form == "json":
-        emit_json(front_document(parsed, spec, options, result))
-    else:
-        click.echo("\n".join(front_lines(parsed, spec, options, result)))
+    with progress(quiet) as shown:
+        shown.stage("searching")
+        result = search_operator(parsed, spec, options)
+    print_result(
+        form,
+        quiet,
+        lambda: {
+            **front.front_document(parsed, spec, options, result),
+            "hardware_overrides": list(overrides),
+        },
+        lambda: front.front_lines(parsed, spec, options, result),
+    )
+    if quiet and not result.front:
+        emit(front.misfit_line(spec, result), err=True)
     return 0 if result.front else DOES_NOT_FIT

@@ -7,9 +7,60 @@ from typing import Any, TypeVar
 
 import click
 
+from t10c import __version__
 from t10c.errors import FileAccessError, UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def verbosity_options(command: Command) -> Command:
+    """`-q`, `-v` and `--version`, as they also stand before the command."""
+    command = click.version_option(__version__, prog_name="t10c")(command)
+    command = click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        callback=_verbose,
+        help="Say more, on standard error.",
+    )(command)
+    return click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        callback=_here_or_before,
+        help="Errors only, and JSON where asked for.",
+    )(command)
+
+
+def _here_or_before(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    """Whether a flag is given, here or to `t10c` itself."""
+    assert param.name is not None
+    return value or bool(ctx.find_root().params.get(param.name))
+
+
+def _verbose(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    given = _here_or_before(ctx, param, value)
+    if given:
+        ctx.call_on_close(_print_resources)
+    return given
+
+
+def _print_resources() -> None:
+    """Versions, and what this process and its children have used."""
+    import platform
+    import resource
+    from importlib.metadata import version
+
+    own, children = (
+        resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    seconds = sum(usage.ru_utime + usage.ru_stime for usage in (own, children))
+    peak = max(own.ru_maxrss, children.ru_maxrss) / 1024
+    click.echo(
+        f"t10c {__version__}, Python {platform.python_version()}, onnx {version('onnx')}, numpy"
+        f" {version('numpy')}; {seconds:.2f} CPU s in all, peak {peak:.0f} MiB of a process",
+        err=True,
+    )
 
 
 def format_option(command: Command) -> Command:
@@ -31,19 +82,24 @@ def hardware_options(command: Command) -> Command:
         type=click.Choice(["fixed", "double"]),
         help="Shift buffers: one for the model, or every rotating piece twice.",
     )(command)
-    command = click.option(
-        "--hw-set",
-        "overrides",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Change a key of the specification, e.g. cores.sram=1MiB.",
-    )(command)
+    command = override_option(command)
     return click.option(
         "--hw",
         "hardware",
         required=True,
         metavar="NAME|FILE",
         help="Hardware specification: a preset (t10c hw list) or a file.",
+    )(command)
+
+
+def override_option(command: Command) -> Command:
+    """`--hw-set KEY=VALUE`, any number of times."""
+    return click.option(
+        "--hw-set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Change a key of the specification, e.g. cores.sram=1MiB; may be repeated.",
     )(command)
 
 
@@ -66,14 +122,14 @@ def binding_options(command: Command) -> Command:
         "shapes",
         multiple=True,
         metavar="TENSOR:AxBxC",
-        help="Bind the shape of an input, e.g. input:1x3x224x224.",
+        help="Bind the shape of an input, e.g. input:1x3x224x224; may be repeated.",
     )(command)
     return click.option(
         "--dim",
         "dims",
         multiple=True,
         metavar="NAME=N",
-        help="Bind a symbolic dimension, e.g. batch=1.",
+        help="Bind a symbolic dimension, e.g. batch=1; may be repeated.",
     )(command)
 
 
@@ -128,29 +184,10 @@ def read_axes(text: str) -> dict[str, int]:
 
 def read_bytes(path: str) -> bytes:
     """A file's bytes, or standard input for `-` (FileAccessError)."""
-    if path == "-":
-        return sys.stdin.buffer.read()
     try:
+        if path == "-":
+            return sys.stdin.buffer.read()
         return Path(path).read_bytes()
-    except OSError as error:
-        raise FileAccessError(f"cannot read '{path}': {error.strerror or error}") from error
-
-
-def check_writable(path: str | None) -> None:
-    """Fail before the work, not after it, if `-o` cannot be written (FileAccessError)."""
-    import os
-
-    if path is None or path == "-":
-        return
-    target = Path(path)
-    if target.is_dir():
-        raise FileAccessError(f"cannot write '{path}': it is a directory; name a file in it")
-    if not target.parent.is_dir():
-        raise FileAccessError(
-            f"cannot write '{path}': there is no directory '{target.parent}'\n"
-            f"create it first: mkdir -p '{target.parent}'"
-        )
-    if not os.access(target.parent, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
-        raise FileAccessError(
-            f"cannot write '{path}': permission denied; choose another place with -o"
-        )
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise FileAccessError(f"cannot read '{path}': {reason}") from error

@@ -1,5 +1,6 @@
 """One operator of a plan, in full: rTensors, rings, who holds what at each step, and the front."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from t10c.ir.expression import Operand
 from t10c.ir.graph import Operator
 from t10c.ir.plan import axis_steps, block_lengths, tile_lengths
 from t10c.report.front import entry_document, expression_text, rotations_text, split_text
-from t10c.report.text import cycles_text, size_text, table_lines
+from t10c.report.text import cycles_text, percent_text, size_text, table_lines
 from t10c.schedule.result import ModelPlan, OperatorPlan
 from t10c.search.placement import core_coordinates, offsets
 from t10c.serialise import encode
@@ -60,8 +61,7 @@ def _schedule(operator: Operator, chosen: OperatorPlan) -> list[dict[str, Any]]:
             {
                 "core": core,
                 "coordinates": {
-                    a.name: int(c)
-                    for a, c in zip(operator.expression.axes, where, strict=True)
+                    a.name: int(c) for a, c in zip(operator.expression.axes, where, strict=True)
                 },
                 "chunks_by_step": chunks,
             }
@@ -89,8 +89,8 @@ def operator_lines(plan: ModelPlan, operator: Operator, chosen: OperatorPlan) ->
     blocks = block_lengths(expression, chosen.plan)
     tiles = tile_lengths(expression, chosen.plan)
     lines = [
-        f"{operator.name} ({operator.op_type}; {len(operator.nodes)} ONNX nodes,"
-        f" {problem.operators} operators like it)",
+        f"{operator.name} ({operator.op_type} of {len(operator.nodes)} ONNX nodes; one plan search"
+        f" for {problem.operators} like it)",
         f"  {expression_text(expression)}",
     ]
     rows = [
@@ -98,24 +98,30 @@ def operator_lines(plan: ModelPlan, operator: Operator, chosen: OperatorPlan) ->
         for a, f, s, u in zip(expression.axes, chosen.plan.split, blocks, tiles, strict=True)
     ]
     lines += table_lines(["axis", "length", "split F", "block S", "steps T", "tile u"], rows)
+    used = math.prod(chosen.plan.split)
+    lines.append(
+        f"cores: {used:,} of {plan.spec.core_count:,} ({percent_text(used / plan.spec.core_count)})"
+    )
     lines.append(f"rotations, outermost first: {rotations_text(chosen.plan)}")
     lines += _rtensor_lines(chosen)
     lines += _ring_lines(operator, chosen)
     lines += _idle_lines(chosen)
     lines += _cost_lines(plan, chosen)
-    lines.append("front of this operator (memory per core, cycles with the uniform transition):")
-    lines += table_lines(
-        ["memory/core", "cycles", "split", "rotations"],
-        [
-            [
-                size_text(e.memory_bytes),
-                cycles_text(e.cycles),
-                split_text(expression, e.plan),
-                rotations_text(e.plan) + ("  <- this plan" if e.plan == chosen.plan else ""),
-            ]
-            for e in problem.front
-        ],
+    lines.append(
+        "front of this operator (memory per core with its buffers, cycles with the uniform"
+        " transition):"
     )
+    front = [
+        [
+            "->" if e.plan == chosen.plan else "",
+            f"{e.memory_bytes:,}",
+            cycles_text(e.cycles),
+            split_text(expression, e.plan),
+            rotations_text(e.plan),
+        ]
+        for e in problem.front
+    ]
+    lines += table_lines(["", "bytes/core", "cycles", "split", "rotations"], front, left=(0, 3, 4))
     if all(e.plan != chosen.plan for e in problem.front):
         lines.append(
             "why not one of these: this plan was cheaper once its neighbours' layouts and the idle"
@@ -126,7 +132,7 @@ def operator_lines(plan: ModelPlan, operator: Operator, chosen: OperatorPlan) ->
 
 def _rtensor_lines(chosen: OperatorPlan) -> list[str]:
     def factors(dims: tuple[tuple[tuple[str, int], ...], ...]) -> str:
-        return " ".join("*".join(f"{a}{f}" for a, f in dim) or "1" for dim in dims) or "-"
+        return " ".join("*".join(f"{a}:{f}" for a, f in dim) or "1" for dim in dims) or "-"
 
     rows = [
         [
@@ -142,7 +148,7 @@ def _rtensor_lines(chosen: OperatorPlan) -> list[str]:
         ]
         for tensor, size in zip(chosen.rtensors, chosen.piece_bytes, strict=True)
     ]
-    header = ["rTensor", "shape", "f_s", "f_t", "rp", "piece", "bytes", "shared by", "replicas"]
+    header = ["rTensor", "shape", "f_s", "f_t", "rp", "piece", "size", "shared by", "replicas"]
     return table_lines(header, rows)
 
 
@@ -163,7 +169,7 @@ def _ring_lines(operator: Operator, chosen: OperatorPlan) -> list[str]:
         where = " ".join(f"{a}={c}" for a, c in row["coordinates"].items())
         chunks = " ".join("/".join(map(str, c)) for c in row["chunks_by_step"])
         lines.append(f"core {row['core']} ({where}): chunk at each step {chunks}")
-    lines.append("(chunks of the rotations in loop order; first cores and steps only)")
+    lines.append("(one chunk per rotation, in loop order; the first cores and steps only)")
     return lines
 
 

@@ -54,16 +54,13 @@ def entry_document(expression: TensorExpression, entry: FrontEntry) -> dict[str,
         "shift_cycles": entry.shift_cycles,
         "reduction_cycles": entry.reduction_cycles,
         "end_cycles": entry.end_cycles,
-        "split": {
-            a.name: f for a, f in zip(expression.axes, entry.plan.split, strict=True)
-        },
+        "split": {a.name: f for a, f in zip(expression.axes, entry.plan.split, strict=True)},
         "rotations": [
             {"axis": r.axis, "radix": r.radix, "operands": list(r.operands)}
             for r in entry.plan.rotations
         ],
         "piece_bytes": {
-            o.name: size
-            for o, size in zip(expression.operands, entry.piece_bytes, strict=True)
+            o.name: size for o, size in zip(expression.operands, entry.piece_bytes, strict=True)
         },
     }
 
@@ -108,7 +105,7 @@ def front_lines(
     """A search for people: the front by rising memory, then the record."""
     rows = [
         [
-            size_text(entry.memory_bytes),
+            f"{entry.memory_bytes:,}",
             cycles_text(entry.cycles),
             cycles_text(entry.compute_cycles + entry.epilogue_cycles),
             cycles_text(entry.communication_cycles),
@@ -117,12 +114,15 @@ def front_lines(
         ]
         for entry in result.front
     ]
-    header = ["memory/core", "cycles", "compute", "communication", "split", "rotations"]
+    header = ["bytes/core", "cycles", "compute", "communication", "split", "rotations"]
     record = result.record
     gap = _gap(result)
     pruning = "T10's thresholds dropped, they left nothing" if record.relaxed else options.pruning
-    lines = [f"{expression_text(expression)} on {spec.name} ({spec.core_count:,} cores)"]
-    lines += table_lines(header, rows) if rows else []
+    lines = [
+        f"{expression_text(expression)} on {spec.name}: {spec.core_count:,} cores x"
+        f" {size_text(spec.usable_bytes)}, {spec.shift_buffer.policy} shift buffers"
+    ]
+    lines += table_lines(header, rows, left=(4, 5)) if rows else []
     lines += [
         f"searched ({pruning}): {record.splits:,} splits, {record.legal_plans:,} legal plans,"
         f" {record.placeable_plans:,} placeable, {record.feasible_plans:,} feasible"
@@ -132,8 +132,13 @@ def front_lines(
         + f"; {result.cpu_seconds:.2f} CPU s",
     ]
     if not rows:
-        lines.append(
-            f"does not fit: the smallest plan takes {size_text(result.smallest_legal_bytes)} per"
-            f" core, there are {size_text(spec.usable_bytes)}"
-        )
+        lines.append(misfit_line(spec, result))
     return lines
+
+
+def misfit_line(spec: HardwareSpec, result: SearchResult) -> str:
+    """Why a search has found no plan."""
+    return (
+        f"does not fit: the smallest plan takes {size_text(result.smallest_legal_bytes)} per core,"
+        f" there are {size_text(spec.usable_bytes)}"
+    )

@@ -38,6 +38,11 @@ def graph_document(graph: Graph) -> dict[str, Any]:
     }
 
 
+def unsupported_document(nodes: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """The part of the inspection that a model with unsupported operators has, as JSON values."""
+    return {"unsupported": [{"node": node, "operator": operator} for node, operator in nodes]}
+
+
 def _tensor(graph: Graph, name: str) -> dict[str, Any]:
     tensor = graph.tensor[name]
     return {"name": name, "shape": list(tensor.shape), "type": tensor.element_type}
@@ -74,7 +79,7 @@ def graph_lines(graph: Graph, verbose: bool = False) -> list[str]:
     counts = Counter((node.op_type, node.node_class.value) for node in graph.nodes)
     rows = [[op_type, kind.replace("_", "-"), str(n)] for (op_type, kind), n in counts.items()]
     rows.sort(key=lambda row: (-int(row[2]), row[0]))
-    lines += table_lines(["operator", "class", "nodes"], rows)
+    lines += table_lines(["operator", "class", "nodes"], rows, left=(0, 1))
     total = ", ".join(f"{n} {kind.replace('_', '-')}" for kind, n in graph.node_counts().items())
     lines.append(f"nodes      {len(graph.nodes)}: {total}")
     if verbose:
@@ -93,4 +98,4 @@ def _operator_lines(operators: tuple[Operator, ...]) -> list[str]:
         ]
         for operator in operators
     ]
-    return table_lines(["planned operator", "kernel", "axes", "nodes"], rows)
+    return table_lines(["planned operator", "kernel", "axes", "nodes"], rows, left=(0, 1, 2))

@@ -3,7 +3,15 @@
 from collections import defaultdict
 from typing import Any
 
-from t10c.report.text import cycles_text, percent_text, shorten, size_text, table_lines
+from t10c.report.text import (
+    LINE_WIDTH,
+    cycles_text,
+    percent_text,
+    shorten,
+    size_text,
+    table_lines,
+    time_text,
+)
 from t10c.schedule.result import DoesNotFit, ModelPlan
 
 _TOP_OPERATORS = 5
@@ -79,26 +87,42 @@ def _top(plan: ModelPlan) -> list[tuple[str, float]]:
 
 
 def plan_lines(plan: ModelPlan) -> list[str]:
-    """The report for people, at most 25 lines."""
+    """The report for people: at most 25 lines of at most LINE_WIDTH columns."""
     graph, spec = plan.graph, plan.spec
     latency = plan.latency_cycles
     counts = graph.node_counts()
     chips = f", {spec.chips.count} chips" if spec.chips.count > 1 else ""
     lines = [
-        f"model      {shorten(graph.name, 60)}: {len(graph.nodes)} nodes ("
+        f"model      {shorten(graph.name, 40)}: {len(graph.nodes)} nodes ("
         + ", ".join(f"{n} {kind.replace('_', '-')}" for kind, n in counts.items() if n)
         + ")",
         f"chip       {spec.name}: {spec.core_count:,} cores x {size_text(spec.usable_bytes)}{chips}"
         + (f" ({', '.join(plan.overrides)})" if plan.overrides else ""),
-        f"latency    {plan.latency_seconds * 1e3:.3f} ms = {cycles_text(latency)} cycles"
-        " (cost model, not simulated)",
-        "  of which " + _shares(plan.breakdown_cycles(), latency),
-        f"memory     peak {size_text(plan.peak_core_bytes)} of {size_text(spec.usable_bytes)}"
-        f" per core, set by {shorten(peak_operator(plan), 50)}",
-        f"bound      {cycles_text(plan.lower_bound_cycles)} cycles: no plan in the searched space"
-        f" is faster; gap {percent_text(plan.gap)}",
-        _search_line(plan),
+        f"latency    {time_text(plan.latency_seconds)} = {cycles_text(latency)} cycles"
+        " (estimate of the cost model, not simulated)",
     ]
+    if latency:
+        share = plan.peak_core_bytes / spec.usable_bytes
+        lines += [
+            "  of which " + _shares(plan.breakdown_cycles(), latency),
+            f"memory     peak {size_text(plan.peak_core_bytes)} of {size_text(spec.usable_bytes)}"
+            f" per core ({percent_text(share)}), at {shorten(peak_operator(plan), 56)}",
+            f"bound      {cycles_text(plan.lower_bound_cycles)} cycles: no plan among those"
+            f" searched can be faster; gap {percent_text(plan.gap)}",
+        ]
+    if plan.problems:
+        lines.append(_search_line(plan))
+        lines += _longest_lines(plan)
+    else:
+        lines.append("           nothing is computed: no operator needs a plan")
+    lines += _confidence_lines(plan)
+    lines += [f"note       {note}" for note in spec.notes[:4]]
+    lines += [f"warning    {warning}" for warning in graph.warnings[:3]]
+    return [shorten(line, LINE_WIDTH) for line in lines]
+
+
+def _longest_lines(plan: ModelPlan) -> list[str]:
+    """Distinct operators by the time that all their instances take."""
     grouped: dict[int, list[float]] = defaultdict(list)
     for operator in plan.operators:
         grouped[operator.problem].append(operator.cost.total)
@@ -109,19 +133,22 @@ def plan_lines(plan: ModelPlan) -> list[str]:
         lengths = " ".join(f"{a.name}={a.length}" for a in expression.axes)
         rows.append(
             [
-                shorten(f"{expression.kernel} {lengths}", 44),
+                shorten(f"{expression.kernel} {lengths}", 60),
                 str(len(cycles)),
                 cycles_text(sum(cycles)),
-                percent_text(sum(cycles) / latency if latency else 0.0),
+                percent_text(sum(cycles) / plan.latency_cycles if plan.latency_cycles else 0.0),
             ]
         )
-    if rows:
-        lines += table_lines(["operators that take longest", "count", "cycles", "share"], rows)
-    trusted = "; ".join(f"{name}: {text}" for name, text in confidence(plan).items())
-    lines.append(f"confidence {trusted}")
-    lines += [f"note       {note}" for note in spec.notes[:4]]
-    lines += [f"warning    {warning}" for warning in graph.warnings[:3]]
-    return lines[:25]
+    return table_lines(["operators that take longest", "count", "cycles", "share"], rows)
+
+
+def _confidence_lines(plan: ModelPlan) -> list[str]:
+    """Kernel families in use, grouped by how well their cost models are confirmed."""
+    families: dict[str, list[str]] = defaultdict(list)
+    for name, text in confidence(plan).items():
+        families[text].append(name)
+    grouped = "; ".join(f"{text} ({', '.join(names)})" for text, names in families.items())
+    return [f"confidence {grouped}"] if grouped else []
 
 
 def _search_line(plan: ModelPlan) -> str:
@@ -129,7 +156,7 @@ def _search_line(plan: ModelPlan) -> str:
     candidates = sum(r.legal_plans for r in records)
     text = (
         f"search     {len(records)} distinct of {len(plan.operators)} operators,"
-        f" {candidates:,} plans ({plan.options.search.pruning})"
+        f" {candidates:,} legal plans ({plan.options.search.pruning})"
     )
     if plan.search_cpu_seconds:
         text += f" in {plan.search_cpu_seconds:.2f} CPU s"
@@ -164,13 +191,15 @@ def misfit_lines(value: DoesNotFit) -> list[str]:
     """The report of a model that does not fit, for people."""
     terms = " + ".join(f"{name.replace('_', ' ')} {size_text(size)}" for name, size in value.terms)
     known = "no plan can fit" if value.proven else "no plan was found that fits"
-    return [
-        f"does not fit: {shorten(value.graph.name, 60)} on {value.spec.name} ({known})",
-        f"operator   {value.operator} demands at least {size_text(value.demanded_bytes)} per core,"
-        f" there are {size_text(value.available_bytes)}",
+    who = value.operator.strip("()")
+    lines = [
+        f"does not fit: {shorten(value.graph.name, 40)} on {value.spec.name} ({known})",
+        f"demand     at least {size_text(value.demanded_bytes)} per core, of which there are"
+        f" {size_text(value.available_bytes)}; by {shorten(who, 50)}",
         f"terms      {terms}",
         *(f"lever      {lever}" for lever in value.levers),
     ]
+    return [shorten(line, LINE_WIDTH) for line in lines]
 
 
 def search_lines(plan: ModelPlan) -> list[str]:
@@ -188,7 +217,7 @@ def search_lines(plan: ModelPlan) -> list[str]:
         for p in plan.problems
     ]
     header = ["axes", "kernel", "operators", "splits", "legal", "feasible", "front"]
-    return table_lines(header, rows)
+    return table_lines(header, rows, left=(0, 1))
 
 
 def operator_table(plan: ModelPlan) -> list[str]:
@@ -202,4 +231,4 @@ def operator_table(plan: ModelPlan) -> list[str]:
         ]
         for o in plan.operators
     ]
-    return table_lines(["operator", "kernel", "cycles", "memory/core"], rows)
+    return table_lines(["operator", "kernel", "cycles", "memory/core"], rows, left=(0, 1))

@@ -1,6 +1,10 @@
 """Numbers as people read them, and plain text tables."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Container, Sequence
+
+LINE_WIDTH = 120
+"""Columns that a report may take."""
 
 
 def size_text(size_bytes: float) -> str:
@@ -14,6 +18,15 @@ def size_text(size_bytes: float) -> str:
     raise AssertionError("unreachable")
 
 
+def time_text(seconds: float) -> str:
+    """A duration in milliseconds with four significant digits."""
+    milliseconds = seconds * 1e3
+    if milliseconds <= 0:
+        return "0 ms"
+    decimals = max(0, 3 - math.floor(math.log10(milliseconds)))
+    return f"{milliseconds:,.{decimals}f} ms"
+
+
 def cycles_text(cycles: float) -> str:
     """Cycles with thousands separators."""
     return f"{cycles:,.0f}"
@@ -24,13 +37,17 @@ def percent_text(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns padded to their widest cell; the first is left-aligned, the others right."""
+def table_lines(
+    header: Sequence[str], rows: Sequence[Sequence[str]], left: Container[int] = (0,)
+) -> list[str]:
+    """Columns padded to their widest cell; those numbered in `left` to the left."""
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     lines = []
     for row in (header, *rows):
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        cells = [
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         lines.append("  ".join(cells).rstrip())
     return lines
 
