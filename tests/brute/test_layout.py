@@ -420,3 +420,21 @@ def test_scalars_are_needed_by_used_cores_only():
     held = Layout(np.zeros((3, 1), np.int64), np.array([[1], [0], [0]]), flat=True)
     received = received_elements(need, (identity_view("x", ()),), (held,))
     assert received.tolist() == [0, 1, 0]
+
+
+def test_a_slice_of_a_slice_is_read_with_both_steps():
+    """y[j] = x[3 + 2 j], z[j] = y[1 + j]: z reads x at 5, 7, 9."""
+    fields = {"nodes": (), "op_type": "Slice", "kind": "slice"}
+    chain = (
+        LayoutOp("y", inputs=("x",), output="y", starts=(3,), steps=(2,), **fields),
+        LayoutOp("z", inputs=("y",), output="z", starts=(1,), steps=(1,), **fields),
+    )
+    tensors = tuple(
+        Tensor(name, (size,), "float32", "input") for name, size in zip("xyz", (12, 4, 3))
+    )
+    table = resolve_views(Graph("slices", tensors, (), (), chain, (), 0, 17, ""))
+    assert not table.copies
+    need = Layout(np.zeros((12, 1), np.int64), np.full((12, 1), 3))
+    start = np.arange(12)[:, None]
+    received = received_elements(need, table.views["z"], (Layout(start, start + 1),))
+    assert received.tolist() == [2 if x in (5, 7, 9) else 3 for x in range(12)]
