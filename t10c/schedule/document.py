@@ -1,9 +1,10 @@
 """Plan files: a model plan as one self-contained JSON document, and back.
 
 Expressions stand once per distinct problem and operators refer to them by number. Loading checks
-the schema version, the hardware hash, and that every plan belongs to its expression.
+the schema version, that every plan belongs to its expression, and the hashes of hardware and plan.
 """
 
+import hashlib
 import json
 from typing import Any
 
@@ -27,11 +28,21 @@ _DERIVED = ("latency_cycles", "latency_ms", "peak_core_bytes", "core_bytes", "br
 
 def to_document(plan: ModelPlan) -> dict[str, Any]:
     """The plan as JSON values; equal plans give equal documents."""
+    body = _body(plan)
+    return {"schema": SCHEMA, "version": VERSION, "plan_hash": _hash(body), **body}
+
+
+def _hash(document: dict[str, Any]) -> str:
+    """Hash of all that a document says, however it is laid out as text."""
+    says = {k: v for k, v in document.items() if k not in ("schema", "version", "plan_hash")}
+    text = json.dumps(says, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _body(plan: ModelPlan) -> dict[str, Any]:
     graph = plan.graph
     planned = {operator.name: operator for operator in plan.operators}
     return {
-        "schema": SCHEMA,
-        "version": VERSION,
         "generator": f"t10c {__version__}",
         "latency_cycles": plan.latency_cycles,
         "latency_ms": plan.latency_seconds * 1e3,
@@ -143,6 +154,10 @@ def from_document(document: object) -> ModelPlan:
     for key in _DERIVED:
         if document.get(key) != written[key]:
             raise InvalidInputError(f"{key}: does not follow from the operators; it was edited")
+    if _hash(document) != _key(document, "plan_hash"):
+        raise InvalidInputError(
+            "plan_hash does not belong to the plan: the file was edited\ncompile the model again"
+        )
     return plan
 
 
