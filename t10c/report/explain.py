@@ -187,8 +187,7 @@ def _idle_lines(chosen: OperatorPlan) -> list[str]:
         source = " (copy of the operator before)" if move.reused else ""
         lines.append(
             f"fetch {move.operand} ({move.tensor}){source}: at most"
-            f" {size_text(move.received_bytes)} received by a core,"
-            f" {cycles_text(move.cycles)} cycles"
+            f" {size_text(move.received_bytes)} received by a core"
         )
     return lines
 

@@ -84,26 +84,35 @@ def _surroundings(setting: Setting, plans: list[int], step: int) -> tuple[object
         parts.append(pricer.read_key(step, position))
         parts.append(tuple(pricer.states(step, position, plans)))
         parts.append(pricer.reuse_state(step, position, plans))
-    for consumer, position in sequence.steps[step].consumers:
+    for consumer in dict.fromkeys(c for c, _ in sequence.steps[step].consumers):
         parts.append((setting.choice_of[consumer], plans[consumer]))
-        parts.append(pricer.read_key(consumer, position))
-        parts.append(tuple(pricer.states(consumer, position, plans)))
-        parts.append(pricer.reuse_state(consumer, position, plans))
+        for position, read in enumerate(sequence.steps[consumer].reads):
+            parts.append(pricer.read_key(consumer, position))
+            parts.append(tuple(source.step == step for source in read.sources))
+            parts.append(tuple(pricer.states(consumer, position, plans)))
+            parts.append(pricer.reuse_state(consumer, position, plans))
     return tuple(parts)
 
 
 def transition_costs(setting: Setting, plans: list[int], step: int) -> FloatArray:
-    """Cycles of all transitions into and out of a step, for every plan of its pool."""
+    """Cycles of the exchanges into a step and its consumers, for every plan of its pool.
+
+    Every operator fetches all its operands in one exchange, so a consumer's other operands count.
+    """
     pricer, sequence = setting.pricer, setting.sequence
-    cost = np.zeros(len(setting.of_step(step).plans))
+    size = np.zeros(len(setting.of_step(step).plans))
     for position in range(len(sequence.steps[step].reads)):
         states = pricer.states(step, position, plans)
-        cost += pricer.price_in(step, position, states, pricer.reuse_state(step, position, plans))
-    for consumer, position in sequence.steps[step].consumers:
-        if pricer.reuses_copy(consumer, position, plans):
-            continue
-        states = pricer.states(consumer, position, plans)
-        cost += pricer.price_out(consumer, position, plans[consumer], states, step)
+        size += pricer.bytes_in(step, position, states, pricer.reuse_state(step, position, plans))
+    cost = pricer.cycles(size)
+    for consumer in dict.fromkeys(c for c, _ in sequence.steps[step].consumers):
+        size = np.zeros(len(cost))
+        for position in range(len(sequence.steps[consumer].reads)):
+            if pricer.reuses_copy(consumer, position, plans):
+                continue
+            states = pricer.states(consumer, position, plans)
+            size += pricer.bytes_out(consumer, position, plans[consumer], states, step)
+        cost += pricer.cycles(size)
     return cost
 
 

@@ -178,7 +178,7 @@ def _price(
     for step in steps:
         choices = setting.of_step(step)
         cycles += float(choices.execution[plans[step]] + choices.setup[options[step]])
-        cycles += sum(t.cycles for t in transitions[step])
+        cycles += _exchange_cycles(setting, transitions[step])
         if not setting.exact:
             cycles += float(choices.uniform_transition[plans[step]])
     memory = step_memory(
@@ -211,11 +211,15 @@ def _transitions(
                 tensor=read.tensor,
                 sources=tuple(source.tensor for source in read.sources),
                 received_bytes=size,
-                cycles=float(setting.pricer.cycles(size)),
                 reused=reused,
             )
         )
     return tuple(found)
+
+
+def _exchange_cycles(setting: Setting, transitions: tuple[Transition, ...]) -> float:
+    """Cycles of the one exchange that fetches all operands of an operator."""
+    return float(setting.pricer.cycles(sum(t.received_bytes for t in transitions)))
 
 
 def _assemble(
@@ -292,7 +296,7 @@ def _operator_plan(
         for position, cut in zip(problem.weights, cuts, strict=True)
     )
     own_sync = expression.kernel in ("pointwise", "pool")
-    transition = sum(t.cycles for t in chosen.transitions[step])
+    transition = _exchange_cycles(setting, chosen.transitions[step])
     if not setting.exact:
         transition = float(choices.uniform_transition[chosen.plans[step]])
     cost = CostTerms(

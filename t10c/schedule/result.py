@@ -61,16 +61,15 @@ class IdleWeight:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """Bringing one operand into place: the most bytes that any core receives, and its cycles.
+    """Bringing one operand into place: the most bytes that any core receives.
 
-    `reused` says that the copy of the operator just before served instead of the tensor's home.
+    All operands of an operator share one exchange, priced in its cost terms. `reused` says that the copy of the operator just before served instead of the tensor's home.
     """
 
     operand: str
     tensor: str
     sources: tuple[str, ...]
     received_bytes: int
-    cycles: float
     reused: bool
 
 

@@ -1,8 +1,9 @@
 """Prices of transitions between layouts, for whole pools of plans at once, remembered.
 
-A transition costs a move of the largest number of bytes that any core must receive and does not
-hold, and the six syncs that the published uniform transition takes; nothing if no byte moves.
-Pools are compared on a sample of the cores; final prices look at every core.
+All operands that an operator must fetch are exchanged in one phase before it runs: a move of the
+largest number of bytes that any core must receive and does not hold (summed over the operands), and
+the six syncs that the published uniform transition takes; nothing if no byte moves. Pools are
+compared on a sample of the cores; final prices look at every core.
 """
 
 import math
@@ -72,10 +73,10 @@ class TransitionPricer:
             elements = max(elements, -(-piece // replicas(expression, chosen, expression.output)))
         return elements
 
-    def price_in(
+    def bytes_in(
         self, step: int, position: int, states: list[State], reuse: State | None
     ) -> FloatArray:
-        """Cycles to bring a read into place for every plan of the step's pool, (plans,).
+        """Bytes to bring a read into place for every plan of the step's pool, (plans,).
 
         `states` are the sources' states (parallel to the read's sources; ignored for even ones);
         `reuse` is the state of the step just before if it held the same tensor.
@@ -89,18 +90,18 @@ class TransitionPricer:
                 self._source(source, state)
                 for source, state in zip(read.sources, states, strict=True)
             ]
-            cycles = self._price(need, read.views, held)
+            size = self._received(need, read.views, held)
             if reuse is not None:
                 kept = self._sampled("after", *reuse, self._reuse_operand(step, position))
                 view = (_as_itself(read, self.sequence),)
-                cycles = np.minimum(cycles, self._price(need, view, [kept]))
-            self._prices[key] = cycles
+                size = np.minimum(size, self._received(need, view, [kept]))
+            self._prices[key] = size
         return self._prices[key]
 
-    def price_out(
+    def bytes_out(
         self, step: int, position: int, plan: int, states: list[State], moving: int
     ) -> FloatArray:
-        """Cycles of a read of `step` under `plan`, for every plan of source `moving`'s pool."""
+        """Bytes of a read of `step` under `plan`, for every plan of source `moving`'s pool."""
         choice = self.choice_of[step]
         read = self.sequence.steps[step].reads[position]
         slots = tuple(s.step == moving for s in read.sources)
@@ -113,7 +114,7 @@ class TransitionPricer:
                 self._pool("out", source, 0) if m else self._source(other, state)
                 for other, state, m in zip(read.sources, states, slots, strict=True)
             ]
-            self._prices[key] = self._price(need, read.views, held)
+            self._prices[key] = self._received(need, read.views, held)
         return self._prices[key]
 
     def received_bytes(
@@ -177,18 +178,18 @@ class TransitionPricer:
         return self._layouts[key]
 
     def cycles(self, size_bytes: IntArray | FloatArray | int) -> FloatArray:
-        """Price of receiving so many bytes."""
+        """Cycles of an exchange in which a core receives at most so many bytes."""
         size = np.asarray(size_bytes, dtype=np.float64)
         syncs = np.where(size > 0, TRANSITION_SYNCS * sync_cycles(self.spec), 0.0)
         return move_cycles(self.spec, size) + syncs
 
-    def _price(self, need: Layout, views: tuple[View, ...], held: list[Layout]) -> FloatArray:
-        """Prices of stacked layouts: rows are plans x sampled cores; single layouts repeat."""
+    def _received(self, need: Layout, views: tuple[View, ...], held: list[Layout]) -> FloatArray:
+        """Bytes of stacked layouts: rows are plans x sampled cores; single layouts repeat."""
         rows = max([len(need.start), *(len(h.start) for h in held)])
         need, *held = (_repeat(layout, rows) for layout in (need, *held))
         missing = received_elements(need, views, tuple(held))
         worst = missing.reshape(-1, len(self.sample)).max(axis=1)
-        return self.cycles(worst * self.spec.element_bytes)
+        return (worst * self.spec.element_bytes).astype(np.float64)
 
     def read_key(self, step: int, position: int) -> tuple[object, ...]:
         """What determines a read's prices besides the states: views and even sources' shapes."""
@@ -235,7 +236,7 @@ class TransitionPricer:
             read = self.sequence.steps[step].reads[position]
             need = self._sampled("in", choice, plan, read.operand)
             kept = self._sampled("after", *reuse, self._reuse_operand(step, position))
-            self._prices[key] = self._price(need, (_as_itself(read, self.sequence),), [kept])
+            self._prices[key] = self._received(need, (_as_itself(read, self.sequence),), [kept])
         return bool(self._prices[key][0] == 0)
 
     def states(self, step: int, position: int, plans: list[int]) -> list[State]:
