@@ -63,7 +63,8 @@ class IdleWeight:
 class Transition:
     """Bringing one operand into place: the most bytes that any core receives.
 
-    All operands of an operator share one exchange, priced in its cost terms. `reused` says that the copy of the operator just before served instead of the tensor's home.
+    All operands of an operator share one exchange, priced in its cost terms. `reused` says that the
+    copy of the operator just before served instead of the tensor's home.
     """
 
     operand: str

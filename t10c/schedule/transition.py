@@ -189,7 +189,7 @@ class TransitionPricer:
         need, *held = (_repeat(layout, rows) for layout in (need, *held))
         missing = received_elements(need, views, tuple(held))
         worst = missing.reshape(-1, len(self.sample)).max(axis=1)
-        return (worst * self.spec.element_bytes).astype(np.float64)
+        return np.asarray(worst * self.spec.element_bytes, dtype=np.float64)
 
     def read_key(self, step: int, position: int) -> tuple[object, ...]:
         """What determines a read's prices besides the states: views and even sources' shapes."""
