@@ -7,8 +7,9 @@ import numpy as np
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
 from t10c.schedule.descent import Setting
-from t10c.schedule.memory import live_homes, loose_weight_bytes, reserve_bytes
+from t10c.schedule.memory import loose_weight_bytes, reserve_bytes
 from t10c.schedule.result import DoesNotFit
+from t10c.schedule.smallest import Smallest
 from t10c.schedule.steps import Sequence, Step
 
 
@@ -37,24 +38,22 @@ def unplaceable_operator(
     return _value(sequence, spec, step.operator.name, terms, proven)
 
 
-def does_not_fit(setting: Setting, spec: HardwareSpec) -> DoesNotFit:
-    """No assignment was found: the step whose smallest demand is largest, with its terms."""
+def does_not_fit(setting: Setting, spec: HardwareSpec, smallest: Smallest) -> DoesNotFit:
+    """No assignment was found: the worst step of the one that needs least memory."""
     sequence = setting.sequence
-    homes = live_homes(sequence, spec)
     fixed = reserve_bytes(spec)
-    loose = loose_weight_bytes(sequence, spec)
-    least_idle = np.array(
-        [int(setting.of_step(s.index).idle_bytes.min()) for s in sequence.steps], dtype=np.int64
-    )
-    least_active = np.array(
-        [int(setting.of_step(s.index).active_bytes.min()) for s in sequence.steps], dtype=np.int64
-    )
-    demand = int(least_idle.sum()) - least_idle + least_active + homes.live + fixed + loose
-    worst = int(np.argmax(demand))
+    worst = int(np.argmax(smallest.memory.peak))
+    idle = [int(setting.of_step(s).idle_bytes[o]) for s, o in enumerate(smallest.options)]
+    choices = setting.of_step(worst)
+    plan = int(choices.plan[smallest.options[worst]])
+    active, live = int(choices.active_bytes[plan]), int(smallest.homes.live[worst])
+    if smallest.memory.fetch[worst] > smallest.memory.run[worst]:
+        # while its operands are fetched, tensors that it reads last are held twice
+        active, live = int(choices.input_bytes[plan]), live + int(smallest.homes.dying[worst])
     terms = (
-        ("idle_weights", int(least_idle.sum() - least_idle[worst]) + loose),
-        ("active_pieces", int(least_active[worst])),
-        ("live_activations", int(homes.live[worst])),
+        ("idle_weights", sum(idle) - idle[worst] + loose_weight_bytes(sequence, spec)),
+        ("active_pieces", active),
+        ("live_activations", live),
         ("shift_buffer", fixed),
     )
     return _value(sequence, spec, sequence.steps[worst].operator.name, terms, proven=False)

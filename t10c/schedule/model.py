@@ -32,6 +32,7 @@ from t10c.schedule.result import (
     ProblemRecord,
     Transition,
 )
+from t10c.schedule.smallest import Smallest, real_homes, smallest_assignment
 from t10c.schedule.steps import build_sequence
 from t10c.schedule.transition import TransitionPricer
 from t10c.search.placement import placement_rule
@@ -91,7 +92,10 @@ def schedule_model(
     )
     chosen = _choose(setting, spec)
     if chosen is None:
-        return does_not_fit(setting, spec)
+        smallest = smallest_assignment(setting, spec)
+        if int(smallest.memory.peak.max()) > spec.usable_bytes:
+            return does_not_fit(setting, spec, smallest)
+        chosen = _from_smallest(setting, smallest, spec)
     return _assemble(setting, spec, options, chosen, overrides)
 
 
@@ -113,7 +117,7 @@ def _choose(setting: Setting, spec: HardwareSpec) -> _Chosen | None:
             break
         # no allocation survived its own homes: assume what its plans really leave lying
         plans = [int(setting.of_step(s).plan[o]) for s, o in enumerate(allocations[0].options)]
-        homes = _homes(setting, plans, spec)
+        homes = real_homes(setting, plans, spec)
     return best
 
 
@@ -149,7 +153,7 @@ def _complete(
         candidates.append(descend(setting, greedy, homes, allowed, allocation.price))
     best: _Chosen | None = None
     for plans in candidates:
-        real = _homes(setting, plans, spec)
+        real = real_homes(setting, plans, spec)
         options = settle_idle(setting, plans, real, fixed, spec.usable_bytes)
         if options is None:
             continue
@@ -159,13 +163,13 @@ def _complete(
     return best
 
 
-def _homes(setting: Setting, plans: list[int], spec: HardwareSpec) -> Homes:
-    """Live bytes with every producer's real share per core."""
-    elements = {
-        step: setting.pricer.home_elements(setting.choice_of[step], plan)
-        for step, plan in enumerate(plans)
-    }
-    return live_homes(setting.sequence, spec, elements)
+def _from_smallest(setting: Setting, smallest: Smallest, spec: HardwareSpec) -> _Chosen:
+    """The plans that need least memory, with what is left of it given to idle weights."""
+    fixed = reserve_bytes(spec) + loose_weight_bytes(setting.sequence, spec)
+    plans = [int(setting.of_step(s).plan[o]) for s, o in enumerate(smallest.options)]
+    options = settle_idle(setting, plans, smallest.homes, fixed, spec.usable_bytes)
+    assert options is not None, "the smallest assignment fits"
+    return _price(setting, plans, options, smallest.homes, fixed)
 
 
 def _price(

@@ -430,7 +430,8 @@ def test_a_slice_of_a_slice_is_read_with_both_steps():
         LayoutOp("z", inputs=("y",), output="z", starts=(1,), steps=(1,), **fields),
     )
     tensors = tuple(
-        Tensor(name, (size,), "float32", "input") for name, size in zip("xyz", (12, 4, 3))
+        Tensor(name, (size,), "float32", "input")
+        for name, size in zip("xyz", (12, 4, 3), strict=True)
     )
     table = resolve_views(Graph("slices", tensors, (), (), chain, (), 0, 17, ""))
     assert not table.copies
