@@ -146,7 +146,7 @@ def _unwritable(path: str, error: OSError) -> FileAccessError:
 
 def _remedy(path: str, error: OSError) -> str:
     target = Path(path)
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and not target.parent.exists():
         return f"create the directory first: mkdir -p '{target.parent}'"
     if isinstance(error, IsADirectoryError):
         return f"name a file in it, for instance -o '{target / 'out'}'"

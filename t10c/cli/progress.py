@@ -145,8 +145,9 @@ def _results(
     )
     try:
         with _interrupts_held():  # the processes inherit that: Ctrl-C is for the parent to handle
-            results = pool.map(work, problems)
-        yield from results
+            futures = [pool.submit(work, problem) for problem in problems]
+        for future in futures:
+            yield future.result()
     except BrokenProcessPool as error:
         raise T10cError(
             "a search process was killed, perhaps for want of memory\nuse fewer --jobs"
