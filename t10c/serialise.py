@@ -132,17 +132,28 @@ def _decode_items(arguments: tuple[object, ...], value: object, path: str) -> tu
 
 
 def _decode_scalar(hint: object, value: object, path: str) -> object:
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if math.isfinite(value):
-            return float(value)
-        raise wrong(path, value, "a finite number")
+    if hint is float:
+        return number(value, path)
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if (hint is bool and isinstance(value, bool)) or (hint is str and isinstance(value, str)):
         return value
-    kinds = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+    kinds = {int: "a whole number", bool: "true or false", str: "text"}
     kind = kinds.get(hint, str(hint)) if isinstance(hint, type) else str(hint)
     raise wrong(path, value, kind)
+
+
+def number(value: object, path: str) -> float:
+    """`value` if it is a finite JSON number, else InvalidInputError."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise wrong(path, value, "a number")
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
+    if not math.isfinite(result):
+        raise wrong(path, value, "a finite number")
+    return result
 
 
 def mapping(value: object, path: str) -> dict[str, Any]:

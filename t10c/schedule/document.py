@@ -17,7 +17,7 @@ from t10c.ir.graph import Graph, LayoutOp, NodeRecord, Operator, Tensor
 from t10c.ir.plan import Plan, Rotation
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.result import CopyPlan, ModelPlan, OperatorPlan, ProblemRecord
-from t10c.serialise import decode, decode_tuple, encode, mapping, wrong
+from t10c.serialise import decode, decode_tuple, encode, mapping, number, wrong
 
 SCHEMA = "t10c.plan"
 VERSION = 1
@@ -125,8 +125,8 @@ def from_document(document: object) -> ModelPlan:
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise InvalidInputError(f"not a t10c plan (its schema is not {SCHEMA!r})")
     version = document.get("version")
-    if version != VERSION:
-        newer = isinstance(version, int) and version > VERSION
+    if type(version) is not int or version != VERSION:
+        newer = type(version) is int and version > VERSION
         remedy = "upgrade t10c" if newer else "compile the model again"
         raise InvalidInputError(
             f"plan schema version {version!r}; this t10c reads version {VERSION}: {remedy}"
@@ -147,8 +147,8 @@ def from_document(document: object) -> ModelPlan:
         operators=plans,
         copies=decode_tuple(CopyPlan, _key(document, "copies"), "copies"),
         problems=problems,
-        lower_bound_cycles=_number(document, "lower_bound_cycles"),
-        uniform_cycles=_number(document, "uniform_cycles"),
+        lower_bound_cycles=number(_key(document, "lower_bound_cycles"), "lower_bound_cycles"),
+        uniform_cycles=number(_key(document, "uniform_cycles"), "uniform_cycles"),
     )
     written = to_document(plan)
     for key in _DERIVED:
@@ -165,13 +165,6 @@ def _key(document: dict[str, Any], name: str) -> Any:
     if name not in document:
         raise InvalidInputError(f"{name}: is missing")
     return document[name]
-
-
-def _number(document: dict[str, Any], name: str) -> float:
-    value = _key(document, name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise wrong(name, value, "a number")
-    return float(value)
 
 
 def _texts(document: dict[str, Any], name: str) -> tuple[str, ...]:
@@ -207,10 +200,10 @@ def _operators(
 def _planned(
     entry: dict[str, Any], problems: tuple[ProblemRecord, ...], path: str
 ) -> tuple[Operator, OperatorPlan]:
-    number = entry.get("problem")
-    if not isinstance(number, int) or not 0 <= number < len(problems):
-        raise wrong(f"{path}.problem", number, f"a number below {len(problems)}")
-    expression = problems[number].expression
+    position = entry.get("problem")
+    if type(position) is not int or not 0 <= position < len(problems):
+        raise wrong(f"{path}.problem", position, f"a number below {len(problems)}")
+    expression = problems[position].expression
     own = ("op_type", "nodes", "inputs", "output")
     for key in own:
         if key not in entry:
@@ -257,7 +250,7 @@ def _check_rotation(rotation: Rotation, operands: dict[str, Any], path: str) -> 
 
 def _graph(model: dict[str, Any], operators: tuple[Operator | LayoutOp, ...]) -> Graph:
     for key in ("opset", "flop_matmul_conv"):
-        if not isinstance(model.get(key), int):
+        if type(model.get(key)) is not int:
             raise wrong(f"model.{key}", model.get(key), "a whole number")
     for key in _MODEL_TEXTS:
         if not isinstance(model.get(key), str):

@@ -3,15 +3,11 @@
 import itertools
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from planned_graphs import GraphWriter, chip, elements, relu, residual
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.graph import Graph, LayoutOp
-from t10c.schedule.model import schedule_model
-from t10c.schedule.options import ScheduleOptions
-from t10c.schedule.result import DoesNotFit, ModelPlan
 from t10c.schedule.choices import Choices, Problem, find_choices
 from t10c.schedule.layout import (
     even_layout,
@@ -20,6 +16,9 @@ from t10c.schedule.layout import (
     place,
     received_elements,
 )
+from t10c.schedule.model import schedule_model
+from t10c.schedule.options import ScheduleOptions
+from t10c.schedule.result import DoesNotFit, ModelPlan
 from t10c.schedule.views import identity_view
 from t10c.search.options import SearchOptions
 
@@ -167,11 +166,10 @@ GRAPHS = {"residual": residual, "two_layers": lambda: residual(24, 8, 2), "atten
 @pytest.mark.parametrize("policy", ["fixed", "double"])
 @pytest.mark.parametrize("name", GRAPHS)
 def test_memory_and_costs_add_up_at_every_size(name, policy, transitions):
-    sizes = fitted = 0
+    fitted = 0
     for kib in (1.2, 1.6, 2, 3, 5, 24):
         spec = chip(kib=kib, policy=policy)
         result = schedule_model(GRAPHS[name](), spec, ScheduleOptions(transitions=transitions))
-        sizes += 1
         if isinstance(result, ModelPlan):
             fitted += 1
             check_memory(result)
@@ -346,7 +344,7 @@ def slow_price(graph: Graph, spec: HardwareSpec, choices: list[Choices], picked:
         cycles += entry.cycles - (0 if own_sync else entry.end_cycles) + float(c.setup[o])
         cycles += exchange_cycles(size, spec)
         outputs[step.output] = output_layout(placed)
-    for i, (step, entry) in enumerate(zip(graph.planned, entries, strict=True)):
+    for i, entry in enumerate(entries):
         reserve = spec.shift_buffer.size_bytes
         living = dying = 0
         for tensor in graph.tensors:
