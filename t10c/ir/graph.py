@@ -61,7 +61,7 @@ class LayoutOp:
     - `slice`: output[j] = input[starts + j * steps], per dimension (steps may be negative)
     - `expand`: NumPy broadcasting to the output's shape
     - `concat`: inputs joined along `axis`
-    - `pad`: input placed at `starts` in a constant background (all starts >= 0)
+    - `pad`: input placed at `starts` in a background of `fill`, finite (all starts >= 0)
     """
 
     name: str
@@ -74,6 +74,7 @@ class LayoutOp:
     starts: tuple[int, ...] = ()
     steps: tuple[int, ...] = ()
     axis: int = 0
+    fill: float = 0.0
 
     @property
     def outputs(self) -> tuple[str, ...]:

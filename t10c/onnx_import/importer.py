@@ -18,6 +18,9 @@ from t10c.onnx_import.resolve import resolve_model
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
 from t10c.onnx_import.simplify import Simplified, simplify
 
+_NAMED_FAILURES = 4
+"""Most nodes that a message names; the error's `nodes` has all of them."""
+
 
 def import_model(
     source: str | Path | bytes,
@@ -86,15 +89,19 @@ def _lower(builder: GraphBuilder, node: ResolvedNode) -> None:
 
 
 def _unsupported_message(failures: Sequence[tuple[ResolvedNode, str]]) -> str:
-    """How many of what; each node by name; the reasons: three lines."""
+    """How many of what; the first nodes by name with their reasons; what to do: three lines."""
     kinds = Counter(_qualified(node) for node, _ in failures)
     counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-    names = ", ".join(f"'{node.name}' ({_qualified(node)})" for node, _ in failures)
-    reasons = dict.fromkeys(f"{_qualified(node)}: {reason}" for node, reason in failures)
+    shown = [
+        f"'{node.name}' ({_qualified(node)}): {' '.join(reason.split())}"
+        for node, reason in failures[:_NAMED_FAILURES]
+    ]
+    if len(failures) > len(shown):
+        shown.append(f"and {len(failures) - len(shown)} more")
     return (
         f"unsupported operators: {counted}\n"
-        f"in {names}\n"
-        f"{'; '.join(reasons)} (`t10c ops` lists what is supported)"
+        f"{'; '.join(shown)}\n"
+        "export the model with other standard operators or attributes, or cut the graph before them"
     )
 
 

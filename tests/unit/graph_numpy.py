@@ -107,7 +107,7 @@ def _move(op: LayoutOp, inputs: list[np.ndarray], shape: tuple[int, ...]) -> np.
             assert all(row.min() >= 0 for row in rows)
             return inputs[0][np.ix_(*rows)]
         case "pad":
-            result = np.zeros(shape, inputs[0].dtype)
+            result = np.full(shape, op.fill, inputs[0].dtype)
             box = tuple(slice(s, s + n) for s, n in zip(op.starts, inputs[0].shape, strict=True))
             result[box] = inputs[0]
             return result

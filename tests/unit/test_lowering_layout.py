@@ -87,6 +87,27 @@ def test_negative_padding_crops() -> None:
     assert kinds(check(made, feeds={"x": x}, expected=[expected])) == ["slice", "pad"]
 
 
+@pytest.mark.parametrize("opset", [9, 17])
+def test_padding_with_a_constant(opset: int) -> None:
+    widths = [0, 1, 2, -1]
+    if opset == 9:
+        pad, constants = node("Pad", "x", "y", "n", pads=widths, value=-2.5), {}
+    else:
+        pad = node("Pad", "x s v", "y", "n")
+        constants = {"s": ints(*widths), "v": np.array(-2.5, np.float32)}
+    x = RNG.standard_normal((4, 5)).astype(np.float32)
+    expected = np.pad(x[:, :4], ((0, 2), (1, 0)), constant_values=-2.5)
+    made = model([pad], [value("x", [4, 5])], ["y"], constants, opset=opset)
+    assert kinds(check(made, feeds={"x": x}, expected=[expected])) == ["slice", "pad"]
+
+
+def test_padding_with_infinity_is_unsupported() -> None:
+    pad = node("Pad", "x s v", "y", "n")
+    constants = {"s": ints(0, 1, 0, 0), "v": np.array(-np.inf, np.float32)}
+    with pytest.raises(UnsupportedOperatorError, match="padding with -inf"):
+        check(model([pad], [value("x", [4, 5])], ["y"], constants))
+
+
 def test_embedding_splits_the_table_and_keeps_the_index_as_data() -> None:
     table = RNG.standard_normal((7, 3)).astype(np.float32)
     made = model(
@@ -162,33 +183,6 @@ def test_space_to_depth() -> None:
     check(
         model([node("SpaceToDepth", "x", "y", "d", blocksize=2)], [value("x", [1, 2, 4, 6])], ["y"])
     )
-
-
-@pytest.mark.parametrize(
-    ("transformation", "rounding"),
-    [
-        ("asymmetric", "floor"),
-        ("half_pixel", "round_prefer_floor"),
-        ("half_pixel", "round_prefer_ceil"),
-        ("pytorch_half_pixel", "round_prefer_floor"),
-    ],
-)
-@pytest.mark.parametrize("factor", [2, 3, 4])
-def test_nearest_enlargement(transformation: str, rounding: str, factor: int) -> None:
-    resize = node(
-        "Resize", "x _ s", "y", "resize", coordinate_transformation_mode=transformation,
-        nearest_mode=rounding,
-    )  # fmt: skip
-    scales = {"s": np.array([1, 1, factor, 2], np.float32)}
-    graph = check(model([resize], [value("x", [1, 2, 3, 4])], ["y"], scales))
-    assert kinds(graph) == ["reshape", "expand", "reshape"]
-
-
-def test_other_resizing_is_unsupported() -> None:
-    resize = node("Resize", "x _ s", "y", "resize", mode="linear")
-    scales = {"s": np.array([1, 1, 2, 2], np.float32)}
-    with pytest.raises(UnsupportedOperatorError, match="nearest"):
-        check(model([resize], [value("x", [1, 2, 3, 4])], ["y"], scales))
 
 
 def test_concat_leaves_out_inputs_without_elements() -> None:

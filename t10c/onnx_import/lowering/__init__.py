@@ -7,17 +7,31 @@ from t10c.onnx_import.attributes import LoweringError
 from t10c.onnx_import.lowering import (
     attention,
     conv,
+    conv_transpose,
     gather,
     layout,
     matmul,
     pointwise,
     pool,
     reduce,
+    resize,
     rowwise,
 )
 from t10c.onnx_import.lowering.builder import GraphBuilder, NodeGroup
 from t10c.onnx_import.lowering.registry import LOWERINGS
 
-_FAMILIES = (attention, conv, gather, layout, matmul, pointwise, pool, reduce, rowwise)
+_FAMILIES = (
+    attention,
+    conv,
+    conv_transpose,
+    gather,
+    layout,
+    matmul,
+    pointwise,
+    pool,
+    reduce,
+    resize,
+    rowwise,
+)
 
 __all__ = ["LOWERINGS", "GraphBuilder", "LoweringError", "NodeGroup"]

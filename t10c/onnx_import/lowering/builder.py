@@ -186,12 +186,26 @@ class GraphBuilder:
             LayoutOp(name, self._op_type, "concat", inputs, target, self._nodes, axis=axis)
         )
 
-    def pad(self, source: str, target: str, starts: Sequence[int], suffix: str = "") -> None:
-        """Add a padding with zeros."""
+    def pad(
+        self,
+        source: str,
+        target: str,
+        starts: Sequence[int],
+        suffix: str = "",
+        fill: float = 0.0,
+    ) -> None:
+        """Add a padding with a constant."""
         name = self._operator_name(suffix)
         self._add(
             LayoutOp(
-                name, self._op_type, "pad", (source,), target, self._nodes, starts=tuple(starts)
+                name,
+                self._op_type,
+                "pad",
+                (source,),
+                target,
+                self._nodes,
+                starts=tuple(starts),
+                fill=fill,
             )
         )
 

@@ -7,7 +7,7 @@ import numpy as np
 from t10c.ir.expression import Dim, Operand, ScalarStep, TensorExpression
 from t10c.onnx_import.attributes import integer
 from t10c.onnx_import.lowering.builder import GraphBuilder
-from t10c.onnx_import.lowering.dims import AxisList
+from t10c.onnx_import.lowering.dims import AxisList, Shape
 from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
@@ -79,6 +79,11 @@ def lower_gather(builder: GraphBuilder, node: ResolvedNode) -> None:
     known = builder.value(node.inputs[1])
     if known is not None and _add_selection(builder, node, (axis,), [known]):
         return
+    builder.compute("", gather_expression(table, index, axis), node.inputs[:2], node.outputs[0])
+
+
+def gather_expression(table: Shape, index: Shape, axis: int) -> TensorExpression:
+    """The expression of a selection along one axis of the table."""
     axes = AxisList()
     i = [Dim(axes.add(f"i{d}", n, "index"), n) for d, n in enumerate(index)]
     e = [
@@ -87,7 +92,7 @@ def lower_gather(builder: GraphBuilder, node: ResolvedNode) -> None:
     ]
     v = Dim(axes.add("v", table[axis], "table", reduction=True), table[axis])
     before, after = e[:axis], e[axis + 1 :]
-    _add_gather(builder, node, axes, (*before, v, *after), tuple(i), (*before, *i, *after))
+    return _expression(axes, (*before, v, *after), tuple(i), (*before, *i, *after))
 
 
 @lowers("GatherND")
@@ -111,7 +116,8 @@ def lower_gather_nd(builder: GraphBuilder, node: ResolvedNode) -> None:
         for d, n in enumerate(table[batch : batch + width], start=batch)
     ]
     entry = Dim((), width)
-    _add_gather(builder, node, axes, (*i[:batch], *v, *e), (*i, entry), (*i, *e))
+    expression = _expression(axes, (*i[:batch], *v, *e), (*i, entry), (*i, *e))
+    builder.compute("", expression, node.inputs[:2], node.outputs[0])
 
 
 @lowers("GatherElements")
@@ -124,18 +130,13 @@ def lower_gather_elements(builder: GraphBuilder, node: ResolvedNode) -> None:
     v = axes.add("v", table[axis], "table", reduction=True)
     i = tuple(Dim(t, n) for t, n in zip(terms, index, strict=True))
     source = tuple(Dim(v if d == axis else terms[d], n) for d, n in enumerate(table))
-    _add_gather(builder, node, axes, source, i, i)
+    builder.compute("", _expression(axes, source, i, i), node.inputs[:2], node.outputs[0])
 
 
-def _add_gather(
-    builder: GraphBuilder,
-    node: ResolvedNode,
-    axes: AxisList,
-    table: tuple[Dim, ...],
-    index: tuple[Dim, ...],
-    output: tuple[Dim, ...],
-) -> None:
-    expression = TensorExpression(
+def _expression(
+    axes: AxisList, table: tuple[Dim, ...], index: tuple[Dim, ...], output: tuple[Dim, ...]
+) -> TensorExpression:
+    return TensorExpression(
         kernel="gather",
         axes=axes.axes,
         inputs=(Operand("T", table), Operand("X", index)),
@@ -143,4 +144,3 @@ def _add_gather(
         body=(ScalarStep("Gather", ("T", "X")),),
         reduce_op="sum",
     )
-    builder.compute("", expression, node.inputs[:2], node.outputs[0])

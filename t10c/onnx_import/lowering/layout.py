@@ -1,5 +1,6 @@
 """Operators that move or rename elements and compute nothing."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ from t10c.onnx_import.attributes import (
     argument,
     integer,
     integers,
+    number,
     text,
 )
 from t10c.onnx_import.lowering.builder import GraphBuilder
@@ -99,17 +101,14 @@ def lower_split(builder: GraphBuilder, node: ResolvedNode) -> None:
 
 @lowers("Pad")
 def lower_pad(builder: GraphBuilder, node: ResolvedNode) -> None:
-    """Zeros around the input; `reflect`, `edge` and `wrap` as slices joined to it."""
+    """A constant around the input; `reflect`, `edge` and `wrap` as slices joined to it."""
     source, output = node.inputs[0], node.outputs[0]
     shape = builder.shape(source)
     begins, ends = _pad_widths(builder, node, len(shape))
     mode = text(node, "mode", "constant")
     if mode != "constant":
         return _pad_with_input(builder, node, begins, ends, mode)
-    value = argument(node, 2)
-    fill = builder.constant(value, "padding value").reshape(-1) if value else np.zeros(1)
-    if (fill.size and fill[0]) or node.attributes.get("value"):
-        raise LoweringError("padding with a value other than 0 is not supported")
+    fill = _fill(builder, node)
     if min((*begins, *ends)) < 0:
         starts = [max(0, -pad) for pad in begins]
         kept = tuple(
@@ -124,7 +123,17 @@ def lower_pad(builder: GraphBuilder, node: ResolvedNode) -> None:
         if cropped == output:
             return None
         source = cropped
-    return builder.pad(source, output, [max(0, pad) for pad in begins])
+    return builder.pad(source, output, [max(0, pad) for pad in begins], fill=fill)
+
+
+def _fill(builder: GraphBuilder, node: ResolvedNode) -> float:
+    """The value of the padding: an attribute before opset 11, then a known input."""
+    value = argument(node, 2)
+    known = builder.constant(value, "padding value").reshape(-1) if value else np.zeros(0)
+    fill = float(known[0]) if known.size else number(node, "value", 0.0)
+    if not math.isfinite(fill):
+        raise LoweringError(f"padding with {fill} is not supported")
+    return fill
 
 
 def _pad_widths(
@@ -229,37 +238,3 @@ def lower_space(builder: GraphBuilder, node: ResolvedNode) -> None:
     builder.reshape(source, blocks, "blocks")
     builder.transpose(blocks, moved, perm)
     builder.reshape(moved, output, "join")
-
-
-@lowers("Resize", "Upsample")
-def lower_nearest(builder: GraphBuilder, node: ResolvedNode) -> None:
-    """Nearest-neighbour enlargement by whole factors: every element repeated in place."""
-    source, output = node.inputs[0], node.outputs[0]
-    shape, target = builder.shape(source), builder.shape(output)
-    if text(node, "mode", "nearest") != "nearest":
-        raise LoweringError("only the mode 'nearest' is supported")
-    if any(n % size for size, n in zip(shape, target, strict=True)):
-        raise LoweringError(f"{list(shape)} to {list(target)} is not by whole factors")
-    if not _repeats(builder, node):
-        raise LoweringError("this pair of coordinate transformation and rounding is not supported")
-    split_shape = tuple(item for size in shape for item in (size, 1))
-    copies = tuple(
-        item for size, n in zip(shape, target, strict=True) for item in (size, n // size)
-    )
-    split = builder.temporary("split", split_shape, source)
-    wide = builder.temporary("wide", copies, source)
-    builder.reshape(source, split, "split")
-    builder.expand(split, wide, "wide")
-    builder.reshape(wide, output)
-
-
-def _repeats(builder: GraphBuilder, node: ResolvedNode) -> bool:
-    """Whether output i reads input floor(i / factor) for every whole factor."""
-    if node.op_type == "Upsample" or builder.opset < 11:
-        return True
-    transformation = text(node, "coordinate_transformation_mode", "half_pixel")
-    rounding = text(node, "nearest_mode", "round_prefer_floor")
-    if transformation == "asymmetric":
-        return rounding == "floor"
-    centred = transformation in ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric")
-    return centred and rounding.startswith("round_prefer")
