@@ -7,7 +7,7 @@ bound, the exact minimum over *all* plans of time + price * idle bytes for a lis
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,13 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import TensorExpression
 from t10c.ir.plan import Plan, block_lengths, piece_axis_lengths, temporal_factor
 from t10c.search.evaluate import Candidates, Costs
-from t10c.search.operator import FrontEntry, SearchResult, front_entry, search_operator
+from t10c.search.operator import (
+    FrontEntry,
+    SearchResult,
+    Visitor,
+    front_entry,
+    search_operator,
+)
 from t10c.search.options import SearchOptions
 from t10c.search.space import FloatArray, IntArray
 from t10c.search.temporal import SlotTable, factor_tuples, slot_table
@@ -212,6 +218,24 @@ def transition_part(expression: TensorExpression, costs: Costs) -> FloatArray:
     return costs.end
 
 
+def search_problem(
+    expression: TensorExpression,
+    spec: HardwareSpec,
+    search: SearchOptions,
+    visit: Visitor | None = None,
+) -> SearchResult:
+    """`search_operator`, without thresholds for a reduce that has fewer outputs than cores exist.
+
+    T10's thresholds would have it use most cores all the same, by cutting the reduced axes; but
+    every further core then adds a sync to the final reduction.
+    """
+    if expression.kernel == "reduce":
+        outputs = math.prod(a.length for a in expression.axes if not a.reduction)
+        if outputs < spec.core_count:
+            search = replace(search, pruning="exhaustive")
+    return search_operator(expression, spec, search, visit)
+
+
 def find_choices(
     problem: Problem, spec: HardwareSpec, search: SearchOptions, uniform: bool
 ) -> Choices:
@@ -220,7 +244,7 @@ def find_choices(
     `uniform` says that the bound may count the uniform transition, because the schedule will.
     """
     collector = _Collector(problem, spec, uniform)
-    result = search_operator(problem.expression, spec, search, collector.visit)
+    result = search_problem(problem.expression, spec, search, collector.visit)
     entries = _with_front(collector.pool(), result.front)
     reserve = spec.shift_buffer.size_bytes if spec.shift_buffer.policy == "fixed" else 0
     ends_in_sync = problem.expression.kernel in ("pointwise", "pool")
@@ -261,10 +285,11 @@ def idle_combinations(
     """Undominated (idle bytes, setup) combinations of the idle cuts of all weights."""
     combinations: list[tuple[int, float, tuple[IdleCut, ...]]] = [(0, 0.0, ())]
     for index in problem.weights:
+        choices = idle_cuts(problem.expression, entry.plan, index, spec)
         extended = [
             (idle + cut.idle_bytes, setup + cut.setup_cycles, (*cuts, cut))
             for idle, setup, cuts in combinations
-            for cut in idle_cuts(problem.expression, entry.plan, index, spec)
+            for cut in choices
         ]
         extended.sort(key=lambda c: (c[1], c[0]))
         combinations = []

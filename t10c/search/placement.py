@@ -228,46 +228,49 @@ def placeable_mask(
     mask = np.ones(len(splits), dtype=bool)
     unsure = np.flatnonzero(overlapping)
     if len(unsure):
-        patterns, inverse = np.unique(
-            np.column_stack([splits[unsure], factors[unsure]]), axis=0, return_inverse=True
-        )
-        axes = splits.shape[1]
-        verdicts = np.array(
-            [_has_placement(expression, table, row[:axes], row[axes:]) for row in patterns]
-        )
-        mask[unsure] = verdicts[inverse.ravel()]
+        numbers = np.column_stack([splits[unsure], factors[unsure]])
+        verdict = np.ones(len(unsure), dtype=bool)
+        for prime in _primes_dividing(factors[unsure]):
+            exponents = _exponents_of(prime, numbers)
+            patterns, inverse = np.unique(exponents, axis=0, return_inverse=True)
+            balanced = [
+                _balanced_matrix(prime, _pattern(expression, table, pattern)) is not None
+                for pattern in patterns
+            ]
+            verdict &= np.array(balanced)[inverse.ravel()]
+        mask[unsure] = verdict
     return mask
 
 
-def _has_placement(
-    expression: TensorExpression, table: SlotTable, split: IntArray, factors: IntArray
-) -> bool:
-    """Whether every prime's pattern of one candidate has a balanced matrix."""
-    return all(
-        _balanced_matrix(prime, _pattern(expression, table, split, factors, prime)) is not None
-        for prime in sorted({p for f in factors for p in prime_exponents(int(f))})
-    )
+def _primes_dividing(numbers: IntArray) -> list[int]:
+    """Primes that divide any of the numbers, ascending."""
+    return sorted({p for number in np.unique(numbers) for p in prime_exponents(int(number))})
 
 
-def _pattern(
-    expression: TensorExpression,
-    table: SlotTable,
-    split: IntArray,
-    factors: IntArray,
-    prime: int,
-) -> PrimePattern:
-    """The prime's coordinate and offset digits of one candidate."""
+def _exponents_of(prime: int, numbers: IntArray) -> IntArray:
+    """Exponent of the prime in every number."""
+    exponents = np.zeros_like(numbers)
+    rest = numbers
+    while True:
+        divisible = rest % prime == 0
+        if not divisible.any():
+            return exponents
+        exponents += divisible
+        rest = np.where(divisible, rest // prime, rest)
+
+
+def _pattern(expression: TensorExpression, table: SlotTable, exponents: IntArray) -> PrimePattern:
+    """Coordinate and offset digits of one prime, from its exponents in splits and factors."""
+    axes = len(expression.axes)
     columns: list[tuple[int, tuple[int, ...]]] = []
     for index, axis in enumerate(expression.axes):
         shared = tuple(i for i, o in enumerate(expression.operands) if axis.name not in o.axes)
-        exponent = prime_exponents(int(split[index])).get(prime, 0)
-        columns += [(index, shared)] * exponent
+        columns += [(index, shared)] * int(exponents[index])
     rows: list[tuple[int, ...]] = []
     for slots in table.by_axis:
-        levels = sorted({int(factors[i]) for i in slots} - {1})
-        below = 1
-        for level in levels:
-            moving = tuple(table.slots[i].operand for i in slots if factors[i] >= level)
-            rows += [moving] * prime_exponents(level // below).get(prime, 0)
+        below = 0
+        for level in sorted({int(exponents[axes + i]) for i in slots} - {0}):
+            moving = tuple(table.slots[i].operand for i in slots if exponents[axes + i] >= level)
+            rows += [moving] * (level - below)
             below = level
     return tuple(columns), tuple(rows)
