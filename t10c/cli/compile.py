@@ -109,13 +109,19 @@ def compile_command(
 
 def import_graph(model: str, dims: tuple[str, ...], shapes: tuple[str, ...]) -> "Graph":
     """The graph of a model argument; `-` is standard input."""
-    from t10c.errors import UsageError
+    from t10c.errors import UnsupportedOperatorError, UsageError
     from t10c.onnx_import.importer import import_model
 
     if not model:
         raise UsageError("MODEL is empty: name an ONNX file, or - for standard input")
     source = shared.read_bytes("-") if model == "-" else Path(model)
-    return import_model(source, shared.read_dims(dims), shared.read_shapes(shapes))
+    try:
+        return import_model(source, shared.read_dims(dims), shared.read_shapes(shapes))
+    except UnsupportedOperatorError as error:
+        place = "standard input" if model == "-" else model
+        if str(error).startswith(f"{place}: "):
+            raise
+        raise UnsupportedOperatorError(f"{place}: {error}", error.nodes) from error
 
 
 def known_persistent(names: tuple[str, ...], graph: "Graph") -> None:

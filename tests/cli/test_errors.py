@@ -48,6 +48,15 @@ def models(tmp_path: Path, nerf: Path) -> Path:
     save(tmp_path / "symbolic.onnx", [relu], ["batch", 64], "y")
     frob = helper.make_node("Frob", ["x"], ["y"], name="odd", domain="my.domain")
     save(tmp_path / "domain.onnx", [frob], [4, 64], "y", "my.domain")
+    gru = helper.make_node("GRU", ["x", "w", "r"], ["y"], name="gru", hidden_size=4)
+    shapes = {"x": [2, 1, 4], "w": [1, 12, 4], "r": [1, 12, 4]}
+    graph = helper.make_graph(
+        [gru], "g", [value(*item) for item in shapes.items()], [value("y", [2, 1, 1, 4])]
+    )
+    opset = helper.make_opsetid("", 17)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[opset], ir_version=9), tmp_path / "recurrent.onnx"
+    )
     circle = [
         helper.make_node("Add", ["x", "b"], ["a"], name="first"),
         helper.make_node("Relu", ["a"], ["b"], name="second"),
@@ -79,6 +88,7 @@ MODEL_ERRORS = [
     (["symbolic.onnx", "--shape", "x:2xx"], 2, ["TENSOR:AxBxC"]),
     (["symbolic.onnx", "--shape", "x:2x64", "--shape", "x:3x64"], 2, ["--shape x", "twice"]),
     (["domain.onnx"], 5, ["domain.onnx", "odd", "my.domain", "Frob"]),
+    (["recurrent.onnx"], 5, ["recurrent.onnx: ", "gru", "GRU"]),
     (["cyclic.onnx"], 4, ["cyclic.onnx", "first", "cycle"]),
 ]
 

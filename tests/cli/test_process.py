@@ -16,6 +16,8 @@ from conftest import HARDWARE, ROOT, Command, Program, listing
 
 from t10c import __version__
 
+EXHAUSTIVE = ("--hw", "ipu-mk2", "--search", "exhaustive")
+
 
 def group_members(group: int) -> list[int]:
     """Processes of a process group that still run (a zombie does not)."""
@@ -59,13 +61,13 @@ def test_interrupted_search_leaves_nothing(
     code: int,
     word: str,
 ) -> None:
-    process = program("compile", slow, "--hw", "ipu-mk2", "-o", "p.json", "--jobs", jobs)
+    process = program("compile", slow, *EXHAUSTIVE, "-o", "p.json", "--jobs", jobs)
     wait_until_searching(process, processes)
     if number == signal.SIGINT:
         os.killpg(process.pid, number)  # as Ctrl-C does
     else:
         process.send_signal(number)
-    out, error = process.communicate(timeout=10)
+    out, error = process.communicate(timeout=4)  # not when the search would have ended anyway
     assert process.returncode == code
     assert out == b""
     assert error.decode().strip() == f"{word}; nothing was written"
@@ -76,8 +78,21 @@ def test_interrupted_search_leaves_nothing(
     assert listing(tmp_path) == {}
 
 
+def test_search_processes_leave_interrupts_to_their_parent(program: Program, slow: Path) -> None:
+    process = program("compile", slow, *EXHAUSTIVE, "--jobs", "2")
+    wait_until_searching(process, 3)
+    for member in group_members(process.pid):
+        if member != process.pid:
+            os.kill(member, signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    assert len(group_members(process.pid)) >= 3
+    process.terminate()
+    assert process.communicate(timeout=4)[1] == b"terminated; nothing was written\n"
+
+
 def test_search_processes_end_with_a_killed_parent(program: Program, slow: Path) -> None:
-    process = program("compile", slow, "--hw", "ipu-mk2", "--jobs", "2")
+    process = program("compile", slow, *EXHAUSTIVE, "--jobs", "2")
     wait_until_searching(process, 3)
     process.kill()
     process.wait()
