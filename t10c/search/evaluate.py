@@ -289,7 +289,8 @@ def _rate_probes(expression: TensorExpression) -> IntArray:
         if not axis.splittable:
             choices.append(np.array([axis.length]))
         else:
-            choices.append(np.arange(1, axis.length + 1) if short else np.array([_LONG_TILE]))
+            longest = np.array([_LONG_TILE * -(-axis.length // _LONG_TILE)])
+            choices.append(np.arange(1, axis.length + 1) if short else longest)
         probes *= len(choices[-1])
     grid = np.meshgrid(*choices, indexing="ij")
     return np.stack([g.ravel() for g in grid], axis=1) if choices else np.ones((1, 0), np.int64)

@@ -155,6 +155,20 @@ def test_no_front_entry_beats_the_lower_bound(expression, cores, policy):
         assert a.cycles > b.cycles
 
 
+@pytest.mark.parametrize(
+    ("name", "axes", "least"),
+    [
+        ("pointwise", {"d0": 200_000}, 0.98),
+        ("reduce", {"m": 960, "k": 500}, 0.9),
+        ("matmul", {"m": 512, "n": 512, "k": 512}, 0.6),
+    ],
+)
+def test_the_lower_bound_is_near_where_computing_dominates(name, axes, least):
+    result = search_operator(named_expression(name, axes), chip(cores=2, kib=4096))
+    ratio = result.record.lower_bound_cycles / result.front[-1].cycles
+    assert least <= ratio <= 1
+
+
 def three_operands() -> TensorExpression:
     """C[m,n] = A[m] * B[n] * D[m]: A and D are shared over the same axis, n."""
     m, n = Axis("m", 16, "parallel"), Axis("n", 16, "parallel")
