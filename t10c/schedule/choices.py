@@ -27,8 +27,8 @@ from t10c.search.options import SearchOptions
 from t10c.search.space import FloatArray, IntArray
 from t10c.search.temporal import SlotTable, factor_tuples, slot_table
 
-_POOL_PER_PRICE = 24
-_POOL_PLANS = 160
+_POOL_PER_PRICE = 12
+_POOL_PLANS = 90
 _IDLE_OPTIONS = 12
 
 

@@ -18,6 +18,7 @@ from t10c.ir.plan import Plan, piece_shape, replicas
 from t10c.schedule.choices import Choices
 from t10c.schedule.layout import (
     Layout,
+    PlacedPlan,
     even_layout,
     idle_layout,
     operand_layout,
@@ -60,6 +61,7 @@ class TransitionPricer:
         else:
             self.sample = np.unique(np.linspace(0, count - 1, _SAMPLE_CORES).astype(np.int64))
         self._layouts: dict[tuple[object, ...], Layout] = {}
+        self._placements: dict[State, PlacedPlan] = {}
         self._prices: dict[tuple[object, ...], FloatArray] = {}
         self._keys: dict[tuple[int, int], tuple[object, ...]] = {}
 
@@ -278,11 +280,20 @@ class TransitionPricer:
         self, role: str, choice: int, plan: int, operand: int, cores: IntArray | None
     ) -> Layout:
         """Layout of a plan's operand on the chosen cores (all if None)."""
-        expression, chosen = self._plan(choice, plan)
-        placed = place(expression, chosen, cores)
+        expression = self.choices[choice].problem.expression
+        placed = self._placed(choice, plan, cores)
         if role == "out":
             return output_layout(placed)
         return operand_layout(placed, expression.inputs[operand], role == "after")
+
+    def _placed(self, choice: int, plan: int, cores: IntArray | None) -> PlacedPlan:
+        """The plan with the offsets of the chosen cores; sampled ones are remembered."""
+        key = (choice, plan)
+        if cores is None:
+            return place(*self._plan(choice, plan))
+        if key not in self._placements:
+            self._placements[key] = place(*self._plan(choice, plan), cores)
+        return self._placements[key]
 
     def _full_layout(self, role: str, choice: int, plan: int, operand: int) -> Layout:
         """Layout on all cores of the chip (unused ones hold nothing)."""
