@@ -28,7 +28,7 @@ def explain_command(plan: str, name: str | None, form: str, quiet: bool, verbose
     PLAN is a file that compile wrote, - is standard input. Without --op, lists the plan's
     operators and repeats its report.
     """
-    from t10c.cli.output import print_result
+    from t10c.cli.output import emit, print_result
     from t10c.report import summary
     from t10c.report.explain import operator_document, operator_lines
     from t10c.schedule.document import load_plan
@@ -44,6 +44,9 @@ def explain_command(plan: str, name: str | None, form: str, quiet: bool, verbose
         )
         return
     operator = find_operator(loaded.graph.planned, name)
+    others = [o.name for o in loaded.graph.planned if name in o.nodes and o is not operator]
+    if others and name != operator.name and not quiet:
+        emit(f"note: {name} is also part of {', '.join(others)}", err=True)
     chosen = next(o for o in loaded.operators if o.name == operator.name)
     print_result(
         form,
@@ -54,7 +57,7 @@ def explain_command(plan: str, name: str | None, form: str, quiet: bool, verbose
 
 
 def find_operator(operators: tuple["Operator", ...], name: str) -> "Operator":
-    """The operator called `name`, or the one that stands for the ONNX node `name` (UsageError)."""
+    """The operator called `name`, or the first of the ONNX node `name` (UsageError)."""
     from t10c.errors import UsageError
     from t10c.suggest import did_you_mean
 

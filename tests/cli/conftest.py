@@ -4,40 +4,15 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_support import HARDWARE, ROOT, Command, Program, Result
 
 from t10c.cli import run
 from t10c.zoo import build_model
-
-ROOT = Path(__file__).resolve().parents[2]
-HARDWARE = ("--hw", "ipu-mk2", "--hw-set", "cores.count=64")
-
-
-@dataclass(frozen=True)
-class Result:
-    code: int
-    stdout: bytes
-    stderr: str
-
-    @property
-    def out(self) -> str:
-        return self.stdout.decode()
-
-
-Command = Callable[..., Result]
-
-
-def listing(place: Path) -> dict[str, bytes | None]:
-    """Every file below a directory with its bytes, every directory with None."""
-    return {
-        str(path.relative_to(place)): None if path.is_dir() else path.read_bytes()
-        for path in place.rglob("*")
-    }
 
 
 @pytest.fixture
@@ -54,9 +29,6 @@ def t10c(
         return Result(code, captured.out, captured.err.decode())
 
     return command
-
-
-Program = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture

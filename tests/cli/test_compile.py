@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import HARDWARE, Command, Program, listing
+from cli_support import HARDWARE, Command, Program, listing
 from onnx import TensorProto, helper
 
 from t10c.hardware.document import from_document, spec_hash
@@ -261,7 +261,8 @@ def test_explain_every_operator(t10c: Command, tmp_path: Path) -> None:
         assert found["front"]
         total += found["cost_cycles"]["total"]
         lines = t10c("explain", "p.json", "--op", entry["nodes"][-1]).out.splitlines()
-        assert lines[0].startswith(f"{entry['name']} ({entry['op_type']}")
+        shown = next(e for e in planned if lines[0].startswith(f"{e['name']} ({e['op_type']}"))
+        assert entry["nodes"][-1] in shown["nodes"]
         assert any(line.startswith("time ") and " cycles" in line for line in lines)
     copies = sum(copy["cycles"] for copy in plan["copies"])
     assert total + copies == pytest.approx(plan["latency_cycles"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from conftest import HARDWARE, Command, listing
+from cli_support import HARDWARE, Command, listing
 from onnx import TensorProto, helper
 
 HW = ("--hw", "ipu-mk2")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from conftest import HARDWARE, ROOT, Command, Program, listing
+from cli_support import HARDWARE, ROOT, Command, Program, listing
 
 from t10c import __version__
 
