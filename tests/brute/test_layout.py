@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 
+from t10c.hardware.load import load_spec
 from t10c.ir.expression import Operand, TensorExpression
 from t10c.ir.graph import Graph, LayoutOp, Tensor
 from t10c.ir.plan import Plan, replicas
+from t10c.schedule.choices import idle_cuts
 from t10c.schedule.layout import (
     Layout,
     even_layout,
+    idle_layout,
     operand_layout,
     output_layout,
     place,
@@ -28,6 +31,7 @@ from .budget import examples
 from .expressions import KINDS, expressions, plans
 from .geometry import block_length, core_coordinates, levels_on_axis, sharing_groups, tile_length
 
+IPU = load_spec("ipu-mk2")
 Element = tuple[int, ...]
 
 
@@ -141,6 +145,33 @@ def test_pieces_of_a_sharing_group_cover_the_sub_tensor_equally_often(kind):
                     count = Counter(e for core in group for e in held[core])
                     whole = set(product(*sub_tensor(expression, plan, operand, group[0])))
                     assert count == dict.fromkeys(whole, copies)
+
+    check()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_idle_pieces_cover_the_sub_tensor_with_the_copies_left(kind):
+    """A cut into `ratio` parts leaves replicas / ratio copies, each within an active piece."""
+
+    @examples(25)
+    @given(data=st.data())
+    def check(data):
+        expression = data.draw(expressions(kind))
+        plan = data.draw(plans(expression))
+        placed = placed_plan(expression, plan)
+        for index, operand in enumerate(expression.inputs):
+            if operand.fused or not operand.dims or not simple(operand):
+                continue
+            cut = data.draw(st.sampled_from(idle_cuts(expression, plan, index, IPU)))
+            active = boxes(operand_layout(placed, operand))
+            idle = boxes(idle_layout(placed, operand, cut.factors))
+            assert all(a <= b for a, b in zip(idle, active, strict=True))
+            assert max(map(len, idle)) * IPU.element_bytes <= cut.idle_bytes
+            copies = replicas(expression, plan, operand) // cut.ratio
+            for group in sharing_groups(expression, plan.split, operand):
+                count = Counter(e for core in group for e in idle[core])
+                whole = set(product(*sub_tensor(expression, plan, operand, group[0])))
+                assert count == dict.fromkeys(whole, copies)
 
     check()
 
