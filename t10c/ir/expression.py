@@ -63,8 +63,8 @@ class Dim:
 class Operand:
     """A tensor as an expression accesses it.
 
-    `fused` operands (bias, scale, ...) came in by fusion: they are held whole per sub-tensor and
-    never rotate.
+    `fused` operands (bias, scale, ...) came in by fusion, or are the values per row that a chain
+    made of a row-wise operator passes on: they are held whole per sub-tensor and never rotate.
     """
 
     name: str

@@ -9,7 +9,7 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.ir.graph import Graph
 from t10c.ir.plan import rtensor
 from t10c.schedule.choices import Choices, Problem, find_choices
-from t10c.schedule.descent import Setting, descend, option_extra, settle_idle
+from t10c.schedule.descent import Setting, descend, forward_start, option_extra, settle_idle
 from t10c.schedule.fit import does_not_fit, too_many_weights, unplaceable_operator
 from t10c.schedule.memory import (
     Homes,
@@ -32,6 +32,7 @@ from t10c.schedule.result import (
     ProblemRecord,
     Transition,
 )
+from t10c.schedule.rowwise import split_rowwise
 from t10c.schedule.smallest import Smallest, real_homes, smallest_assignment
 from t10c.schedule.steps import build_sequence
 from t10c.schedule.transition import TransitionPricer
@@ -67,7 +68,7 @@ def schedule_model(
 
     `overrides` are recorded in the plan. Deterministic: the same input gives the same plan.
     """
-    sequence = build_sequence(graph, options.persistent)
+    sequence = build_sequence(split_rowwise(graph, spec, options.search), options.persistent)
     problem_of: dict[Problem, int] = {}
     for step in sequence.steps:
         problem_of.setdefault(step.problem, len(problem_of))
@@ -144,13 +145,15 @@ def _complete(
 ) -> _Chosen | None:
     """Improve an allocation by descent where transitions are exact, and settle its memory.
 
-    The greedy's own plans are a candidate too, so descent never loses to it.
+    The greedy's own plans are a candidate too, so descent never loses to it. It can end in a local
+    optimum, so it also starts from plans chosen in execution order.
     """
     greedy = [int(setting.of_step(s).plan[o]) for s, o in enumerate(allocation.options)]
     candidates = [greedy]
     if setting.exact:
         allowed = spec.usable_bytes - allocation.idle_limit - homes.live - fixed
-        candidates.append(descend(setting, greedy, homes, allowed, allocation.price))
+        for start in (greedy, forward_start(setting, greedy, homes, allowed, allocation.price)):
+            candidates.append(descend(setting, start, homes, allowed, allocation.price))
     best: _Chosen | None = None
     for plans in candidates:
         real = real_homes(setting, plans, spec)
