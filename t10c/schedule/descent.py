@@ -76,6 +76,28 @@ def descend(
     return plans
 
 
+def forward_start(
+    setting: Setting, plans: list[int], homes: Homes, allowed: IntArray, price: float
+) -> list[int]:
+    """Plans chosen in execution order, each the best after those before it.
+
+    Readers' wishes are left out, so it starts the descent from elsewhere than the greedy does.
+    """
+    plans = list(plans)
+    for step in range(len(plans)):
+        pricer, reads = setting.pricer, setting.sequence.steps[step].reads
+        cost = plan_costs(setting.of_step(step), int(homes.dying[step]), int(allowed[step]), price)
+        size = np.zeros(len(cost))
+        for position in range(len(reads)):
+            states = pricer.states(step, position, plans)
+            reuse = pricer.reuse_state(step, position, plans)
+            size += pricer.bytes_in(step, position, states, reuse)
+        cost = cost + pricer.cycles(size)
+        if np.isfinite(cost).any():
+            plans[step] = int(np.argmin(cost))
+    return plans
+
+
 def _surroundings(setting: Setting, plans: list[int], step: int) -> tuple[object, ...]:
     """All that a step's decision depends on: its neighbours' plans and how they are connected."""
     pricer, sequence = setting.pricer, setting.sequence

@@ -31,7 +31,7 @@ class Smallest:
 def real_homes(setting: Setting, plans: list[int], spec: HardwareSpec) -> Homes:
     """Live bytes with every producer's real share per core."""
     elements = {
-        step: setting.pricer.home_elements(setting.choice_of[step], plan)
+        step: setting.pricer.layouts.home_elements(setting.choice_of[step], plan)
         for step, plan in enumerate(plans)
     }
     return live_homes(setting.sequence, spec, elements)

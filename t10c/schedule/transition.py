@@ -6,26 +6,16 @@ the six syncs that the published uniform transition takes; nothing if no byte mo
 compared on a sample of the cores; final prices look at every core.
 """
 
-import math
 from dataclasses import replace
 
 import numpy as np
 
 from t10c.hardware.kernels import move_cycles, sync_cycles
 from t10c.hardware.spec import HardwareSpec
-from t10c.ir.expression import TensorExpression
-from t10c.ir.plan import Plan, piece_shape, replicas
 from t10c.schedule.choices import Choices
-from t10c.schedule.layout import (
-    Layout,
-    PlacedPlan,
-    even_layout,
-    idle_layout,
-    operand_layout,
-    output_layout,
-    place,
-    received_elements,
-)
+from t10c.schedule.layout import Layout
+from t10c.schedule.layout_store import LayoutStore
+from t10c.schedule.received import received_elements
 from t10c.schedule.steps import Read, Sequence, Source
 from t10c.schedule.views import View, identity_view
 from t10c.search.space import FloatArray, IntArray
@@ -55,25 +45,9 @@ class TransitionPricer:
         self.choices = choices
         self.choice_of = choice_of
         self.spec = spec
-        count = spec.core_count
-        if count <= _SAMPLE_CORES:
-            self.sample = np.arange(count)
-        else:
-            self.sample = np.unique(np.linspace(0, count - 1, _SAMPLE_CORES).astype(np.int64))
-        self._layouts: dict[tuple[object, ...], Layout] = {}
-        self._placements: dict[State, PlacedPlan] = {}
+        self.layouts = LayoutStore(choices, spec)
         self._prices: dict[tuple[object, ...], FloatArray] = {}
         self._keys: dict[tuple[int, int], tuple[object, ...]] = {}
-
-    def home_elements(self, choice: int, plan: int) -> int:
-        """Largest number of elements of the output that a core holds at home."""
-        elements = int(self._full_layout("out", choice, plan, 0).elements.max())
-        expression, chosen = self._plan(choice, plan)
-        if any(len(dim.terms) > 1 for dim in expression.output.dims):
-            # the layout leaves out what lies beyond a hole, the memory does not
-            piece = math.prod(piece_shape(expression, chosen, expression.output))
-            elements = max(elements, -(-piece // replicas(expression, chosen, expression.output)))
-        return elements
 
     def bytes_in(
         self, step: int, position: int, states: list[State], reuse: State | None
@@ -87,14 +61,14 @@ class TransitionPricer:
         read = self.sequence.steps[step].reads[position]
         key = ("in", choice, self.read_key(step, position), tuple(states), reuse)
         if key not in self._prices:
-            need = self._pool("in", choice, read.operand)
+            need = self.layouts.pool("in", choice, read.operand)
             held = [
                 self._source(source, state)
                 for source, state in zip(read.sources, states, strict=True)
             ]
             size = self._received(need, read.views, held)
             if reuse is not None:
-                kept = self._sampled("after", *reuse, self._reuse_operand(step, position))
+                kept = self.layouts.sampled("after", *reuse, self._reuse_operand(step, position))
                 view = (_as_itself(read, self.sequence),)
                 size = np.minimum(size, self._received(need, view, [kept]))
             self._prices[key] = size
@@ -111,9 +85,9 @@ class TransitionPricer:
         source = self.choice_of[moving]
         key = ("out", choice, plan, self.read_key(step, position), source, slots, fixed)
         if key not in self._prices:
-            need = self._sampled("in", choice, plan, read.operand)
+            need = self.layouts.sampled("in", choice, plan, read.operand)
             held = [
-                self._pool("out", source, 0) if m else self._source(other, state)
+                self.layouts.pool("out", source, 0) if m else self._source(other, state)
                 for other, state, m in zip(read.sources, states, slots, strict=True)
             ]
             self._prices[key] = self._received(need, read.views, held)
@@ -137,7 +111,7 @@ class TransitionPricer:
         cuts = tuple(self._idle_factors(source, options) for source in read.sources)
         key = ("exact", choice, plan, self.read_key(step, position), tuple(states), cuts, reuse)
         if key not in self._prices:
-            need = self._full_layout("in", choice, plan, read.operand)
+            need = self.layouts.full("in", choice, plan, read.operand)
             held = tuple(
                 self._home(source, state, cut)
                 for source, state, cut in zip(read.sources, states, cuts, strict=True)
@@ -146,7 +120,7 @@ class TransitionPricer:
             best, reused = home, False
             if reuse is not None:
                 operand = self._reuse_operand(step, position)
-                kept = self._full_layout("after", *reuse, operand)
+                kept = self.layouts.full("after", *reuse, operand)
                 view = (_as_itself(read, self.sequence),)
                 again = int(received_elements(need, view, (kept,)).max(initial=0))
                 if again < home:
@@ -168,16 +142,11 @@ class TransitionPricer:
     def _home(self, source: Source, state: State, cut: tuple[tuple[str, int], ...]) -> Layout:
         """Where a source lies on all cores before it is fetched."""
         if not self._has_state(source):
-            return self._even(source)
+            return self.layouts.even(self._shape(source))
         role, choice, plan, operand = self._role(source, state)
         if role == "out":
-            return self._full_layout(role, choice, plan, operand)
-        key = ("idle", choice, plan, operand, cut)
-        if key not in self._layouts:
-            expression, chosen = self._plan(choice, plan)
-            layout = idle_layout(place(expression, chosen), expression.inputs[operand], cut)
-            self._layouts[key] = _pad(layout, self.spec.core_count)
-        return self._layouts[key]
+            return self.layouts.full(role, choice, plan, operand)
+        return self.layouts.idle(choice, plan, operand, cut)
 
     def cycles(self, size_bytes: IntArray | FloatArray | int) -> FloatArray:
         """Cycles of an exchange in which a core receives at most so many bytes."""
@@ -190,7 +159,7 @@ class TransitionPricer:
         rows = max([len(need.start), *(len(h.start) for h in held)])
         need, *held = (_repeat(layout, rows) for layout in (need, *held))
         missing = received_elements(need, views, tuple(held))
-        worst = missing.reshape(-1, len(self.sample)).max(axis=1)
+        worst = missing.reshape(-1, len(self.layouts.sample)).max(axis=1)
         return np.asarray(worst * self.spec.element_bytes, dtype=np.float64)
 
     def read_key(self, step: int, position: int) -> tuple[object, ...]:
@@ -236,8 +205,8 @@ class TransitionPricer:
         key = ("free", choice, plan, self.read_key(step, position), reuse)
         if key not in self._prices:
             read = self.sequence.steps[step].reads[position]
-            need = self._sampled("in", choice, plan, read.operand)
-            kept = self._sampled("after", *reuse, self._reuse_operand(step, position))
+            need = self.layouts.sampled("in", choice, plan, read.operand)
+            kept = self.layouts.sampled("after", *reuse, self._reuse_operand(step, position))
             self._prices[key] = self._received(need, (_as_itself(read, self.sequence),), [kept])
         return bool(self._prices[key][0] == 0)
 
@@ -262,89 +231,15 @@ class TransitionPricer:
 
     def _source(self, source: Source, state: State) -> Layout:
         if not self._has_state(source):
-            return _rows(self._even(source), self.sample)
-        return self._sampled(*self._role(source, state))
+            return self.layouts.even_sampled(self._shape(source))
+        return self.layouts.sampled(*self._role(source, state))
 
-    def _even(self, source: Source) -> Layout:
-        shape = self.sequence.graph.tensor[source.tensor].shape
-        key = ("even", shape)
-        if key not in self._layouts:
-            self._layouts[key] = even_layout(shape, self.spec.core_count)
-        return self._layouts[key]
-
-    def _plan(self, choice: int, plan: int) -> tuple[TensorExpression, Plan]:
-        choices = self.choices[choice]
-        return choices.problem.expression, choices.plans[plan].plan
-
-    def _build(
-        self, role: str, choice: int, plan: int, operand: int, cores: IntArray | None
-    ) -> Layout:
-        """Layout of a plan's operand on the chosen cores (all if None)."""
-        expression = self.choices[choice].problem.expression
-        placed = self._placed(choice, plan, cores)
-        if role == "out":
-            return output_layout(placed)
-        return operand_layout(placed, expression.inputs[operand], role == "after")
-
-    def _placed(self, choice: int, plan: int, cores: IntArray | None) -> PlacedPlan:
-        """The plan with the offsets of the chosen cores; sampled ones are remembered."""
-        key = (choice, plan)
-        if cores is None:
-            return place(*self._plan(choice, plan))
-        if key not in self._placements:
-            self._placements[key] = place(*self._plan(choice, plan), cores)
-        return self._placements[key]
-
-    def _full_layout(self, role: str, choice: int, plan: int, operand: int) -> Layout:
-        """Layout on all cores of the chip (unused ones hold nothing)."""
-        key = (role, choice, plan, operand)
-        if key not in self._layouts:
-            layout = self._build(role, choice, plan, operand, None)
-            self._layouts[key] = _pad(layout, self.spec.core_count)
-        return self._layouts[key]
-
-    def _sampled(self, role: str, choice: int, plan: int, operand: int) -> Layout:
-        """Layout on the sampled cores."""
-        key = ("sample", role, choice, plan, operand)
-        if key not in self._layouts:
-            used = int(np.prod(self._plan(choice, plan)[1].split))
-            cores = self.sample[self.sample < used]
-            layout = self._build(role, choice, plan, operand, cores)
-            self._layouts[key] = _pad(layout, len(self.sample))
-        return self._layouts[key]
-
-    def _pool(self, role: str, choice: int, operand: int) -> Layout:
-        """Sampled layouts of all plans of a pool, one after the other."""
-        key = ("pool", role, choice, operand)
-        if key not in self._layouts:
-            parts = [
-                self._sampled(role, choice, plan, operand)
-                for plan in range(len(self.choices[choice].plans))
-            ]
-            self._layouts[key] = Layout(
-                np.concatenate([p.start for p in parts]),
-                np.concatenate([p.stop for p in parts]),
-                parts[0].flat,
-            )
-        return self._layouts[key]
+    def _shape(self, source: Source) -> tuple[int, ...]:
+        return self.sequence.graph.tensor[source.tensor].shape
 
 
 def _as_itself(read: Read, sequence: Sequence) -> View:
     return identity_view(read.tensor, sequence.graph.tensor[read.tensor].shape)
-
-
-def _pad(layout: Layout, cores: int) -> Layout:
-    extra = cores - len(layout.start)
-    if extra <= 0:
-        return layout
-    empty = np.zeros((extra, layout.start.shape[1]), dtype=np.int64)
-    return Layout(
-        np.concatenate([layout.start, empty]), np.concatenate([layout.stop, empty]), layout.flat
-    )
-
-
-def _rows(layout: Layout, rows: IntArray) -> Layout:
-    return Layout(layout.start[rows], layout.stop[rows], layout.flat)
 
 
 def _repeat(layout: Layout, rows: int) -> Layout:

@@ -83,17 +83,13 @@ def _disjoint(expression: TensorExpression, plan: Plan, rotation: Rotation) -> b
 def _digit_offsets(
     expression: TensorExpression, plan: Plan, coordinates: IntArray
 ) -> list[IntArray]:
-    """The digit rule: the first rotation of an operand is its least significant digit."""
+    """The digit rule: an operand's first rotation is the least significant digit of its rank."""
     result = [np.zeros(len(coordinates), dtype=np.int64) for _ in plan.rotations]
     for operand in expression.operands:
         rank = np.zeros(len(coordinates), dtype=np.int64)
         for axis in expression.lacks(operand):
             index = expression.axis_index[axis]
             rank = rank * plan.split[index] + coordinates[:, index]
-        # rank = replica + replicas * digits: rotations are outermost, i.e. most significant
-        pieces = math.prod(r.radix for r in plan.rotations if operand.name in r.operands)
-        sharing = math.prod(plan.split[expression.axis_index[a]] for a in expression.lacks(operand))
-        rank //= sharing // pieces
         for level, rotation in enumerate(plan.rotations):
             if operand.name in rotation.operands:
                 result[level] += rank % rotation.radix

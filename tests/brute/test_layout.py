@@ -22,8 +22,8 @@ from t10c.schedule.layout import (
     operand_layout,
     output_layout,
     place,
-    received_elements,
 )
+from t10c.schedule.received import received_elements
 from t10c.schedule.views import identity_view, resolve_views
 from t10c.search.templates import named_expression
 

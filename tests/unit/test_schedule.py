@@ -14,10 +14,10 @@ from t10c.schedule.layout import (
     operand_layout,
     output_layout,
     place,
-    received_elements,
 )
 from t10c.schedule.model import schedule_model
 from t10c.schedule.options import ScheduleOptions
+from t10c.schedule.received import received_elements
 from t10c.schedule.result import DoesNotFit, ModelPlan
 from t10c.schedule.views import identity_view
 from t10c.search.options import SearchOptions
