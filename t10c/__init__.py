@@ -1,3 +1,104 @@
-"""t10c: compile ONNX models to compute-shift plans for inter-core connected AI chips."""
+"""t10c: compile ONNX models to compute-shift plans for inter-core connected AI chips.
+
+The names below are the public interface; each is imported when first used. In short:
+
+    graph = t10c.import_model("model.onnx", dims={"batch": 1})
+    plan = t10c.schedule_model(graph, t10c.load_spec("ipu-mk2"))
+    if isinstance(plan, t10c.ModelPlan):
+        print(plan.latency_cycles, plan.peak_core_bytes)
+"""
+
+import importlib
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from t10c.hardware.calibrate import CLEANING_RULE, FOLD_RULE, Calibration, calibrate
+    from t10c.hardware.document import spec_hash
+    from t10c.hardware.document import to_document as spec_document
+    from t10c.hardware.load import load_spec, load_spec_file, preset_names
+    from t10c.hardware.samples import read_samples
+    from t10c.hardware.spec import HardwareSpec
+    from t10c.ir.expression import TensorExpression
+    from t10c.ir.graph import Graph, Operator
+    from t10c.onnx_import.importer import import_model
+    from t10c.schedule.choices import Choices, Problem, find_choices
+    from t10c.schedule.document import dump_plan, load_plan
+    from t10c.schedule.model import schedule_model
+    from t10c.schedule.options import ScheduleOptions
+    from t10c.schedule.result import DoesNotFit, ModelPlan, OperatorPlan
+    from t10c.search.operator import SearchResult, search_operator
+    from t10c.search.options import SearchOptions
+    from t10c.search.templates import named_expression, parse_expression
+    from t10c.zoo import Recipe, build_model, list_recipes
+
+__all__ = [
+    "CLEANING_RULE",
+    "FOLD_RULE",
+    "Calibration",
+    "Choices",
+    "DoesNotFit",
+    "Graph",
+    "HardwareSpec",
+    "ModelPlan",
+    "Operator",
+    "OperatorPlan",
+    "Problem",
+    "Recipe",
+    "ScheduleOptions",
+    "SearchOptions",
+    "SearchResult",
+    "TensorExpression",
+    "build_model",
+    "calibrate",
+    "dump_plan",
+    "find_choices",
+    "import_model",
+    "list_recipes",
+    "load_plan",
+    "load_spec",
+    "load_spec_file",
+    "named_expression",
+    "parse_expression",
+    "preset_names",
+    "read_samples",
+    "schedule_model",
+    "search_operator",
+    "spec_document",
+    "spec_hash",
+]
+
+_HOMES = {
+    "t10c.hardware.calibrate": ("CLEANING_RULE", "FOLD_RULE", "Calibration", "calibrate"),
+    "t10c.hardware.document": ("spec_hash",),
+    "t10c.hardware.load": ("load_spec", "load_spec_file", "preset_names"),
+    "t10c.hardware.samples": ("read_samples",),
+    "t10c.hardware.spec": ("HardwareSpec",),
+    "t10c.ir.expression": ("TensorExpression",),
+    "t10c.ir.graph": ("Graph", "Operator"),
+    "t10c.onnx_import.importer": ("import_model",),
+    "t10c.schedule.choices": ("Choices", "Problem", "find_choices"),
+    "t10c.schedule.document": ("dump_plan", "load_plan"),
+    "t10c.schedule.model": ("schedule_model",),
+    "t10c.schedule.options": ("ScheduleOptions",),
+    "t10c.schedule.result": ("DoesNotFit", "ModelPlan", "OperatorPlan"),
+    "t10c.search.operator": ("SearchResult", "search_operator"),
+    "t10c.search.options": ("SearchOptions",),
+    "t10c.search.templates": ("named_expression", "parse_expression"),
+    "t10c.zoo": ("Recipe", "build_model", "list_recipes"),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use, so that `import t10c` stays quick."""
+    if name == "spec_document":
+        return importlib.import_module("t10c.hardware.document").to_document
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module 't10c' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -8,7 +8,7 @@ from t10c.cli import options as shared
 from t10c.cli.group import examples
 
 if TYPE_CHECKING:
-    from t10c.hardware.calibrate import Calibration
+    from t10c import Calibration
 
 
 @click.command(
@@ -53,9 +53,9 @@ def calibrate(
     import json
     from pathlib import Path
 
+    from t10c import calibrate as fit
+    from t10c import read_samples
     from t10c.cli.output import check_writable, write_atomic
-    from t10c.hardware.calibrate import calibrate as fit
-    from t10c.hardware.samples import read_samples
 
     check_writable(output, samples)
     calibration = fit(read_samples(Path(samples), kernel), peak_macs_per_cycle)
@@ -70,7 +70,7 @@ def calibrate(
 def _document(calibration: "Calibration") -> dict[str, object]:
     from dataclasses import asdict
 
-    from t10c.hardware.calibrate import CLEANING_RULE, FOLD_RULE
+    from t10c import CLEANING_RULE, FOLD_RULE
 
     return {
         **asdict(calibration),
@@ -82,7 +82,7 @@ def _document(calibration: "Calibration") -> dict[str, object]:
 
 def _table(calibration: "Calibration", file: str) -> str:
     """What was done, how good it is, and the YAML that goes into a specification."""
-    from t10c.hardware.calibrate import CLEANING_RULE, FOLD_RULE
+    from t10c import CLEANING_RULE, FOLD_RULE
 
     removed = calibration.impossible_count + calibration.contradictory_count
     kept = calibration.sample_count - removed

@@ -9,7 +9,7 @@ from t10c.cli import options as shared
 from t10c.cli.group import examples
 
 if TYPE_CHECKING:
-    from t10c.ir.graph import Graph
+    from t10c import Graph
 
 DOES_NOT_FIT = 7
 
@@ -70,15 +70,17 @@ def compile_command(
     goes to standard output. Exit 7: the model does not fit; the report says why, and no plan is
     written.
     """
+    from t10c import (
+        DoesNotFit,
+        ScheduleOptions,
+        SearchOptions,
+        dump_plan,
+        load_spec,
+        schedule_model,
+    )
     from t10c.cli.output import check_writable, emit, print_result, write_atomic
     from t10c.cli.progress import progress, searcher
-    from t10c.hardware.load import load_spec
     from t10c.report import summary
-    from t10c.schedule.document import dump_plan
-    from t10c.schedule.model import schedule_model
-    from t10c.schedule.options import ScheduleOptions
-    from t10c.schedule.result import DoesNotFit
-    from t10c.search.options import SearchOptions
 
     check_writable(output, model, hardware)
     overrides = shared.all_overrides(overrides, buffers)
@@ -109,8 +111,8 @@ def compile_command(
 
 def import_graph(model: str, dims: tuple[str, ...], shapes: tuple[str, ...]) -> "Graph":
     """The graph of a model argument; `-` is standard input."""
+    from t10c import import_model
     from t10c.errors import UnsupportedOperatorError, UsageError
-    from t10c.onnx_import.importer import import_model
 
     if not model:
         raise UsageError("MODEL is empty: name an ONNX file, or - for standard input")

@@ -8,7 +8,7 @@ from t10c.cli import options as shared
 from t10c.cli.group import examples
 
 if TYPE_CHECKING:
-    from t10c.ir.graph import Operator
+    from t10c import Graph, Operator
 
 
 @click.command(
@@ -28,10 +28,10 @@ def explain_command(plan: str, name: str | None, form: str, quiet: bool, verbose
     PLAN is a file that compile wrote, - is standard input. Without --op, lists the plan's
     operators and repeats its report.
     """
+    from t10c import load_plan
     from t10c.cli.output import emit, print_result
     from t10c.report import summary
     from t10c.report.explain import operator_document, operator_lines
-    from t10c.schedule.document import load_plan
 
     place = "standard input" if plan == "-" else plan
     loaded = load_plan(shared.read_bytes(plan), place)
@@ -43,7 +43,7 @@ def explain_command(plan: str, name: str | None, form: str, quiet: bool, verbose
             lambda: [*summary.plan_lines(loaded), *summary.operator_table(loaded)],
         )
         return
-    operator = find_operator(loaded.graph.planned, name)
+    operator = find_operator(loaded.graph, name)
     others = [o.name for o in loaded.graph.planned if name in o.nodes and o is not operator]
     if others and name != operator.name and not quiet:
         emit(f"note: {name} is also part of {', '.join(others)}", err=True)
@@ -56,18 +56,17 @@ def explain_command(plan: str, name: str | None, form: str, quiet: bool, verbose
     )
 
 
-def find_operator(operators: tuple["Operator", ...], name: str) -> "Operator":
-    """The operator called `name`, or the first of the ONNX node `name` (UsageError)."""
+def find_operator(graph: "Graph", name: str) -> "Operator":
+    """The operator called `name`, or the main one of the ONNX node `name` (UsageError)."""
     from t10c.errors import UsageError
     from t10c.suggest import did_you_mean
 
-    for operator in operators:
-        if operator.name == name:
-            return operator
-    for operator in operators:
-        if name in operator.nodes:
-            return operator
-    hint = did_you_mean(name, [n for operator in operators for n in operator.nodes])
+    operators = {operator.name: operator for operator in graph.planned}
+    records = {node.name: node.operator for node in graph.nodes}
+    for wanted in (name, records.get(name, "")):
+        if wanted in operators:
+            return operators[wanted]
+    hint = did_you_mean(name, [*operators, *records])
     raise UsageError(
         f"--op {name}: the plan has no such operator{hint}\nt10c explain PLAN lists them all"
     )

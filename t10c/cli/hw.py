@@ -8,7 +8,7 @@ from t10c.cli import options as shared
 from t10c.cli.group import HelpfulGroup, examples
 
 if TYPE_CHECKING:
-    from t10c.hardware.spec import HardwareSpec
+    from t10c import HardwareSpec
 
 
 @click.group(
@@ -24,8 +24,8 @@ def hw() -> None:
 @shared.verbosity_options
 def list_command(form: str, quiet: bool, verbose: bool) -> None:
     """Show the presets."""
+    from t10c import load_spec, preset_names
     from t10c.cli.output import print_result
-    from t10c.hardware.load import load_spec, preset_names
 
     specs = [load_spec(name) for name in preset_names()]
     print_result(form, quiet, lambda: [_summary(spec) for spec in specs], lambda: _listed(specs))
@@ -62,21 +62,20 @@ def show_command(
     name: str, overrides: tuple[str, ...], form: str, quiet: bool, verbose: bool
 ) -> None:
     """Show a resolved specification, each number with its source."""
+    from t10c import load_spec, spec_document, spec_hash
     from t10c.cli.output import print_result
-    from t10c.hardware.document import spec_hash, to_document
-    from t10c.hardware.load import load_spec
 
     spec = load_spec(name, overrides)
     print_result(
         form,
         quiet,
-        lambda: {**to_document(spec), "hash": spec_hash(spec)},
+        lambda: {**spec_document(spec), "hash": spec_hash(spec)},
         lambda: _shown(spec),
     )
 
 
 def _shown(spec: "HardwareSpec") -> list[str]:
-    from t10c.hardware.table import rows
+    from t10c.report.hardware import rows
 
     table = rows(spec)
     key_width = max(len(row.key) for row in table)
@@ -99,8 +98,8 @@ def check_command(file: str, form: str, quiet: bool, verbose: bool) -> None:
     """
     from pathlib import Path
 
+    from t10c import load_spec_file
     from t10c.cli.output import print_result
-    from t10c.hardware.load import load_spec_file
 
     spec = load_spec_file(Path(file))
     print_result(
@@ -115,7 +114,7 @@ def check_command(file: str, form: str, quiet: bool, verbose: bool) -> None:
 
 
 def _summary(spec: "HardwareSpec") -> dict[str, object]:
-    from t10c.hardware.document import spec_hash
+    from t10c import spec_hash
 
     return {
         "name": spec.name,

@@ -49,12 +49,10 @@ def op_command(
     NAME is matmul, bmm, conv, pool, reduce, pointwise or gather; EXPRESSION is free, such as
     "C[m,n] += A[m,k] * B[k,n]". Exit 7: no plan fits.
     """
+    from t10c import SearchOptions, load_spec, named_expression, parse_expression, search_operator
     from t10c.cli.output import emit, print_result
     from t10c.cli.progress import progress
-    from t10c.hardware.load import load_spec
     from t10c.report import front
-    from t10c.search import SearchOptions, search_operator
-    from t10c.search.templates import named_expression, parse_expression
 
     lengths = shared.read_axes(axes)
     read = parse_expression if "[" in expression else named_expression

@@ -14,9 +14,7 @@ from t10c.errors import T10cError
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-    from t10c.hardware.spec import HardwareSpec
-    from t10c.schedule.choices import Choices, Problem
-    from t10c.schedule.options import ScheduleOptions
+    from t10c import Choices, HardwareSpec, Problem, ScheduleOptions
 
 _PATIENCE_SECONDS = 1.0
 
@@ -110,7 +108,7 @@ def searcher(
     spec: "HardwareSpec", options: "ScheduleOptions", jobs: int, shown: Progress
 ) -> "Callable[[list[Problem]], list[Choices]]":
     """A function that searches problems in order; the answer does not depend on `jobs`."""
-    from t10c.schedule.choices import find_choices
+    from t10c import find_choices
 
     uniform = options.transitions == "uniform"
     work = partial(find_choices, spec=spec, search=options.search, uniform=uniform)

@@ -1,6 +1,6 @@
 """`t10c zoo`: list the benchmark models and build them as ONNX."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -11,8 +11,7 @@ from t10c.errors import UsageError
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from t10c.zoo import Recipe
-    from t10c.zoo.request import Phase, WeightMode
+    from t10c import Recipe
 
 
 @click.group(
@@ -28,8 +27,8 @@ def zoo() -> None:
 @shared.verbosity_options
 def list_command(form: str, quiet: bool, verbose: bool) -> None:
     """Show the models, their sizes and default lengths."""
+    from t10c import list_recipes
     from t10c.cli.output import print_result
-    from t10c.zoo import list_recipes
 
     recipes = list_recipes()
     print_result(
@@ -121,10 +120,10 @@ def build_command(
     batch: int | None,
     seq: int | None,
     past: int | None,
-    phase: "Phase",
+    phase: Literal["prefill", "decode"],
     layers: str | None,
     settings: tuple[str, ...],
-    weights: "WeightMode",
+    weights: Literal["absent", "random"],
     seed: int,
     form: str,
     quiet: bool,
@@ -134,8 +133,8 @@ def build_command(
 
     Prints what was built, to standard error if the model goes to standard output.
     """
+    from t10c import build_model
     from t10c.cli.output import check_writable, print_result, write_atomic
-    from t10c.zoo import build_model
 
     check_writable(output)
     overrides = dict(_setting(text) for text in settings)

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from t10c.cli import cli
 from t10c.cli.calibrate import calibrate
 from t10c.cli.hw import hw
 from t10c.errors import T10cError
@@ -14,7 +15,7 @@ from t10c.hardware.load import load_spec, preset_names
 
 
 def run(command, *arguments):
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+    return CliRunner().invoke(cli, [command.name, *map(str, arguments)])
 
 
 def output_of(command, *arguments):

@@ -100,3 +100,14 @@ def test_no_package_cycle():
         assert free, f"cycle among {sorted(open_packages)}"
         for package in free:
             del open_packages[package]
+
+
+def test_commands_use_the_public_interface_only():
+    """The command line may print with `report`; all else it takes from `t10c` by name."""
+    for path in sorted((ROOT / "cli").glob("*.py")):
+        assert imported(path) <= {"cli", "report", "__init__", *LEAVES}, path.name
+
+
+@pytest.mark.parametrize("name", list(t10c.__all__))
+def test_every_public_name_exists(name):
+    assert getattr(t10c, name) is not None

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, numpy_helper, shape_inference
 
-from t10c.cli.zoo import zoo
+from t10c.cli import cli
 from t10c.errors import FileAccessError, T10cError, UsageError
 from t10c.zoo import build_model, list_recipes
 from t10c.zoo.families import FAMILIES
@@ -297,7 +297,7 @@ def test_wrong_arguments_are_named(name: str, arguments: dict[str, Any], message
 
 
 def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(zoo, list(arguments))
+    return CliRunner().invoke(cli, ["zoo", *arguments])
 
 
 def test_cli_builds_the_same_file_that_the_function_does(tmp_path: Path) -> None:
