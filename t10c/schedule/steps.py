@@ -179,6 +179,7 @@ def _lifetimes(
     for name in (*graph.outputs, *persistent):
         for view in table.views.get(name, ()):
             last[view.tensor] = end
+    kept = {view.tensor for name in persistent for view in table.views.get(name, ())}
     spans = []
     produced = {step.operator.output: step.index for step in steps}
     copied = {copy.operator.output: copy.before_step for copy in copies}
@@ -188,7 +189,8 @@ def _lifetimes(
         elements = math.prod(tensor.shape)
         if tensor.name in produced:
             first = produced[tensor.name]
-            spans.append((tensor.name, first, elements, first, last[tensor.name]))
+            born = -1 if tensor.name in kept else first
+            spans.append((tensor.name, first, elements, born, last[tensor.name]))
         elif tensor.name in graph.inputs:
             spans.append((tensor.name, -1, elements, -1, last[tensor.name]))
         elif tensor.name in copied:

@@ -303,6 +303,18 @@ def test_persistent_tensors_live_to_the_end():
         assert a.memory.live_activations == b.memory.live_activations + share
 
 
+def test_a_persistent_tensor_that_is_written_has_its_memory_before_it_is_produced():
+    w = GraphWriter()
+    y = w.relu("y", w.input("x", 16, 32))
+    z = w.relu("z", y)
+    graph = w.graph(w.relu("last", z))
+    spec = chip(kib=24)
+    kept, free = plan_of(graph, spec, ScheduleOptions(persistent=("z",))), plan_of(graph, spec)
+    share = 16 * 32 * 2 // 16
+    before, after = kept.operators[0].memory, free.operators[0].memory
+    assert before.live_activations == after.live_activations + share
+
+
 @pytest.mark.parametrize("name", GRAPHS)
 def test_the_same_input_gives_the_same_plan(name):
     spec = chip(kib=2)
