@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from t10c.schedule.model import schedule_model
     from t10c.schedule.options import ScheduleOptions
     from t10c.schedule.result import DoesNotFit, ModelPlan, OperatorPlan
+    from t10c.search.notation import parse_expression
     from t10c.search.operator import SearchResult, search_operator
     from t10c.search.options import SearchOptions
-    from t10c.search.templates import named_expression, parse_expression
+    from t10c.search.templates import named_expression
     from t10c.zoo import Recipe, build_model, list_recipes
 
 __all__ = [
@@ -83,9 +84,10 @@ _HOMES = {
     "t10c.schedule.model": ("schedule_model",),
     "t10c.schedule.options": ("ScheduleOptions",),
     "t10c.schedule.result": ("DoesNotFit", "ModelPlan", "OperatorPlan"),
+    "t10c.search.notation": ("parse_expression",),
     "t10c.search.operator": ("SearchResult", "search_operator"),
     "t10c.search.options": ("SearchOptions",),
-    "t10c.search.templates": ("named_expression", "parse_expression"),
+    "t10c.search.templates": ("named_expression",),
     "t10c.zoo": ("Recipe", "build_model", "list_recipes"),
 }
 

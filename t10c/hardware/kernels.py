@@ -1,4 +1,4 @@
-"""Cycle costs of communication and kernels per core (DESIGN section 5), vectorised over tiles.
+"""Cycle costs of communication and kernels per core (docs/cost-model.md), vectorised over tiles.
 
 Every function takes numbers or arrays that broadcast together and returns float64 of the broadcast
 shape. Coefficients come from the specification; the formulas of each form are in forms.py
@@ -17,6 +17,9 @@ from t10c.ir.expression import Role, TensorExpression
 
 Cycles = NDArray[np.float64]
 
+TRANSITION_SYNCS = 6
+"""Syncs of a transition, as published with the Elk artifact."""
+
 
 def communication_factor(spec: HardwareSpec) -> float:
     """What all communication is scaled by: 1 on a single chip."""
@@ -32,6 +35,11 @@ def move_cycles(spec: HardwareSpec, size_bytes: ArrayLike) -> Cycles:
 def sync_cycles(spec: HardwareSpec) -> float:
     """Cycles of one synchronisation of all cores."""
     return spec.interconnect.sync_cycles * communication_factor(spec)
+
+
+def exchange_cycles(spec: HardwareSpec, size_bytes: ArrayLike) -> Cycles:
+    """Cycles to bring `size_bytes` into another layout: the published transition, six syncs."""
+    return move_cycles(spec, size_bytes) + TRANSITION_SYNCS * sync_cycles(spec)
 
 
 def matmul_cycles(

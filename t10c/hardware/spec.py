@@ -10,7 +10,7 @@ CostForm = Literal["roofline", "tiled", "fit"]
 
 @dataclass(frozen=True, slots=True)
 class Interconnect:
-    """On-chip network. `cycles_per_byte` prices a move at one core's port (DESIGN section 5)."""
+    """On-chip network. `cycles_per_byte` prices a move at one core's port."""
 
     kind: Topology
     link_bandwidth_bytes_per_second: float
@@ -42,6 +42,11 @@ class ShiftBuffer:
 
     policy: BufferPolicy
     size_bytes: int
+
+    @property
+    def reserved_bytes(self) -> int:
+        """Bytes per core that are kept for shifts at all times."""
+        return self.size_bytes if self.policy == "fixed" else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Plans of one operator: a split over cores and rotations in time, with derived quantities.
 
-The derivations here are the readable, one-plan-at-a-time statement of DESIGN section 4; the search
+The derivations here are the readable, one-plan-at-a-time statement of docs/plans.md; the search
 evaluates the same formulas over arrays.
 """
 
@@ -110,7 +110,7 @@ def replicas(expression: TensorExpression, plan: Plan, operand: Operand) -> int:
 
 
 def rtensor(expression: TensorExpression, plan: Plan, operand: Operand) -> RTensor:
-    """The rTensor view of one operand (T10 section 4.1; nested form of DESIGN section 4)."""
+    """The rTensor view of one operand (T10 section 4.1; nested form of docs/plans.md)."""
     shape = piece_shape(expression, plan, operand)
     spatial, temporal, pace = [], [], []
     for dim, length in zip(operand.dims, shape, strict=True):

@@ -15,7 +15,8 @@ from t10c.hardware.kernels import move_cycles, sync_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import TensorExpression
 from t10c.ir.plan import Plan, block_lengths, piece_axis_lengths, temporal_factor
-from t10c.search.evaluate import Candidates, Costs
+from t10c.search.candidates import Candidates
+from t10c.search.evaluate import Costs
 from t10c.search.operator import (
     FrontEntry,
     SearchResult,
@@ -313,7 +314,7 @@ def _thin(
 def idle_cuts(
     expression: TensorExpression, plan: Plan, operand_index: int, spec: HardwareSpec
 ) -> list[IdleCut]:
-    """Idle plans of one weight under an active plan (DESIGN section 8), least setup first.
+    """Idle plans of one weight under an active plan (docs/plans.md), least setup first.
 
     Idle t is a multiple of active t, prod(idle t) divides P and idle t[a] <= S[a]; of equal ratios
     the one with the smallest idle piece counts.

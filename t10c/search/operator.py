@@ -1,6 +1,7 @@
 """Search of one operator: candidates in chunks, a record of what was searched, the exact front."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -9,19 +10,13 @@ import numpy as np
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import TensorExpression
 from t10c.ir.plan import Plan, Rotation
-from t10c.search.evaluate import (
-    Candidates,
-    Costs,
-    derive_candidates,
-    evaluate_unshifted,
-    lower_bound_cycles,
-    padding_ratio,
-    rotation_order,
-    with_shifts,
-)
+from t10c.search.bound import lower_bound_cycles
+from t10c.search.candidates import Candidates, derive_candidates, padding_ratio
+from t10c.search.evaluate import Costs, evaluate_unshifted, with_shifts
 from t10c.search.options import DEFAULT_SEARCH, SearchOptions
 from t10c.search.pareto import pareto_front
 from t10c.search.placement import placeable_mask
+from t10c.search.shifts import rotation_order
 from t10c.search.space import (
     NO_THRESHOLDS,
     TIE,
@@ -39,7 +34,7 @@ _CHUNK_CANDIDATES = 600_000
 class SearchRecord:
     """What a search looked at.
 
-    `legal_plans` obey rules (1)-(4) of DESIGN section 4, `placeable_plans` have a placement too,
+    `legal_plans` obey rules 1 to 4 of docs/plans.md, `placeable_plans` have a placement too,
     and `feasible_plans` fit the memory besides. `padding_pruned` counts what T10's threshold cut
     in time: a partial assignment that was cut counts once for all its completions. `relaxed` says
     that the thresholds would have left nothing and were dropped.
@@ -106,7 +101,7 @@ def search_operator(
     started = time.process_time()
     table = slot_table(expression)
     thresholds, splits, relaxed = _splits(expression, spec, options)
-    counts = dict.fromkeys(("legal", "placeable", "feasible", "padding"), 0)
+    counts: Counter[str] = Counter()
     best: list[tuple[Candidates, Costs]] = []
     smallest = np.iinfo(np.int64).max
     exhausted = True
@@ -114,13 +109,7 @@ def search_operator(
         if counts["legal"] >= options.max_candidates:
             exhausted = False
             break
-        candidates, skipped = _legal_candidates(expression, table, chunk, thresholds)
-        counts["padding"] += skipped
-        counts["legal"] += len(candidates)
-        placeable = placeable_mask(expression, table, candidates.splits, candidates.factors)
-        if not placeable.all():
-            candidates = candidates.take(placeable)
-        counts["placeable"] += len(candidates)
+        candidates = _placeable_candidates(expression, table, chunk, thresholds, counts)
         if not len(candidates):
             continue
         costs = evaluate_unshifted(expression, table, candidates, spec)
@@ -178,6 +167,24 @@ def _chunks(table: SlotTable, splits: IntArray) -> Iterator[IntArray]:
         stop = max(stop, start + 1)
         yield splits[start:stop]
         start = stop
+
+
+def _placeable_candidates(
+    expression: TensorExpression,
+    table: SlotTable,
+    splits: IntArray,
+    thresholds: Thresholds,
+    counts: Counter[str],
+) -> Candidates:
+    """Legal candidates of a chunk of splits that have a placement; counts what was seen."""
+    candidates, skipped = _legal_candidates(expression, table, splits, thresholds)
+    counts["padding"] += skipped
+    counts["legal"] += len(candidates)
+    placeable = placeable_mask(expression, table, candidates.splits, candidates.factors)
+    if not placeable.all():
+        candidates = candidates.take(placeable)
+    counts["placeable"] += len(candidates)
+    return candidates
 
 
 def _legal_candidates(

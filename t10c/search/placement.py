@@ -1,4 +1,4 @@
-"""Placement: with which chunk of each rotation a core begins (DESIGN section 4).
+"""Placement: with which chunk of each rotation a core begins (docs/plans.md).
 
 A placement gives every core an offset o_l in [0, r_l) per rotation l such that for every operand
 and every sharing group of it, the tuple of offsets over the operand's rotations takes each value

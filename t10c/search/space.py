@@ -22,7 +22,7 @@ class Thresholds:
 
 
 def t10_thresholds(expression: TensorExpression, core_count: int) -> Thresholds:
-    """T10's thresholds as published (DESIGN section 7).
+    """T10's thresholds as published (docs/plans.md has the formulas).
 
     Axes that a row-wise operator may not cut do not count: no plan can use cores along them.
     """

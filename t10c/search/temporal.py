@@ -1,8 +1,8 @@
 """Temporal factors: all legal t[X][a] of many splits at once.
 
 A *slot* is an (operand, axis) pair that may be cut in time. Rows of the tables are candidates:
-(split, t) pairs. Legality is DESIGN section 4: prod(t[X]) divides P_X, the factors of the operands
-on one axis form a divisibility chain, and T[a] = max over operands <= S[a].
+(split, t) pairs. Legality (docs/plans.md, rules 2 to 4): prod(t[X]) divides P_X, the factors of the
+operands on one axis form a divisibility chain, and T[a] = max over operands <= S[a].
 """
 
 import math
@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from t10c.ir.expression import TensorExpression
-from t10c.search.space import TIE, IntArray, ragged_product
+from t10c.search.space import TIE, BoolArray, IntArray, ragged_product
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def _chained(
     entry: IntArray,
     choices: IntArray,
     choice: IntArray,
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+) -> BoolArray:
     """Whether the new operand's factors divide or are divided by those already chosen."""
     chained = np.ones(len(entry), dtype=bool)
     for column, slot in enumerate(own):

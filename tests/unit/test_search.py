@@ -18,11 +18,12 @@ from t10c.hardware.spec import ShiftBuffer
 from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
 from t10c.ir.plan import Plan, Rotation, replicas, sharing
 from t10c.search import operator as operator_module
-from t10c.search.evaluate import lower_bound_cycles
+from t10c.search.bound import lower_bound_cycles
+from t10c.search.notation import parse_expression
 from t10c.search.operator import SearchResult, search_operator
 from t10c.search.options import SearchOptions
 from t10c.search.placement import core_coordinates, offsets, placement_rule
-from t10c.search.templates import named_expression, parse_expression, template_names
+from t10c.search.templates import named_expression, template_names
 
 VECTORS = (
     # name, template, axes, splits, legal plans, fastest cycles, smallest bytes
@@ -41,7 +42,7 @@ VECTORS = (
     ids=[row[0] for row in VECTORS],
 )
 def test_published_search_spaces(template, axes, splits, legal, fastest, smallest):
-    """1,472 cores, 2-byte elements, doubled buffers, T10's thresholds (DESIGN section 7)."""
+    """1,472 cores, 2-byte elements, doubled buffers, T10's thresholds (docs/plans.md)."""
     spec = replace(load_spec("ipu-mk2"), shift_buffer=ShiftBuffer("double", 8192))
     result = search_operator(named_expression(template, axes), spec)
     assert result.record.splits == splits
@@ -201,7 +202,7 @@ def random_plan(expression: TensorExpression, cores: int, draw: random.Random) -
 
 
 def legal(expression: TensorExpression, plan: Plan) -> bool:
-    """Rules (2)-(4) of DESIGN section 4."""
+    """Rules 2 to 4 of docs/plans.md."""
     for operand in expression.operands:
         pieces = math.prod(r.radix for r in plan.rotations if operand.name in r.operands)
         if sharing(expression, plan, operand) % pieces:
@@ -268,7 +269,7 @@ def test_the_linear_rule_places_operands_shared_over_one_axis(split, rotations):
 
 
 def test_matmul_starts_skewed():
-    """Cannon: each core begins with k-chunk (i_m + i_n) mod 3 (DESIGN section 4)."""
+    """Cannon: each core begins with k-chunk (i_m + i_n) mod 3 (docs/plans.md)."""
     expression = named_expression("matmul", {"m": 6, "n": 6, "k": 8})
     plan = Plan((3, 3, 1), (Rotation("k", 3, ("A", "B")),))
     assert placement_rule(expression, plan) == "digits"
