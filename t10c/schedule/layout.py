@@ -66,7 +66,7 @@ def operand_layout(placed: PlacedPlan, operand: Operand, after_loops: bool = Fal
     """What every core holds of the operand before the first step, or after the loops.
 
     After the loops rotation l has advanced by rounds * (r_l - 1), rounds = product of the radices
-    outside it (DESIGN section 4).
+    outside it (docs/plans.md).
     """
     axis_boxes = _axis_boxes(placed, operand, after_loops)
     cores = len(placed.coordinates)

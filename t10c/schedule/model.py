@@ -64,7 +64,7 @@ def schedule_model(
     searcher: Searcher | None = None,
     overrides: tuple[str, ...] = (),
 ) -> ModelPlan | DoesNotFit:
-    """Choose plans for all operators within every core's memory (DESIGN section 8).
+    """Choose plans for all operators within every core's memory (docs/planning.md).
 
     `overrides` are recorded in the plan. Deterministic: the same input gives the same plan.
     """

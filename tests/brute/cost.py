@@ -1,4 +1,4 @@
-"""Bytes and cycles of one plan, one number at a time (DESIGN sections 4 and 5).
+"""Bytes and cycles of one plan, one number at a time (docs/plans.md, docs/cost-model.md).
 
 Only the kernel cost functions are shared with the production search.
 """

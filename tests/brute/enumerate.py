@@ -1,4 +1,4 @@
-"""Slow, obvious enumeration of all plans of one operator (DESIGN sections 4 and 7).
+"""Slow, obvious enumeration of all plans of one operator (docs/plans.md).
 
 Plain loops over splits, temporal assignments and operands, for at most a dozen cores.
 """

@@ -1,4 +1,4 @@
-"""DESIGN section 4 for one operand at a time: blocks, temporal factors, chunks and pieces.
+"""The rules of docs/plans.md for one operand: blocks, temporal factors, chunks and pieces.
 
 A second statement of what `t10c.ir.plan` derives, so that a slip in either shows.
 """

@@ -1,4 +1,4 @@
-"""Exhaustive search for a placement: which chunk every core begins with (DESIGN section 4).
+"""Exhaustive search for a placement: which chunk every core begins with (docs/plans.md).
 
 A placement gives one offset per rotation and core such that, in every sharing group of every
 operand, the tuple of offsets over the operand's rotations takes each value `replicas` times.

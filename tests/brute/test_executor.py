@@ -1,4 +1,4 @@
-"""Plans execute exactly, twice in a row, by the rules of DESIGN section 4; broken ones do not."""
+"""Plans execute exactly, twice in a row, by the rules of docs/plans.md; broken ones do not."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The published cost table (DESIGN section 5), worked by hand for the IPU Mk2."""
+"""The published cost table (docs/cost-model.md), worked by hand for the IPU Mk2."""
 
 import numpy as np
 import pytest
