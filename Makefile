@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format check bench clean
+.PHONY: help setup demo test lint format check bench oldest clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -38,6 +38,12 @@ bench: $(VENV)/dev.stamp ## run the benchmarks (benchmarks/bench_*.py)
 	@for file in benchmarks/bench_*.py; do \
 		test -e "$$file" || { echo "there are no benchmarks yet" >&2; exit 1; }; \
 		echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+oldest: ## run the tests with the oldest dependencies allowed, in build/oldest
+	$(PYTHON) -m venv build/oldest
+	build/oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable '.[dev]' --constraint tests/oldest.txt
+	build/oldest/bin/python -m pytest -n $(WORKERS)
 
 clean: ## remove everything that make created, .venv included
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
