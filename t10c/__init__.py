@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from t10c.ir.expression import TensorExpression
     from t10c.ir.graph import Graph, Operator
     from t10c.onnx_import.importer import import_model
-    from t10c.schedule.choices import Choices, Problem, find_choices
+    from t10c.schedule.choices import Choices, find_choices
     from t10c.schedule.document import dump_plan, load_plan
     from t10c.schedule.model import schedule_model
     from t10c.schedule.options import ScheduleOptions
+    from t10c.schedule.problem import Problem
     from t10c.schedule.result import DoesNotFit, ModelPlan, OperatorPlan
     from t10c.search.notation import parse_expression
     from t10c.search.operator import SearchResult, search_operator
@@ -79,10 +80,11 @@ _HOMES = {
     "t10c.ir.expression": ("TensorExpression",),
     "t10c.ir.graph": ("Graph", "Operator"),
     "t10c.onnx_import.importer": ("import_model",),
-    "t10c.schedule.choices": ("Choices", "Problem", "find_choices"),
+    "t10c.schedule.choices": ("Choices", "find_choices"),
     "t10c.schedule.document": ("dump_plan", "load_plan"),
     "t10c.schedule.model": ("schedule_model",),
     "t10c.schedule.options": ("ScheduleOptions",),
+    "t10c.schedule.problem": ("Problem",),
     "t10c.schedule.result": ("DoesNotFit", "ModelPlan", "OperatorPlan"),
     "t10c.search.notation": ("parse_expression",),
     "t10c.search.operator": ("SearchResult", "search_operator"),

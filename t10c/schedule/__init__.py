@@ -1,5 +1,15 @@
 """Plans of the whole model: choices per operator, memory reconciliation, transitions, bound.
 
+In the order of the data's way; docs/planning.md tells the same in prose:
+
+- rowwise.py, chain.py: row-wise operators become chains where that is cheaper.
+- steps.py: the graph as steps; views.py, atoms.py and reshape.py follow layout-only operators.
+- problem.py, pool.py, idle.py, choices.py: what every distinct operator may choose from.
+- layout.py, layout_store.py, received.py, transition.py: what moves between two layouts.
+- setting.py, memory.py: what stays fixed while plans are chosen, and what a choice demands.
+- reconcile.py (greedy, bound), descent.py, smallest.py, assignment.py: the choice itself.
+- assemble.py, fit.py: the result as values (result.py); document.py: plan files.
+
 Public face: `schedule_model` (model.py) with `ScheduleOptions`; the result is a `ModelPlan` or a
 `DoesNotFit` value (result.py).
 """

@@ -5,38 +5,19 @@ with the least execution + setup + price * idle bytes + transitions to and from 
 present plans, until a sweep changes nothing. Every change lowers the priced total, so it ends.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from t10c.schedule.choices import Choices
 from t10c.schedule.memory import Homes
-from t10c.schedule.steps import Sequence
-from t10c.schedule.transition import TransitionPricer
+from t10c.schedule.setting import Setting
 from t10c.search.space import FloatArray, IntArray
 
 _SWEEPS = 8
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What stays fixed while plans are chosen: the sequence and every step's choices."""
-
-    sequence: Sequence
-    choices: tuple[Choices, ...]
-    choice_of: tuple[int, ...]
-    pricer: TransitionPricer
-    exact: bool
-
-    def of_step(self, step: int) -> Choices:
-        """The choices of a step."""
-        return self.choices[self.choice_of[step]]
-
-
 def option_extra(choices: Choices, dying: int) -> IntArray:
     """Bytes every option needs beyond its idle ones, while fetching or running."""
-    need = np.maximum(choices.active_bytes, choices.input_bytes + dying)
-    return need[choices.plan] - choices.idle_bytes
+    return choices.demand_bytes(dying)[choices.plan] - choices.idle_bytes
 
 
 def plan_costs(choices: Choices, dying: int, allowed_extra: int, price: float) -> FloatArray:
@@ -150,13 +131,7 @@ def settle_idle(
     option = [ladder[0] for ladder in ladders]
     idle = np.array([setting.of_step(s).idle_bytes[option[s]] for s in steps], dtype=np.int64)
     need = np.array(
-        [
-            max(
-                int(setting.of_step(s).active_bytes[plans[s]]),
-                int(setting.of_step(s).input_bytes[plans[s]] + homes.dying[s]),
-            )
-            for s in steps
-        ],
+        [setting.of_step(s).demand_bytes(int(homes.dying[s]))[plans[s]] for s in steps],
         dtype=np.int64,
     )
     peak = int(idle.sum()) - idle + need + homes.live + fixed_bytes

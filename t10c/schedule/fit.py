@@ -6,9 +6,9 @@ import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
-from t10c.schedule.descent import Setting
-from t10c.schedule.memory import loose_weight_bytes, reserve_bytes
+from t10c.schedule.memory import loose_weight_bytes
 from t10c.schedule.result import DoesNotFit
+from t10c.schedule.setting import Setting
 from t10c.schedule.smallest import Smallest
 from t10c.schedule.steps import Sequence, Step
 
@@ -20,7 +20,7 @@ def too_many_weights(sequence: Sequence, spec: HardwareSpec) -> DoesNotFit | Non
     held |= set(sequence.loose_weights)
     elements = sum(math.prod(t.shape) for t in weights if t.name in held)
     share = -(-elements * spec.element_bytes // spec.core_count)
-    buffer = reserve_bytes(spec)
+    buffer = spec.shift_buffer.reserved_bytes
     if share + buffer <= spec.usable_bytes:
         return None
     terms = (("idle_weights", share), ("shift_buffer", buffer))
@@ -32,7 +32,7 @@ def unplaceable_operator(
 ) -> DoesNotFit:
     """One operator alone has no plan within the memory of a core."""
     demanded = choices.search.smallest_legal_bytes
-    buffer = reserve_bytes(spec)
+    buffer = spec.shift_buffer.reserved_bytes
     terms = (("active_pieces", demanded - buffer), ("shift_buffer", buffer))
     proven = choices.search.record.exhausted
     return _value(sequence, spec, step.operator.name, terms, proven)
@@ -41,7 +41,7 @@ def unplaceable_operator(
 def does_not_fit(setting: Setting, spec: HardwareSpec, smallest: Smallest) -> DoesNotFit:
     """No assignment was found: the worst step of the one that needs least memory."""
     sequence = setting.sequence
-    fixed = reserve_bytes(spec)
+    fixed = spec.shift_buffer.reserved_bytes
     worst = int(np.argmax(smallest.memory.peak))
     idle = [int(setting.of_step(s).idle_bytes[o]) for s, o in enumerate(smallest.options)]
     choices = setting.of_step(worst)
@@ -68,8 +68,8 @@ def _value(
 ) -> DoesNotFit:
     """Sum up the terms and name what would help, with the size it would take."""
     demanded = sum(size for _, size in terms)
-    spread = demanded - reserve_bytes(spec)
-    room = max(1, spec.usable_bytes - reserve_bytes(spec))
+    spread = demanded - spec.shift_buffer.reserved_bytes
+    room = max(1, spec.usable_bytes - spec.shift_buffer.reserved_bytes)
     cores = -(-spread * spec.core_count // room)
     kib = -(-(demanded + spec.reserved_bytes) // 1024)
     levers = [

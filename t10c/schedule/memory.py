@@ -60,18 +60,18 @@ class StepMemory:
         return np.maximum(self.fetch, self.run)
 
 
-def reserve_bytes(spec: HardwareSpec) -> int:
-    """What is kept for the shift buffer at all times."""
-    return spec.shift_buffer.size_bytes if spec.shift_buffer.policy == "fixed" else 0
-
-
 def loose_weight_bytes(sequence: Sequence, spec: HardwareSpec) -> int:
-    """Evenly spread bytes of the weights that no operator owns."""
+    """Bytes per core of the weights that no operator owns, evenly spread."""
     total = 0
     for name in sequence.loose_weights:
         elements = int(np.prod(sequence.graph.tensor[name].shape, dtype=np.int64))
         total += -(-elements // spec.core_count) * spec.element_bytes
     return total
+
+
+def fixed_demand_bytes(sequence: Sequence, spec: HardwareSpec) -> int:
+    """Bytes per core that are taken at all times, whatever is chosen: buffer, loose weights."""
+    return spec.shift_buffer.reserved_bytes + loose_weight_bytes(sequence, spec)
 
 
 def step_memory(

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
+from t10c.schedule.atoms import View
 from t10c.schedule.layout import Layout
-from t10c.schedule.views import View
 from t10c.search.space import IntArray
 
 

@@ -6,14 +6,17 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import TensorExpression
 from t10c.ir.graph import Graph
 from t10c.ir.plan import Plan, RTensor
-from t10c.schedule.choices import IdleCut
+from t10c.schedule.idle import IdleCut
 from t10c.schedule.options import ScheduleOptions
 from t10c.search.operator import FrontEntry, SearchRecord
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryTerms:
-    """Bytes per core while one operator runs; the operator's demand is `total`."""
+    """Bytes per core: the first four make up `total`, the demand while the operator runs.
+
+    `fetch_total` is the demand just before, while its operands are brought into place.
+    """
 
     idle_weights: int
     active_pieces: int

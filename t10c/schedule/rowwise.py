@@ -7,12 +7,12 @@ holds its scale and bias whole on every core it uses. In a chain (chain.py) all 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from t10c.hardware.kernels import move_cycles, sync_cycles
+from t10c.hardware.kernels import exchange_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import TensorExpression
 from t10c.ir.graph import Graph, LayoutOp, Operator, Tensor
 from t10c.schedule.chain import Link, chain_of
-from t10c.schedule.choices import Problem, search_problem
+from t10c.schedule.problem import Problem, search_problem
 from t10c.search.operator import FrontEntry
 from t10c.search.options import SearchOptions
 
@@ -178,4 +178,4 @@ class _Comparison:
         """
         if expression.kernel != "pointwise":
             return 0.0
-        return float(move_cycles(self._spec, entry.piece_bytes[-1])) + 6 * sync_cycles(self._spec)
+        return float(exchange_cycles(self._spec, entry.piece_bytes[-1]))

@@ -5,18 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
-from t10c.schedule.descent import Setting
-from t10c.schedule.memory import (
-    Homes,
-    StepMemory,
-    live_homes,
-    loose_weight_bytes,
-    reserve_bytes,
-    step_memory,
-)
-from t10c.search.space import IntArray
+from t10c.schedule.memory import Homes, StepMemory, fixed_demand_bytes, live_homes
+from t10c.schedule.setting import Setting
 
-_HOME_ROUNDS = 3
+HOME_ROUNDS = 3
+"""Times that homes and plans, which follow from each other, are found anew."""
 
 
 @dataclass(frozen=True)
@@ -28,63 +21,33 @@ class Smallest:
     memory: StepMemory
 
 
-def real_homes(setting: Setting, plans: list[int], spec: HardwareSpec) -> Homes:
-    """Live bytes with every producer's real share per core."""
-    elements = {
-        step: setting.pricer.layouts.home_elements(setting.choice_of[step], plan)
-        for step, plan in enumerate(plans)
-    }
-    return live_homes(setting.sequence, spec, elements)
-
-
 def smallest_assignment(setting: Setting, spec: HardwareSpec) -> Smallest:
     """Options whose largest demand at any step is small: idle bytes first, then the worst steps.
 
     The homes follow from the plans and the plans from the homes, so a few rounds are made of both
     and the best is kept. The setting has at least one step.
     """
-    fixed = reserve_bytes(spec) + loose_weight_bytes(setting.sequence, spec)
+    fixed = fixed_demand_bytes(setting.sequence, spec)
     homes = live_homes(setting.sequence, spec)
     best: Smallest | None = None
-    for _ in range(_HOME_ROUNDS):
+    for _ in range(HOME_ROUNDS):
         options = _lower_worst(setting, homes)
-        homes = real_homes(setting, _plans(setting, options), spec)
-        found = Smallest(options, homes, _memory(setting, options, homes, fixed))
+        plans = setting.plans_of(options)
+        homes = setting.homes(plans, spec)
+        found = Smallest(options, homes, setting.memory(plans, options, homes, fixed))
         if best is None or int(found.memory.peak.max()) < int(best.memory.peak.max()):
             best = found
-    assert best is not None
+    assert best is not None, "there is at least one round"
     return best
-
-
-def _plans(setting: Setting, options: list[int]) -> list[int]:
-    return [int(setting.of_step(step).plan[option]) for step, option in enumerate(options)]
-
-
-def _memory(setting: Setting, options: list[int], homes: Homes, fixed_bytes: int) -> StepMemory:
-    """Demand of every step under the options."""
-    plans = _plans(setting, options)
-    idle, active, inputs = (
-        np.array(values, dtype=np.int64)
-        for values in (
-            [setting.of_step(s).idle_bytes[o] for s, o in enumerate(options)],
-            [setting.of_step(s).active_bytes[p] for s, p in enumerate(plans)],
-            [setting.of_step(s).input_bytes[p] for s, p in enumerate(plans)],
-        )
-    )
-    return step_memory(idle, active, inputs, homes, fixed_bytes)
-
-
-def _needs(setting: Setting, step: int, dying: int) -> IntArray:
-    """Bytes a step demands of its own under every option, fetching or running."""
-    choices = setting.of_step(step)
-    need: IntArray = np.maximum(choices.active_bytes, choices.input_bytes + dying)[choices.plan]
-    return need
 
 
 def _lower_worst(setting: Setting, homes: Homes) -> list[int]:
     """From the smallest idle bytes, lower the worst step's demand as long as that helps."""
     steps = range(len(setting.choice_of))
-    needs = [_needs(setting, step, int(homes.dying[step])) for step in steps]
+    needs = []
+    for step in steps:
+        choices = setting.of_step(step)
+        needs.append(choices.demand_bytes(int(homes.dying[step]))[choices.plan])
     idles = [setting.of_step(step).idle_bytes for step in steps]
     options = [int(np.lexsort((needs[s], idles[s]))[0]) for s in steps]
     own = np.array([needs[s][o] - idles[s][o] for s, o in enumerate(options)]) + homes.live

@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass
 
 from t10c.ir.graph import Graph, LayoutOp, Operator
-from t10c.schedule.choices import Problem
-from t10c.schedule.views import View, ViewTable, resolve_views
+from t10c.schedule.atoms import View
+from t10c.schedule.problem import Problem
+from t10c.schedule.views import ViewTable, resolve_views
 
 
 @dataclass(frozen=True, slots=True)

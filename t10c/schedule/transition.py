@@ -10,18 +10,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from t10c.hardware.kernels import move_cycles, sync_cycles
+from t10c.hardware.kernels import exchange_cycles
 from t10c.hardware.spec import HardwareSpec
+from t10c.schedule.atoms import View, identity_view
 from t10c.schedule.choices import Choices
 from t10c.schedule.layout import Layout
 from t10c.schedule.layout_store import LayoutStore
 from t10c.schedule.received import received_elements
 from t10c.schedule.steps import Read, Sequence, Source
-from t10c.schedule.views import View, identity_view
 from t10c.search.space import FloatArray, IntArray
-
-_SAMPLE_CORES = 128
-TRANSITION_SYNCS = 6
 
 State = tuple[int, int]
 """A step's choice as layouts see it: (number of its choices, plan)."""
@@ -151,8 +148,7 @@ class TransitionPricer:
     def cycles(self, size_bytes: IntArray | FloatArray | int) -> FloatArray:
         """Cycles of an exchange in which a core receives at most so many bytes."""
         size = np.asarray(size_bytes, dtype=np.float64)
-        syncs = np.where(size > 0, TRANSITION_SYNCS * sync_cycles(self.spec), 0.0)
-        return move_cycles(self.spec, size) + syncs
+        return np.where(size > 0, exchange_cycles(self.spec, size), 0.0)
 
     def _received(self, need: Layout, views: tuple[View, ...], held: list[Layout]) -> FloatArray:
         """Bytes of stacked layouts: rows are plans x sampled cores; single layouts repeat."""

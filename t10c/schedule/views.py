@@ -9,57 +9,8 @@ middle of a merged dimension, say) is a copy that has to be made: `resolve_views
 from dataclasses import dataclass, replace
 
 from t10c.ir.graph import Graph, LayoutOp
-
-
-@dataclass(frozen=True, slots=True)
-class Atom:
-    """A factor of a dimension. Source index along it = start + step * own index.
-
-    `fixed` atoms are read at `start` only and belong to no dimension of the view; `source` is False
-    for broadcast atoms, which no dimension of the source has.
-    """
-
-    size: int
-    start: int = 0
-    step: int = 1
-    fixed: bool = False
-    source: bool = True
-    length: int = 0
-    """Length of the source's factor that the atom runs over (differs from `size` after a slice)."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """One piece of an operand's tensor: a region of it that mirrors a source tensor.
-
-    `atoms` are shared by `source_dims` (source tensor) and `view_dims` (operand's tensor), which
-    list atom positions per dimension, most significant first. The region is `region_start <=
-    index < region_start + extent` along each dimension of the operand's tensor.
-    """
-
-    tensor: str
-    atoms: tuple[Atom, ...]
-    source_dims: tuple[tuple[int, ...], ...]
-    view_dims: tuple[tuple[int, ...], ...]
-    region_start: tuple[int, ...]
-
-    @property
-    def extent(self) -> tuple[int, ...]:
-        """Length of the region along each dimension."""
-        lengths = []
-        for dim in self.view_dims:
-            length = 1
-            for atom in dim:
-                length *= self.atoms[atom].size
-            lengths.append(length)
-        return tuple(lengths)
-
-
-def identity_view(tensor: str, shape: tuple[int, ...]) -> View:
-    """The view of a tensor as itself."""
-    atoms = tuple(Atom(size, length=size) for size in shape)
-    dims = tuple((i,) for i in range(len(shape)))
-    return View(tensor, atoms, dims, dims, (0,) * len(shape))
+from t10c.schedule.atoms import Atom, View, identity_view
+from t10c.schedule.reshape import reshape_view
 
 
 @dataclass(frozen=True)
@@ -100,7 +51,7 @@ def _apply(
         if operator.kind == "transpose":
             changed: View | None = _transpose(view, operator.perm)
         elif operator.kind == "reshape":
-            changed = _reshape(view, graph.tensor[operator.inputs[0]].shape, shape)
+            changed = reshape_view(view, graph.tensor[operator.inputs[0]].shape, shape)
         elif operator.kind == "slice":
             sliced = _slice(view, operator, shape)
             if sliced == "outside":
@@ -193,119 +144,3 @@ def _expand(view: View, old: tuple[int, ...], new: tuple[int, ...]) -> View | No
         dims.append((len(atoms) - 1,))
         starts.append(0)
     return replace(view, atoms=tuple(atoms), view_dims=tuple(dims), region_start=tuple(starts))
-
-
-def _reshape(view: View, old: tuple[int, ...], new: tuple[int, ...]) -> View | None:
-    """Regroup atoms, splitting them where the new shape cuts through; None if it cannot be."""
-    groups = _matching_groups(old, new)
-    if groups is None:
-        return None
-    current = view
-    dims: list[tuple[int, ...]] = [()] * len(new)
-    starts = [0] * len(new)
-    for old_dims, new_dims in groups:
-        whole = all(current.region_start[d] == 0 and current.extent[d] == old[d] for d in old_dims)
-        real_old = [d for d in old_dims if old[d] != 1]
-        real_new = [d for d in new_dims if new[d] != 1]
-        if not whole:
-            # a partial region survives only where its dimension is carried over as it is
-            if len(real_old) > 1 or len(real_new) > 1:
-                return None
-            for source, target in zip(real_old, real_new, strict=True):
-                dims[target] = current.view_dims[source]
-                starts[target] = current.region_start[source]
-            current = _fix(current, [d for d in old_dims if old[d] == 1])
-            continue
-        current = _fix(current, [d for d in old_dims if old[d] == 1])
-        pool = [atom for d in real_old for atom in current.view_dims[d]]
-        for target in real_new:
-            need = new[target]
-            taken: list[int] = []
-            while need > 1:
-                if not pool:
-                    return None
-                atom = current.atoms[pool[0]]
-                if need % atom.size == 0:
-                    taken.append(pool.pop(0))
-                    need //= atom.size
-                elif atom.size % need == 0:
-                    parts = _split_atom(current, pool[0], need)
-                    if parts is None:
-                        return None
-                    current, high, low = parts
-                    taken.append(high)
-                    pool[0] = low
-                    need = 1
-                else:
-                    return None
-            dims[target] = tuple(taken)
-        leftover = [a for a in pool if current.atoms[a].size > 1]
-        if leftover:
-            return None
-    return replace(current, view_dims=tuple(dims), region_start=tuple(starts))
-
-
-def _fix(view: View, dims: list[int]) -> View:
-    """Dimensions of length 1 that go away leave their atoms read at one index."""
-    atoms = list(view.atoms)
-    for dim in dims:
-        for index in view.view_dims[dim]:
-            if atoms[index].source:
-                atoms[index] = replace(atoms[index], fixed=True)
-    return replace(view, atoms=tuple(atoms))
-
-
-def _split_atom(view: View, position: int, high_size: int) -> tuple[View, int, int] | None:
-    """Cut an atom into a high and a low factor, on both sides; None if it is sliced."""
-    atom = view.atoms[position]
-    if atom.source and (atom.start or atom.step != 1 or atom.length != atom.size):
-        return None
-    low_size = atom.size // high_size
-    atoms = list(view.atoms)
-    atoms[position] = replace(atom, size=high_size, length=high_size)
-    atoms.append(replace(atom, size=low_size, length=low_size))
-    low = len(atoms) - 1
-
-    def cut(dims: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
-        return tuple(
-            tuple(a for p in dim for a in ((position, low) if p == position else (p,)))
-            for dim in dims
-        )
-
-    changed = replace(
-        view, atoms=tuple(atoms), source_dims=cut(view.source_dims), view_dims=cut(view.view_dims)
-    )
-    return changed, position, low
-
-
-def _matching_groups(
-    old: tuple[int, ...], new: tuple[int, ...]
-) -> list[tuple[list[int], list[int]]] | None:
-    """Split both shapes into runs of equal product, the shortest possible ones."""
-    groups: list[tuple[list[int], list[int]]] = []
-    i = j = 0
-    while i < len(old) or j < len(new):
-        left: list[int] = []
-        right: list[int] = []
-        a = b = 1
-        if i < len(old):
-            left.append(i)
-            a = old[i]
-            i += 1
-        if j < len(new):
-            right.append(j)
-            b = new[j]
-            j += 1
-        while a != b:
-            if a < b and i < len(old):
-                left.append(i)
-                a *= old[i]
-                i += 1
-            elif b < a and j < len(new):
-                right.append(j)
-                b *= new[j]
-                j += 1
-            else:
-                return None
-        groups.append((left, right))
-    return groups

@@ -14,7 +14,8 @@ from t10c.hardware.load import load_spec
 from t10c.ir.expression import Operand, TensorExpression
 from t10c.ir.graph import Graph, LayoutOp, Tensor
 from t10c.ir.plan import Plan, replicas
-from t10c.schedule.choices import idle_cuts
+from t10c.schedule.atoms import identity_view
+from t10c.schedule.idle import idle_cuts
 from t10c.schedule.layout import (
     Layout,
     even_layout,
@@ -24,7 +25,7 @@ from t10c.schedule.layout import (
     place,
 )
 from t10c.schedule.received import received_elements
-from t10c.schedule.views import identity_view, resolve_views
+from t10c.schedule.views import resolve_views
 from t10c.search.templates import named_expression
 
 from .budget import examples

@@ -8,7 +8,8 @@ from planned_graphs import GraphWriter, chip, elements, relu, residual
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.graph import Graph, LayoutOp
-from t10c.schedule.choices import Choices, Problem, find_choices
+from t10c.schedule.atoms import identity_view
+from t10c.schedule.choices import Choices, find_choices
 from t10c.schedule.layout import (
     even_layout,
     operand_layout,
@@ -17,9 +18,9 @@ from t10c.schedule.layout import (
 )
 from t10c.schedule.model import schedule_model
 from t10c.schedule.options import ScheduleOptions
+from t10c.schedule.problem import Problem
 from t10c.schedule.received import received_elements
 from t10c.schedule.result import DoesNotFit, ModelPlan
-from t10c.schedule.views import identity_view
 from t10c.search.options import SearchOptions
 
 EXHAUSTIVE = SearchOptions("exhaustive")

@@ -20,8 +20,8 @@ from t10c.onnx_import.lowering.rowwise import softmax_steps
 from t10c.onnx_import.resolve import resolve_model
 from t10c.schedule import model as schedule
 from t10c.schedule.chain import chain_of
-from t10c.schedule.choices import search_problem
 from t10c.schedule.document import dump_plan, load_plan
+from t10c.schedule.problem import search_problem
 from t10c.schedule.result import DoesNotFit, ModelPlan
 from t10c.schedule.rowwise import chain_rowwise, split_rowwise
 from t10c.search.operator import search_operator

@@ -1,0 +1,139 @@
+"""The model plan of a chosen assignment: what was chosen and priced, as values."""
+
+from t10c.hardware.spec import HardwareSpec
+from t10c.ir.plan import rtensor
+from t10c.schedule.assignment import Assignment, exchange_cycles
+from t10c.schedule.memory import loose_weight_bytes
+from t10c.schedule.options import ScheduleOptions
+from t10c.schedule.reconcile import lower_bound
+from t10c.schedule.result import (
+    CopyPlan,
+    CostTerms,
+    IdleWeight,
+    MemoryTerms,
+    ModelPlan,
+    OperatorPlan,
+    ProblemRecord,
+)
+from t10c.schedule.setting import Setting
+from t10c.search.evaluate import ends_with_sync
+from t10c.search.placement import placement_rule
+
+
+def assemble(
+    setting: Setting,
+    spec: HardwareSpec,
+    options: ScheduleOptions,
+    chosen: Assignment,
+    overrides: tuple[str, ...],
+) -> ModelPlan:
+    """The chosen assignment as values."""
+    operators = tuple(
+        _operator_plan(setting, spec, chosen, step) for step in range(len(chosen.plans))
+    )
+    copies = tuple(
+        _copy_plan(setting, spec, copy.operator.name, copy.elements)
+        for copy in setting.sequence.copies
+    )
+    problems = tuple(
+        ProblemRecord(
+            digest=choices.problem.expression.digest,
+            expression=choices.problem.expression,
+            operators=setting.choice_of.count(number),
+            search=choices.search.record,
+            front=choices.search.front,
+        )
+        for number, choices in enumerate(setting.choices)
+    )
+    uniform = 0.0
+    for step, option in enumerate(chosen.options):
+        choices = setting.of_step(step)
+        plan = chosen.plans[step]
+        uniform += float(choices.execution[plan] + choices.setup[option])
+        uniform += float(choices.uniform_transition[plan])
+    bound = 0.0
+    if setting.choices:
+        bound = max(0.0, lower_bound(setting.choices, setting.choice_of, spec.usable_bytes))
+    return ModelPlan(
+        graph=setting.sequence.graph,
+        spec=spec,
+        options=options,
+        overrides=overrides,
+        operators=operators,
+        copies=copies,
+        problems=problems,
+        lower_bound_cycles=bound,
+        uniform_cycles=uniform,
+        search_cpu_seconds=sum(c.search.cpu_seconds for c in setting.choices),
+    )
+
+
+def _copy_plan(setting: Setting, spec: HardwareSpec, name: str, elements: int) -> CopyPlan:
+    """A copy from even spread to even spread; free where transitions are priced uniformly."""
+    size = -(-elements // spec.core_count) * spec.element_bytes
+    cycles = float(setting.pricer.cycles(size)) if setting.exact else 0.0
+    return CopyPlan(name, size, cycles)
+
+
+def _operator_plan(
+    setting: Setting, spec: HardwareSpec, chosen: Assignment, step: int
+) -> OperatorPlan:
+    """One step of the chosen assignment as values."""
+    operator = setting.sequence.steps[step].operator
+    choices = setting.of_step(step)
+    problem = choices.problem
+    expression = problem.expression
+    entry = choices.plans[chosen.plans[step]]
+    cuts = choices.cuts[chosen.options[step]]
+    idle = tuple(
+        IdleWeight(
+            operand=expression.inputs[position].name,
+            tensor=operator.inputs[position],
+            active_bytes=entry.piece_bytes[position],
+            cut=cut,
+        )
+        for position, cut in zip(problem.weights, cuts, strict=True)
+    )
+    transition = exchange_cycles(setting, chosen.transitions[step])
+    if not setting.exact:
+        transition = float(choices.uniform_transition[chosen.plans[step]])
+    cost = CostTerms(
+        setup=float(choices.setup[chosen.options[step]]),
+        transition=transition,
+        compute=entry.compute_cycles,
+        epilogue=entry.epilogue_cycles,
+        shift=entry.shift_cycles,
+        reduction=entry.reduction_cycles,
+        sync=entry.end_cycles if ends_with_sync(expression) else 0.0,
+    )
+    return OperatorPlan(
+        name=operator.name,
+        problem=setting.choice_of[step],
+        plan=entry.plan,
+        placement=placement_rule(expression, entry.plan),
+        rtensors=tuple(rtensor(expression, entry.plan, o) for o in expression.operands),
+        piece_bytes=entry.piece_bytes,
+        idle=idle,
+        transitions=chosen.transitions[step],
+        memory=_memory_terms(setting, spec, chosen, step),
+        cost=cost,
+    )
+
+
+def _memory_terms(
+    setting: Setting, spec: HardwareSpec, chosen: Assignment, step: int
+) -> MemoryTerms:
+    """Demand of one step by what it is made of, bytes per core."""
+    choices = setting.of_step(step)
+    idle = sum(
+        int(setting.of_step(s).idle_bytes[o]) for s, o in enumerate(chosen.options) if s != step
+    )
+    loose = loose_weight_bytes(setting.sequence, spec)
+    return MemoryTerms(
+        idle_weights=idle + loose,
+        active_pieces=int(choices.active_bytes[chosen.plans[step]]),
+        live_activations=int(chosen.homes.live[step]),
+        shift_buffer=spec.shift_buffer.reserved_bytes,
+        fetch_total=int(chosen.memory.fetch[step]),
+        total=int(chosen.memory.run[step]),
+    )

@@ -1,0 +1,153 @@
+"""Assignments: a plan and an idle option for every step, how one is found, and its exact price."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from t10c.hardware.spec import HardwareSpec
+from t10c.schedule.descent import descend, forward_start, option_extra, settle_idle
+from t10c.schedule.memory import Homes, StepMemory, fixed_demand_bytes, live_homes
+from t10c.schedule.reconcile import Allocation, Menu, reconcile
+from t10c.schedule.result import Transition
+from t10c.schedule.setting import Setting
+from t10c.schedule.smallest import HOME_ROUNDS, Smallest
+
+_TRIED_ALLOCATIONS = 3
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A choice for every step: its option and the option's plan, with exact price and memory.
+
+    `options` and `plans` index a step's `Choices`, `homes` and `memory` are bytes per core at every
+    step, `transitions` those of a step's reads (none where they are priced uniformly).
+    """
+
+    options: list[int]
+    plans: list[int]
+    homes: Homes
+    memory: StepMemory
+    transitions: list[tuple[Transition, ...]]
+    cycles: float
+
+
+def choose(setting: Setting, spec: HardwareSpec) -> Assignment | None:
+    """The best assignment found: greedy allocations, each improved by descent."""
+    if not setting.sequence.steps:
+        empty = np.zeros(0, dtype=np.int64)
+        return Assignment([], [], Homes(empty, empty), StepMemory(empty, empty), [], 0.0)
+    fixed = fixed_demand_bytes(setting.sequence, spec)
+    homes = live_homes(setting.sequence, spec)
+    best: Assignment | None = None
+    for _ in range(HOME_ROUNDS):
+        allocations = _allocations(setting, homes, fixed, spec)
+        for allocation in allocations[:_TRIED_ALLOCATIONS]:
+            found = _complete(setting, allocation, homes, fixed, spec)
+            if found is not None and (best is None or found.cycles < best.cycles - 1e-9):
+                best = found
+        if best is not None or not allocations:
+            break
+        # no allocation survived its own homes: assume what its plans really leave lying
+        homes = setting.homes(setting.plans_of(allocations[0].options), spec)
+    return best
+
+
+def _allocations(
+    setting: Setting, homes: Homes, fixed: int, spec: HardwareSpec
+) -> list[Allocation]:
+    """Greedy allocations of idle memory, with transitions at their uniform price."""
+    menus: list[Menu] = []
+    number: dict[tuple[int, int], int] = {}
+    menu_of = []
+    for step, choice in enumerate(setting.choice_of):
+        key = (choice, int(homes.dying[step]))
+        if key not in number:
+            number[key] = len(menus)
+            choices = setting.choices[choice]
+            time = (choices.execution + choices.uniform_transition)[choices.plan] + choices.setup
+            menus.append(Menu(choices.idle_bytes, option_extra(choices, key[1]), time))
+        menu_of.append(number[key])
+    return reconcile(menus, menu_of, homes.live + fixed, spec.usable_bytes)
+
+
+def _complete(
+    setting: Setting, allocation: Allocation, homes: Homes, fixed: int, spec: HardwareSpec
+) -> Assignment | None:
+    """Improve an allocation by descent where transitions are exact, and settle its memory.
+
+    The greedy's own plans are a candidate too, so descent never loses to it. It can end in a local
+    optimum, so it also starts from plans chosen in execution order.
+    """
+    greedy = setting.plans_of(allocation.options)
+    candidates = [greedy]
+    if setting.exact:
+        allowed = spec.usable_bytes - allocation.idle_limit - homes.live - fixed
+        for start in (greedy, forward_start(setting, greedy, homes, allowed, allocation.price)):
+            candidates.append(descend(setting, start, homes, allowed, allocation.price))
+    best: Assignment | None = None
+    for plans in candidates:
+        real = setting.homes(plans, spec)
+        options = settle_idle(setting, plans, real, fixed, spec.usable_bytes)
+        if options is None:
+            continue
+        found = _price(setting, plans, options, real, fixed)
+        if best is None or found.cycles < best.cycles - 1e-9:
+            best = found
+    return best
+
+
+def from_smallest(setting: Setting, smallest: Smallest, spec: HardwareSpec) -> Assignment:
+    """The plans that need least memory, with what is left of it given to idle weights."""
+    fixed = fixed_demand_bytes(setting.sequence, spec)
+    plans = setting.plans_of(smallest.options)
+    options = settle_idle(setting, plans, smallest.homes, fixed, spec.usable_bytes)
+    assert options is not None, "the smallest assignment fits"
+    return _price(setting, plans, options, smallest.homes, fixed)
+
+
+def _price(
+    setting: Setting, plans: list[int], options: list[int], homes: Homes, fixed: int
+) -> Assignment:
+    """Exact price and memory of a complete assignment."""
+    steps = range(len(plans))
+    transitions = [_transitions(setting, plans, options, step) for step in steps]
+    cycles = 0.0
+    for step in steps:
+        choices = setting.of_step(step)
+        cycles += float(choices.execution[plans[step]] + choices.setup[options[step]])
+        cycles += exchange_cycles(setting, transitions[step])
+        if not setting.exact:
+            cycles += float(choices.uniform_transition[plans[step]])
+    memory = setting.memory(plans, options, homes, fixed)
+    return Assignment(options, plans, homes, memory, transitions, cycles)
+
+
+def _transitions(
+    setting: Setting, plans: list[int], options: list[int], step: int
+) -> tuple[Transition, ...]:
+    """Exact transitions of a step's reads; none where they are priced uniformly."""
+    if not setting.exact:
+        return ()
+    found = []
+    expression = setting.sequence.steps[step].problem.expression
+    for position, read in enumerate(setting.sequence.steps[step].reads):
+        states = setting.pricer.states(step, position, plans)
+        reuse = setting.pricer.reuse_state(step, position, plans)
+        size, reused = setting.pricer.received_bytes(
+            step, position, plans[step], states, reuse, options
+        )
+        found.append(
+            Transition(
+                operand=expression.inputs[read.operand].name,
+                tensor=read.tensor,
+                sources=tuple(source.tensor for source in read.sources),
+                received_bytes=size,
+                reused=reused,
+            )
+        )
+    return tuple(found)
+
+
+def exchange_cycles(setting: Setting, transitions: tuple[Transition, ...]) -> float:
+    """Cycles of the one exchange that fetches all operands of an operator."""
+    return float(setting.pricer.cycles(sum(t.received_bytes for t in transitions)))

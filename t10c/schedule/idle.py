@@ -1,0 +1,96 @@
+"""Idle plans: how far the weights of an active plan may be cut while other operators run."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from t10c.hardware.kernels import move_cycles, sync_cycles
+from t10c.hardware.spec import HardwareSpec
+from t10c.ir.expression import TensorExpression
+from t10c.ir.plan import Plan, block_lengths, piece_axis_lengths, temporal_factor
+from t10c.schedule.problem import Problem
+from t10c.search.operator import FrontEntry
+from t10c.search.temporal import factor_tuples
+
+_IDLE_OPTIONS = 12
+"""Combinations of idle cuts kept per plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdleCut:
+    """An idle plan of one weight: `ratio` = prod(idle t / active t), by axis in `factors`."""
+
+    ratio: int
+    factors: tuple[tuple[str, int], ...]
+    idle_bytes: int
+    setup_cycles: float
+
+
+def idle_combinations(
+    problem: Problem, entry: FrontEntry, spec: HardwareSpec
+) -> list[tuple[IdleCut, ...]]:
+    """Undominated (idle bytes, setup) combinations of the idle cuts of all weights."""
+    combinations: list[tuple[int, float, tuple[IdleCut, ...]]] = [(0, 0.0, ())]
+    for index in problem.weights:
+        choices = idle_cuts(problem.expression, entry.plan, index, spec)
+        extended = [
+            (idle + cut.idle_bytes, setup + cut.setup_cycles, (*cuts, cut))
+            for idle, setup, cuts in combinations
+            for cut in choices
+        ]
+        extended.sort(key=lambda c: (c[1], c[0]))
+        combinations = []
+        for candidate in extended:
+            if not combinations or candidate[0] < combinations[-1][0]:
+                combinations.append(candidate)
+        combinations = _thin(combinations, _IDLE_OPTIONS)
+    return [cuts for _, _, cuts in combinations]
+
+
+def _thin(
+    options: list[tuple[int, float, tuple[IdleCut, ...]]], most: int
+) -> list[tuple[int, float, tuple[IdleCut, ...]]]:
+    """At most `most` options, always the first and the last, evenly by position."""
+    if len(options) <= most:
+        return options
+    picks = sorted({round(i * (len(options) - 1) / (most - 1)) for i in range(most)})
+    return [options[i] for i in picks]
+
+
+def idle_cuts(
+    expression: TensorExpression, plan: Plan, operand_index: int, spec: HardwareSpec
+) -> list[IdleCut]:
+    """Idle plans of one weight under an active plan (docs/plans.md), least setup first.
+
+    Idle t is a multiple of active t, prod(idle t) divides P and idle t[a] <= S[a]; of equal ratios
+    the one with the smallest idle piece counts.
+    """
+    operand = expression.operands[operand_index]
+    sharing = math.prod(plan.split[expression.axis_index[a]] for a in expression.lacks(operand))
+    active = {a: temporal_factor(plan, operand, a) for a in operand.axes}
+    most = sharing // math.prod(active.values())
+    blocks = block_lengths(expression, plan)
+    lengths = piece_axis_lengths(expression, plan, operand)
+    axes = operand.axes
+    factors = factor_tuples(most, len(axes))
+    limits = np.array([blocks[expression.axis_index[a]] // active[a] for a in axes], np.int64)
+    factors = factors[np.all(factors <= limits, axis=1)] if len(axes) else factors
+    elements = np.ones(len(factors), dtype=np.int64)
+    column = {a: i for i, a in enumerate(axes)}
+    for dim in operand.dims:
+        span = np.ones(len(factors), dtype=np.int64)
+        for a, stride in dim.terms:
+            span += abs(stride) * (-(-lengths[a] // factors[:, column[a]]) - 1)
+        elements *= span
+    ratios = np.prod(factors, axis=1)
+    sizes = elements * spec.element_bytes
+    setups = move_cycles(spec, (ratios - 1) * sizes) + 2 * sync_cycles(spec) * (ratios - 1)
+    cuts = []
+    least = np.iinfo(np.int64).max
+    for row in np.lexsort((sizes, setups)):
+        if sizes[row] < least:
+            least = sizes[row]
+            chosen = tuple((a, int(f)) for a, f in zip(axes, factors[row], strict=True) if f > 1)
+            cuts.append(IdleCut(int(ratios[row]), chosen, int(sizes[row]), float(setups[row])))
+    return cuts

@@ -1,0 +1,35 @@
+"""Planning problems: what identical operators share, and what is searched once."""
+
+import math
+from dataclasses import dataclass, replace
+
+from t10c.hardware.spec import HardwareSpec
+from t10c.ir.expression import TensorExpression
+from t10c.search.operator import SearchResult, Visitor, search_operator
+from t10c.search.options import SearchOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A planning problem: an expression, and which of its inputs are weights with an idle plan."""
+
+    expression: TensorExpression
+    weights: tuple[int, ...]
+
+
+def search_problem(
+    expression: TensorExpression,
+    spec: HardwareSpec,
+    search: SearchOptions,
+    visit: Visitor | None = None,
+) -> SearchResult:
+    """`search_operator`, without thresholds for a reduce that has fewer outputs than cores exist.
+
+    T10's thresholds would have it use most cores all the same, by cutting the reduced axes; but
+    every further core then adds a sync to the final reduction.
+    """
+    if expression.kernel == "reduce":
+        outputs = math.prod(a.length for a in expression.axes if not a.reduction)
+        if outputs < spec.core_count:
+            search = replace(search, pruning="exhaustive")
+    return search_operator(expression, spec, search, visit)

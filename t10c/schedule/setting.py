@@ -1,0 +1,56 @@
+"""The setting of a choice: what stays fixed while plans are chosen, and what a choice comes to."""
+
+from collections.abc import Iterable
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+
+import numpy as np
+
+from t10c.hardware.spec import HardwareSpec
+from t10c.schedule.choices import Choices
+from t10c.schedule.memory import Homes, StepMemory, live_homes, step_memory
+from t10c.schedule.steps import Sequence
+from t10c.schedule.transition import TransitionPricer
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What stays fixed while plans are chosen: the sequence and every step's choices."""
+
+    sequence: Sequence
+    choices: tuple[Choices, ...]
+    choice_of: tuple[int, ...]
+    pricer: TransitionPricer
+    exact: bool
+
+    def of_step(self, step: int) -> Choices:
+        """The choices of a step."""
+        return self.choices[self.choice_of[step]]
+
+    def plans_of(self, options: Iterable[int]) -> list[int]:
+        """The plan of every step's option."""
+        return [int(self.of_step(step).plan[option]) for step, option in enumerate(options)]
+
+    def homes(self, plans: Seq[int], spec: HardwareSpec) -> Homes:
+        """Live bytes with every producer's real share per core under its plan."""
+        elements = {
+            step: self.pricer.layouts.home_elements(self.choice_of[step], plan)
+            for step, plan in enumerate(plans)
+        }
+        return live_homes(self.sequence, spec, elements)
+
+    def memory(
+        self, plans: Seq[int], options: Seq[int], homes: Homes, fixed_bytes: int
+    ) -> StepMemory:
+        """Demand of every step under its plan and option."""
+        own = [self.of_step(step) for step in range(len(plans))]
+        idle = [choices.idle_bytes[o] for choices, o in zip(own, options, strict=True)]
+        active = [choices.active_bytes[p] for choices, p in zip(own, plans, strict=True)]
+        inputs = [choices.input_bytes[p] for choices, p in zip(own, plans, strict=True)]
+        return step_memory(
+            np.array(idle, dtype=np.int64),
+            np.array(active, dtype=np.int64),
+            np.array(inputs, dtype=np.int64),
+            homes,
+            fixed_bytes,
+        )
