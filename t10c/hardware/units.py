@@ -52,8 +52,10 @@ def _units(kind: QuantityKind) -> dict[str, tuple[float, Basis]]:
         case "frequency":
             return {unit: (scale, "") for unit, scale in _HERTZ.items()}
         case "rate":
-            seconds = {f"{unit}/s": (scale, "second") for unit, scale in _BYTES.items()}
-            return {**seconds, "B/cycle": (1.0, "cycle")}  # type: ignore[dict-item]
+            rates: dict[str, tuple[float, Basis]] = {
+                f"{unit}/s": (scale, "second") for unit, scale in _BYTES.items()
+            }
+            return {**rates, "B/cycle": (1.0, "cycle")}
         case "duration":
             table: dict[str, tuple[float, Basis]] = {
                 unit: (scale, "second") for unit, scale in _SECONDS.items()

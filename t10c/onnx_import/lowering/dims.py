@@ -65,11 +65,3 @@ def broadcast_dims(shape: Shape, output: Shape, first: int | None = None) -> tup
 def squeezed(shape: Shape) -> Shape:
     """The shape without dimensions of size 1."""
     return tuple(size for size in shape if size != 1)
-
-
-def row_major_strides(shape: Shape) -> tuple[int, ...]:
-    """Elements between neighbours along each dimension."""
-    strides = [1]
-    for size in reversed(shape[1:]):
-        strides.append(strides[-1] * size)
-    return tuple(reversed(strides[: len(shape)]))

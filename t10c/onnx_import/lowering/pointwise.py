@@ -89,9 +89,6 @@ _VARIADIC = (
     "Where",
 )
 
-POINTWISE_OPS = frozenset([*_UNARY, *_BINARY, *_VARIADIC, "Cast", "CastLike", "Clip"])
-"""ONNX operators that work on each element alone."""
-
 
 @lru_cache(maxsize=256)
 def _defaults(op_type: str, opset: int) -> Attributes:

@@ -1,6 +1,5 @@
 """Sliding windows: what Conv and the pools share."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from t10c.ir.expression import Dim, Role
@@ -98,8 +97,3 @@ def window_dims(
         target=tuple(Dim(o, n) for o, n in zip(outer, target, strict=True)),
         kernel=tuple(Dim(i, k) for i, k in zip(inner, window.kernel, strict=True)),
     )
-
-
-def as_shape(values: Sequence[int]) -> Shape:
-    """A shape from any sequence of integers."""
-    return tuple(int(value) for value in values)
