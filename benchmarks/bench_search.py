@@ -32,15 +32,13 @@ CASES: dict[str, tuple[str, str, float | None]] = {
 
 def search(name: str) -> dict[str, Any]:
     """The child process: search one case `REPEATS` times and say what was found."""
-    from t10c.cli.options import read_axes
-    from t10c.hardware.load import load_spec
-    from t10c.search import search_operator
-    from t10c.search.templates import named_expression
+    import t10c
 
     template, axes, _ = CASES[name]
-    expression = named_expression(template, read_axes(axes))
-    spec = load_spec("ipu-mk2", ("shift_buffer.policy=double",))
-    results = [search_operator(expression, spec) for _ in range(REPEATS)]
+    lengths = {axis: int(length) for axis, _, length in (a.partition("=") for a in axes.split(","))}
+    expression = t10c.named_expression(template, lengths)
+    spec = t10c.load_spec("ipu-mk2", ("shift_buffer.policy=double",))
+    results = [t10c.search_operator(expression, spec) for _ in range(REPEATS)]
     record, front = results[0].record, results[0].front
     fastest = min(entry.cycles for entry in front)
     return {
