@@ -1,7 +1,8 @@
-"""Every command that README.md and docs/ show is run, in order, in an empty directory."""
+"""What README.md and docs/ show in shell and Python is run, in order, in an empty directory."""
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +22,19 @@ EXEMPT = {
 
 
 def blocks(document: Path) -> list[str]:
-    """The document's ```sh blocks without their exempt lines, in order."""
-    found = re.findall(r"^```sh\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
-    kept = ["\n".join(line for line in text.splitlines() if not exempt(line)) for text in found]
-    return [text for text in kept if text.strip()]
+    """The document's ```sh and ```python blocks as shell, without exempt lines, in order."""
+    found = re.findall(
+        r"^```(sh|python)\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL
+    )
+    kept = [
+        (language, "\n".join(line for line in text.splitlines() if not exempt(line)))
+        for language, text in found
+    ]
+    return [
+        text if language == "sh" else f'"{sys.executable}" -c {shlex.quote(text)}'
+        for language, text in kept
+        if text.strip()
+    ]
 
 
 def exempt(line: str) -> bool:
@@ -71,6 +81,7 @@ def test_the_readme_shows_commands() -> None:
     shown = "\n".join(blocks(ROOT / "README.md"))
     for command in ("zoo build", "compile", "inspect", "op", "explain", "hw", "calibrate"):
         assert f"t10c {command} " in shown
+    assert "import t10c" in shown
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

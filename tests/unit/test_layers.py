@@ -1,4 +1,4 @@
-"""Imports run downwards: which package of t10c may know which (docs: the layout of the code)."""
+"""Imports run downwards: which package of t10c may know which (docs/code.md)."""
 
 import ast
 from pathlib import Path
