@@ -36,14 +36,14 @@ def live_homes(
     count = len(sequence.steps)
     live = np.zeros(count, dtype=np.int64)
     dying = np.zeros(count, dtype=np.int64)
-    for _, producer, elements, first, last in sequence.lifetimes.spans:
-        share = -(-elements // spec.core_count)
-        if home_elements is not None and producer >= 0:
-            share = home_elements[producer]
+    for span in sequence.spans:
+        share = -(-span.elements // spec.core_count)
+        if home_elements is not None and span.producer >= 0:
+            share = home_elements[span.producer]
         size = share * spec.element_bytes
-        live[max(first + 1, 0) : last] += size
-        if first < last < count:
-            dying[last] += size
+        live[max(span.first_step + 1, 0) : span.last_step] += size
+        if span.first_step < span.last_step < count:
+            dying[span.last_step] += size
     return Homes(live, dying)
 
 

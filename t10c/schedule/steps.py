@@ -1,7 +1,7 @@
 """The model as a sequence of steps: what each reads, where that comes from, how long it lives."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from t10c.ir.graph import Graph, LayoutOp, Operator
 from t10c.schedule.atoms import View
@@ -53,15 +53,18 @@ class Copy:
     elements: int
 
 
-@dataclass(frozen=True)
-class Lifetimes:
-    """Homes of tensors that live across steps.
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The home of a tensor that lives across steps: alive while `first_step` < step <= `last_step`.
 
-    `spans` has (tensor, producing step or -1, elements, first step, last step): alive while
-    first < step <= last, where the last step reads it for the last time (or is past the end).
+    `producer` is the step that makes it, or -1; `last_step` reads it last, or is past the end.
     """
 
-    spans: tuple[tuple[str, int, int, int, int], ...]
+    tensor: str
+    producer: int
+    elements: int
+    first_step: int
+    last_step: int
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ class Sequence:
     graph: Graph
     steps: tuple[Step, ...]
     copies: tuple[Copy, ...]
-    lifetimes: Lifetimes
+    spans: tuple[Span, ...]
+    """Homes of graph inputs, produced tensors and copies; weights are accounted separately."""
     loose_weights: tuple[str, ...]
     """Weights that no step owns (read through a view only): they lie evenly spread."""
 
@@ -98,7 +102,7 @@ def build_sequence(graph: Graph, persistent: tuple[str, ...] = ()) -> Sequence:
         if t.kind == "weight" and t.name in used and t.name not in owner
     )
     return Sequence(
-        graph, tuple(steps), copies, _lifetimes(graph, table, steps, copies, persistent), loose
+        graph, tuple(steps), copies, _spans(graph, table, steps, copies, persistent), loose
     )
 
 
@@ -127,6 +131,7 @@ def _step(
 
 
 def _with_consumers(steps: list[Step]) -> list[Step]:
+    """The steps, each with everyone who reads its output."""
     consumers: dict[int, list[tuple[int, int]]] = {}
     for step in steps:
         for position, read in enumerate(step.reads):
@@ -134,14 +139,8 @@ def _with_consumers(steps: list[Step]) -> list[Step]:
                 if source.step >= 0:
                     consumers.setdefault(source.step, []).append((step.index, position))
     return [
-        Step(
-            s.index,
-            s.operator,
-            s.problem,
-            s.reads,
-            tuple(dict.fromkeys(consumers.get(s.index, ()))),
-        )
-        for s in steps
+        replace(step, consumers=tuple(dict.fromkeys(consumers.get(step.index, ()))))
+        for step in steps
     ]
 
 
@@ -159,13 +158,13 @@ def _copies(graph: Graph, table: ViewTable) -> tuple[Copy, ...]:
     )
 
 
-def _lifetimes(
+def _spans(
     graph: Graph,
     table: ViewTable,
     steps: list[Step],
     copies: tuple[Copy, ...],
     persistent: tuple[str, ...],
-) -> Lifetimes:
+) -> tuple[Span, ...]:
     """Spans of graph inputs, produced tensors and copies (weights are accounted separately)."""
     end = len(steps)
     last: dict[str, int] = {}
@@ -181,7 +180,7 @@ def _lifetimes(
         for view in table.views.get(name, ()):
             last[view.tensor] = end
     kept = {view.tensor for name in persistent for view in table.views.get(name, ())}
-    spans = []
+    spans: list[Span] = []
     produced = {step.operator.output: step.index for step in steps}
     copied = {copy.operator.output: copy.before_step for copy in copies}
     for tensor in graph.tensors:
@@ -191,9 +190,10 @@ def _lifetimes(
         if tensor.name in produced:
             first = produced[tensor.name]
             born = -1 if tensor.name in kept else first
-            spans.append((tensor.name, first, elements, born, last[tensor.name]))
+            spans.append(Span(tensor.name, first, elements, born, last[tensor.name]))
         elif tensor.name in graph.inputs:
-            spans.append((tensor.name, -1, elements, -1, last[tensor.name]))
+            spans.append(Span(tensor.name, -1, elements, -1, last[tensor.name]))
         elif tensor.name in copied:
-            spans.append((tensor.name, -1, elements, copied[tensor.name] - 1, last[tensor.name]))
-    return Lifetimes(tuple(spans))
+            before = copied[tensor.name] - 1
+            spans.append(Span(tensor.name, -1, elements, before, last[tensor.name]))
+    return tuple(spans)
