@@ -14,9 +14,12 @@ def test_the_pinned_oldest_versions_are_the_declared_lower_bounds():
     pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "tests/oldest.txt").read_text(), re.M))
     assert set(project_names(project["dependencies"])) <= set(pinned)
     for name, version in pinned.items():
-        padded = (version.split(".") + ["0", "0"])[:3]
-        assert (bounds[name].split(".") + ["0", "0"])[:3] == padded, name
+        assert release(bounds[name]) == release(version), name
 
 
 def project_names(entries: list[str]) -> list[str]:
     return [entry.split(">=")[0] for entry in entries]
+
+
+def release(version: str) -> list[str]:
+    return [*version.split("."), "0", "0"][:3]
