@@ -32,8 +32,8 @@ def operator_document(plan: ModelPlan, operator: Operator, chosen: OperatorPlan)
         "rotations": [encode(rotation) for rotation in chosen.plan.rotations],
         "placement": chosen.placement,
         "rtensors": [encode(tensor) for tensor in chosen.rtensors],
-        "memory_bytes": encode(chosen.memory),
-        "cost_cycles": {**encode(chosen.cost), "total": chosen.cost.total},
+        "memory_bytes": encode(chosen.memory_bytes),
+        "cost_cycles": {**encode(chosen.cost_cycles), "total": chosen.cost_cycles.total},
         "idle": [encode(weight) for weight in chosen.idle],
         "transitions": [encode(transition) for transition in chosen.transitions],
         "search": encode(problem.search),
@@ -193,7 +193,7 @@ def _idle_lines(chosen: OperatorPlan) -> list[str]:
 
 
 def _cost_lines(plan: ModelPlan, chosen: OperatorPlan) -> list[str]:
-    cost, memory = chosen.cost, chosen.memory
+    cost, memory = chosen.cost_cycles, chosen.memory_bytes
     parts = encode(cost)
     share = cost.total / plan.latency_cycles if plan.latency_cycles else 0.0
     return [

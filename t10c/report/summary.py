@@ -59,7 +59,9 @@ def peak_operator(plan: ModelPlan) -> str:
     """Name of the operator with the largest demand of memory per core."""
     if not plan.operators:
         return ""
-    return max(plan.operators, key=lambda o: max(o.memory.total, o.memory.fetch_total)).name
+    return max(
+        plan.operators, key=lambda o: max(o.memory_bytes.total, o.memory_bytes.fetch_total)
+    ).name
 
 
 def confidence(plan: ModelPlan) -> dict[str, str]:
@@ -83,7 +85,9 @@ def confidence(plan: ModelPlan) -> dict[str, str]:
 
 
 def _top(plan: ModelPlan) -> list[tuple[str, float]]:
-    return sorted(((o.name, o.cost.total) for o in plan.operators), key=lambda item: -item[1])
+    return sorted(
+        ((o.name, o.cost_cycles.total) for o in plan.operators), key=lambda item: -item[1]
+    )
 
 
 def plan_lines(plan: ModelPlan) -> list[str]:
@@ -126,7 +130,7 @@ def _longest_lines(plan: ModelPlan) -> list[str]:
     """Distinct operators by the time that all their instances take."""
     grouped: dict[int, list[float]] = defaultdict(list)
     for operator in plan.operators:
-        grouped[operator.problem].append(operator.cost.total)
+        grouped[operator.problem].append(operator.cost_cycles.total)
     rows = []
     ranked = sorted(grouped.items(), key=lambda item: -sum(item[1]))
     for number, cycles in ranked[:_TOP_OPERATORS]:
@@ -227,8 +231,8 @@ def operator_table(plan: ModelPlan) -> list[str]:
         [
             o.name,
             plan.problems[o.problem].expression.kernel,
-            cycles_text(o.cost.total),
-            size_text(o.memory.total),
+            cycles_text(o.cost_cycles.total),
+            size_text(o.memory_bytes.total),
         ]
         for o in plan.operators
     ]

@@ -115,8 +115,8 @@ def _operator_plan(
         piece_bytes=entry.piece_bytes,
         idle=idle,
         transitions=chosen.transitions[step],
-        memory=_memory_terms(setting, spec, chosen, step),
-        cost=cost,
+        memory_bytes=_memory_terms(setting, spec, chosen, step),
+        cost_cycles=cost,
     )
 
 

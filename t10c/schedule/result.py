@@ -89,8 +89,8 @@ class OperatorPlan:
     piece_bytes: tuple[int, ...]
     idle: tuple[IdleWeight, ...]
     transitions: tuple[Transition, ...]
-    memory: MemoryTerms
-    cost: CostTerms
+    memory_bytes: MemoryTerms
+    cost_cycles: CostTerms
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,10 @@ class ModelPlan:
     @property
     def peak_core_bytes(self) -> int:
         """Largest demand of any operator, in bytes per core."""
-        return max((max(o.memory.total, o.memory.fetch_total) for o in self.operators), default=0)
+        return max(
+            (max(o.memory_bytes.total, o.memory_bytes.fetch_total) for o in self.operators),
+            default=0,
+        )
 
     @property
     def gap(self) -> float:
@@ -156,7 +159,7 @@ class ModelPlan:
 
     def breakdown_cycles(self) -> dict[str, float]:
         """Where the latency goes; the parts sum to it. Epilogues count as compute."""
-        costs = [o.cost for o in self.operators]
+        costs = [o.cost_cycles for o in self.operators]
         return {
             "compute": sum(c.compute + c.epilogue for c in costs),
             "shift": sum(c.shift for c in costs),

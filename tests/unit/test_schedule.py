@@ -104,7 +104,7 @@ def slow_memory(plan: ModelPlan, persistent: tuple[str, ...] = ()) -> list[dict[
 
 def check_memory(plan: ModelPlan, persistent: tuple[str, ...] = ()) -> None:
     for slow, chosen in zip(slow_memory(plan, persistent), plan.operators, strict=True):
-        found = {name: getattr(chosen.memory, name) for name in slow}
+        found = {name: getattr(chosen.memory_bytes, name) for name in slow}
         assert found == slow, chosen.name
         assert max(slow["total"], slow["fetch_total"]) <= plan.spec.usable_bytes
     assert plan.peak_core_bytes <= plan.spec.usable_bytes
@@ -121,13 +121,13 @@ def check_costs(plan: ModelPlan) -> None:
         value
         for o in plan.operators
         for value in (
-            o.cost.setup,
-            o.cost.transition,
-            o.cost.compute,
-            o.cost.epilogue,
-            o.cost.shift,
-            o.cost.reduction,
-            o.cost.sync,
+            o.cost_cycles.setup,
+            o.cost_cycles.transition,
+            o.cost_cycles.compute,
+            o.cost_cycles.epilogue,
+            o.cost_cycles.shift,
+            o.cost_cycles.reduction,
+            o.cost_cycles.sync,
         )
     ]
     assert all(part >= 0 for part in parts)
@@ -135,10 +135,10 @@ def check_costs(plan: ModelPlan) -> None:
     assert plan.latency_cycles == pytest.approx(sum(parts))
     assert sum(plan.breakdown_cycles().values()) == pytest.approx(sum(parts))
     for o in plan.operators:
-        assert o.cost.setup == pytest.approx(sum(w.cut.setup_cycles for w in o.idle))
+        assert o.cost_cycles.setup == pytest.approx(sum(w.cut.setup_cycles for w in o.idle))
         if plan.options.transitions == "exact":
             size = sum(t.received_bytes for t in o.transitions)
-            assert o.cost.transition == pytest.approx(exchange_cycles(size, plan.spec))
+            assert o.cost_cycles.transition == pytest.approx(exchange_cycles(size, plan.spec))
     assert plan.lower_bound_cycles <= plan.latency_cycles * (1 + 1e-12)
     assert 0 <= plan.gap <= 1
     if plan.options.transitions == "uniform":
@@ -273,8 +273,8 @@ def test_a_weight_used_twice_counts_once():
     plan = plan_of(w.graph(z), chip(kib=24))
     check_memory(plan)
     assert [len(o.idle) for o in plan.operators] == [1, 0]
-    assert plan.operators[0].memory.idle_weights == 0
-    assert plan.operators[1].memory.idle_weights == plan.operators[0].idle[0].cut.idle_bytes
+    assert plan.operators[0].memory_bytes.idle_weights == 0
+    assert plan.operators[1].memory_bytes.idle_weights == plan.operators[0].idle[0].cut.idle_bytes
     assert {t.tensor for t in plan.operators[1].transitions} == {"y", "w"}
 
 
@@ -284,7 +284,7 @@ def test_a_weight_read_through_a_view_lies_evenly_spread():
     turned = w.layout("turned", "transpose", (w.weight("w", 48, 32),), 32, 48, perm=(1, 0))
     plan = plan_of(w.graph(w.matmul("y", x, turned)), chip(kib=24))
     check_memory(plan)
-    assert plan.operators[0].memory.idle_weights == 48 * 32 * 2 // 16
+    assert plan.operators[0].memory_bytes.idle_weights == 48 * 32 * 2 // 16
     assert plan.operators[0].transitions[1].sources == ("w",)
 
 
@@ -301,7 +301,7 @@ def test_persistent_tensors_live_to_the_end():
     check_memory(free)
     share = 16 * 32 * 2 // 16
     for a, b in zip(kept.operators[1:], free.operators[1:], strict=True):
-        assert a.memory.live_activations == b.memory.live_activations + share
+        assert a.memory_bytes.live_activations == b.memory_bytes.live_activations + share
 
 
 def test_a_persistent_tensor_that_is_written_has_its_memory_before_it_is_produced():
@@ -312,7 +312,7 @@ def test_a_persistent_tensor_that_is_written_has_its_memory_before_it_is_produce
     spec = chip(kib=24)
     kept, free = plan_of(graph, spec, ScheduleOptions(persistent=("z",))), plan_of(graph, spec)
     share = 16 * 32 * 2 // 16
-    before, after = kept.operators[0].memory, free.operators[0].memory
+    before, after = kept.operators[0].memory_bytes, free.operators[0].memory_bytes
     assert before.live_activations == after.live_activations + share
 
 
