@@ -17,8 +17,12 @@ from t10c.search.operator import FrontEntry, front_entry
 from t10c.search.space import FloatArray, IntArray
 from t10c.search.temporal import SlotTable, slot_table
 
-_POOL_PER_PRICE = 12
-_POOL_PLANS = 90
+_POOL_PER_PRICE = 10
+_POOL_PER_LEANING = 3
+_LEANING_PAIR = 3
+"""Number of the price pair that leanings start from: idle weights cost a little."""
+_LEANING_EXPONENT = 0.15
+"""How much slower a plan may be to be kept for its layout: 1.5 times with a 16-fold factor."""
 
 
 def bound_prices(spec: HardwareSpec) -> FloatArray:
@@ -34,6 +38,25 @@ def price_pairs(spec: HardwareSpec) -> list[tuple[float, float]]:
     return [(a * per_byte, b * per_byte) for a, b in pairs]
 
 
+def leanings(expression: TensorExpression) -> tuple[tuple[int, ...], ...]:
+    """Sets of axes along which plans that cut most are kept: each axis, and leading axes.
+
+    Many splits cost the same alone and differ only in how well their layouts meet the neighbours'.
+    Tensors are spread in row-major order or along single axes more often than otherwise.
+    """
+    axes = [i for i, axis in enumerate(expression.axes) if axis.splittable and axis.length > 1]
+    if len(axes) < 2:
+        return ()
+    return (*((axis,) for axis in axes), *(tuple(axes[:n]) for n in range(2, len(axes))))
+
+
+def _leaning_factor(splits: IntArray, axes: tuple[int, ...]) -> FloatArray:
+    """Below 1 for splits that cut the given axes, (splits,)."""
+    product = np.prod(splits[:, list(axes)].astype(np.float64), axis=1)
+    factor: FloatArray = product**-_LEANING_EXPONENT
+    return factor
+
+
 class PoolCollector:
     """Sees all feasible candidates in chunks and keeps the pool and the bound's minima."""
 
@@ -45,6 +68,7 @@ class PoolCollector:
         self.prices = bound_prices(spec)
         self.minima = np.full(len(self.prices), np.inf)
         self.pairs = price_pairs(spec)
+        self.leanings = leanings(problem.expression)
         self.least_active = np.iinfo(np.int64).max
         self.kept: list[tuple[Candidates, Costs, FloatArray]] = []
 
@@ -75,25 +99,39 @@ class PoolCollector:
         time: FloatArray,
         weights: list[tuple[FloatArray, FloatArray]],
     ) -> tuple[IntArray, FloatArray]:
-        """The best candidates of the chunk for every price pair, and their scores per pair.
+        """The chunk's best candidates, and their scores: a column per price pair and leaning.
 
         Of every split only the best candidate counts, so that the pool holds different layouts.
         """
         changes = np.any(np.diff(candidates.splits, axis=0) != 0, axis=1)
         starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
         ends = np.append(starts[1:], len(candidates))
-        scores = np.empty((len(candidates), len(self.pairs)))
+        columns = []
         selected = []
-        for column, (idle_price, active_price) in enumerate(self.pairs):
-            score = time + self._weights_at_price(weights, idle_price)
-            score += active_price * costs.memory_bytes
-            scores[:, column] = score
-            best = np.minimum.reduceat(score, starts)
-            for group in np.argsort(best, kind="stable")[:_POOL_PER_PRICE]:
+
+        def select(score: FloatArray, groups: IntArray) -> None:
+            for group in groups:
                 first, last = starts[group], ends[group]
                 selected.append(first + int(np.argmin(score[first:last])))
+
+        for idle_price, active_price in self.pairs:
+            score = time + self._weights_at_price(weights, idle_price)
+            score += active_price * costs.memory_bytes
+            columns.append(score)
+            best = np.minimum.reduceat(score, starts)
+            select(score, np.argsort(best, kind="stable")[:_POOL_PER_PRICE])
+        base = columns[_LEANING_PAIR]
+        best = np.minimum.reduceat(base, starts)
+        for axes in self.leanings:
+            leant = best * _leaning_factor(candidates.splits[starts], axes)
+            select(base, np.argsort(leant, kind="stable")[:_POOL_PER_LEANING])
         chosen = np.unique(np.array(selected))
-        return chosen, scores[chosen]
+        scores = [score[chosen] for score in columns]
+        scores += [
+            base[chosen] * _leaning_factor(candidates.splits[chosen], axes)
+            for axes in self.leanings
+        ]
+        return chosen, np.stack(scores, axis=1)
 
     def _weights_at_price(
         self, weights: list[tuple[FloatArray, FloatArray]], price: float
@@ -120,15 +158,15 @@ class PoolCollector:
         return total
 
     def pool(self) -> list[FrontEntry]:
-        """The best plans over all chunks, at most `_POOL_PLANS`, spread over price pairs."""
+        """The best plans over all chunks for every price pair and leaning."""
         if not self.kept:
             return []
         scores = np.concatenate([s for _, _, s in self.kept])
         starts = np.cumsum([0] + [len(c) for c, _, _ in self.kept])
         chosen: dict[int, None] = {}
-        per_pair = max(1, _POOL_PLANS // len(self.pairs))
         for column in range(scores.shape[1]):
-            for index in np.argsort(scores[:, column], kind="stable")[:per_pair]:
+            most = _POOL_PER_PRICE if column < len(self.pairs) else _POOL_PER_LEANING
+            for index in np.argsort(scores[:, column], kind="stable")[:most]:
                 chosen.setdefault(int(index))
         entries = []
         for index in chosen:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from planned_graphs import GraphWriter, chip, elements, relu, residual
 
+from t10c.hardware.load import load_spec
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.graph import Graph, LayoutOp
 from t10c.schedule.atoms import identity_view
@@ -410,3 +411,15 @@ def test_no_combination_of_the_pool_beats_the_plan_by_more_than_the_gap(sizes, s
     check_memory(result)
     assert min(prices) <= result.latency_cycles * (1 + 1e-12)
     assert result.lower_bound_cycles <= min(prices)
+
+
+@pytest.mark.parametrize(
+    ("shape", "latency"), [((64, 64, 64), 2366.0), ((64, 56, 56), 1886.0)], ids=str
+)
+def test_a_plan_in_the_layout_of_its_input_is_found_among_its_equals(shape, latency):
+    """Dozens of splits of a pointwise operator cost the same; one of them moves nothing."""
+    w = GraphWriter()
+    graph = w.graph(w.relu("y", w.input("x", *shape)))
+    plan = plan_of(graph, load_spec("ipu-mk2", ["cores.count=64"]))
+    assert [t.received_bytes for t in plan.operators[0].transitions] == [0]
+    assert plan.latency_cycles == latency
