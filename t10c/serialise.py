@@ -134,11 +134,11 @@ def _decode_items(arguments: tuple[object, ...], value: object, path: str) -> tu
 def _decode_scalar(hint: object, value: object, path: str) -> object:
     if hint is float:
         return number(value, path)
-    if hint is int and isinstance(value, int) and not isinstance(value, bool):
-        return value
+    if hint is int:
+        return whole_number(value, path)
     if (hint is bool and isinstance(value, bool)) or (hint is str and isinstance(value, str)):
         return value
-    kinds = {int: "a whole number", bool: "true or false", str: "text"}
+    kinds = {bool: "true or false", str: "text"}
     kind = kinds.get(hint, str(hint)) if isinstance(hint, type) else str(hint)
     raise wrong(path, value, kind)
 
@@ -154,6 +154,13 @@ def number(value: object, path: str) -> float:
     if not math.isfinite(result):
         raise wrong(path, value, "a finite number")
     return result
+
+
+def whole_number(value: object, path: str) -> int:
+    """`value` if it is a whole JSON number, else InvalidInputError."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise wrong(path, value, "a whole number")
+    return value
 
 
 def mapping(value: object, path: str) -> dict[str, Any]:

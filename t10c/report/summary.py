@@ -9,6 +9,7 @@ from t10c.report.text import (
     percent_text,
     shorten,
     size_text,
+    size_texts,
     table_lines,
     time_text,
 )
@@ -42,7 +43,7 @@ def plan_document(plan: ModelPlan) -> dict[str, Any]:
             "splits": sum(r.splits for r in records),
             "cpu_seconds": plan.search_cpu_seconds,
             "exhausted": all(r.exhausted for r in records),
-            "relaxed_operators": sum(r.relaxed for r in records),
+            "thresholds_dropped_operators": sum(r.thresholds_dropped for r in records),
             "gap": plan.gap,
         },
         "top_operators": [
@@ -56,9 +57,13 @@ def plan_document(plan: ModelPlan) -> dict[str, Any]:
 
 
 def peak_operator(plan: ModelPlan) -> str:
-    """Name of the operator with the largest demand of memory per core."""
-    if not plan.operators:
-        return ""
+    """Name of the operator with the largest demand of memory per core.
+
+    `(graph outputs)` if the demand after the last operator is larger.
+    """
+    demands = [max(o.memory_bytes.total, o.memory_bytes.fetch_total) for o in plan.operators]
+    if max(demands, default=0) < plan.end_bytes:
+        return "(graph outputs)"
     return max(
         plan.operators, key=lambda o: max(o.memory_bytes.total, o.memory_bytes.fetch_total)
     ).name
@@ -107,10 +112,11 @@ def plan_lines(plan: ModelPlan) -> list[str]:
     ]
     if latency:
         share = plan.peak_core_bytes / spec.usable_bytes
+        peak, available = size_texts(plan.peak_core_bytes, spec.usable_bytes)
         lines += [
             "  of which " + _shares(plan.breakdown_cycles(), latency),
-            f"memory     peak {size_text(plan.peak_core_bytes)} of {size_text(spec.usable_bytes)}"
-            f" per core ({percent_text(share)}), at {shorten(peak_operator(plan), 56)}",
+            f"memory     peak {peak} of {available} per core ({percent_text(share)}),"
+            f" at {shorten(peak_operator(plan), 56)}",
             f"bound      {cycles_text(plan.lower_bound_cycles)} cycles: no plan among those"
             f" searched can be faster; gap {percent_text(plan.gap)}",
         ]
@@ -159,8 +165,10 @@ def _confidence_lines(plan: ModelPlan) -> list[str]:
 def _search_line(plan: ModelPlan) -> str:
     records = [problem.search for problem in plan.problems]
     candidates = sum(r.legal_plans for r in records)
+    more = len(plan.operators) > plan.graph.node_counts()["planned"]
+    chained = " (row-wise ones as chains where cheaper)" if more else ""
     text = (
-        f"search     {len(records)} distinct of {len(plan.operators)} operators,"
+        f"search     {len(records)} distinct of {len(plan.operators)} operators{chained},"
         f" {candidates:,} legal plans ({plan.options.search.pruning})"
     )
     if plan.search_cpu_seconds:
@@ -197,10 +205,11 @@ def misfit_lines(value: DoesNotFit) -> list[str]:
     terms = " + ".join(f"{name.replace('_', ' ')} {size_text(size)}" for name, size in value.terms)
     known = "no plan can fit" if value.proven else "no plan was found that fits"
     who = value.operator.strip("()")
+    demanded, available = size_texts(value.demanded_bytes, value.available_bytes)
     lines = [
         f"does not fit: {shorten(value.graph.name, 40)} on {value.spec.name} ({known})",
-        f"demand     at least {size_text(value.demanded_bytes)} per core, of which there are"
-        f" {size_text(value.available_bytes)}; by {shorten(who, 50)}",
+        f"demand     at least {demanded} per core, of which there are {available};"
+        f" by {shorten(who, 50)}",
         f"terms      {terms}",
         *(f"lever      {lever}" for lever in value.levers),
     ]

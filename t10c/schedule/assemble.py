@@ -1,5 +1,7 @@
 """The model plan of a chosen assignment: what was chosen and priced, as values."""
 
+from dataclasses import replace
+
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.plan import rtensor
 from t10c.schedule.assignment import Assignment, exchange_cycles
@@ -54,7 +56,7 @@ def assemble(
     bound = 0.0
     if setting.choices:
         bound = max(0.0, lower_bound(setting.choices, setting.choice_of, spec.usable_bytes))
-    return ModelPlan(
+    result = ModelPlan(
         graph=setting.sequence.graph,
         spec=spec,
         options=options,
@@ -64,8 +66,12 @@ def assemble(
         problems=problems,
         lower_bound_cycles=bound,
         uniform_cycles=uniform,
+        end_bytes=chosen.memory.end,
         search_cpu_seconds=sum(c.search.cpu_seconds for c in setting.choices),
     )
+    # equal up to the order of summation where every operator got its best plan
+    assert bound <= result.latency_cycles * (1 + 1e-9), "the bound holds for every plan"
+    return replace(result, lower_bound_cycles=min(bound, result.latency_cycles))
 
 
 def _copy_plan(setting: Setting, spec: HardwareSpec, name: str, elements: int) -> CopyPlan:

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.descent import descend, forward_start, option_extra, settle_idle
 from t10c.schedule.memory import Homes, StepMemory, fixed_demand_bytes, live_homes
@@ -34,8 +32,7 @@ class Assignment:
 def choose(setting: Setting, spec: HardwareSpec) -> Assignment | None:
     """The best assignment found: greedy allocations, each improved by descent."""
     if not setting.sequence.steps:
-        empty = np.zeros(0, dtype=np.int64)
-        return Assignment([], [], Homes(empty, empty), StepMemory(empty, empty), [], 0.0)
+        return nothing_to_choose(setting, spec)
     fixed = fixed_demand_bytes(setting.sequence, spec)
     homes = live_homes(setting.sequence, spec)
     best: Assignment | None = None
@@ -50,6 +47,15 @@ def choose(setting: Setting, spec: HardwareSpec) -> Assignment | None:
         # no allocation survived its own homes: assume what its plans really leave lying
         homes = setting.homes(setting.plans_of(allocations[0].options), spec)
     return best
+
+
+def nothing_to_choose(setting: Setting, spec: HardwareSpec) -> Assignment | None:
+    """The assignment of a graph without planned operators; None if its tensors do not fit."""
+    homes = live_homes(setting.sequence, spec)
+    memory = setting.memory([], [], homes, fixed_demand_bytes(setting.sequence, spec))
+    if memory.most > spec.usable_bytes:
+        return None
+    return Assignment([], [], homes, memory, [], 0.0)
 
 
 def _allocations(
@@ -67,7 +73,8 @@ def _allocations(
             time = (choices.execution + choices.uniform_transition)[choices.plan] + choices.setup
             menus.append(Menu(choices.idle_bytes, option_extra(choices, key[1]), time))
         menu_of.append(number[key])
-    return reconcile(menus, menu_of, homes.live + fixed, spec.usable_bytes)
+    most_idle = spec.usable_bytes - fixed - homes.end
+    return reconcile(menus, menu_of, homes.live + fixed, spec.usable_bytes, most_idle)
 
 
 def _complete(

@@ -135,7 +135,9 @@ def settle_idle(
         dtype=np.int64,
     )
     peak = int(idle.sum()) - idle + need + homes.live + fixed_bytes
-    if len(peak) and int(peak.max()) > capacity_bytes:
+    most_idle = capacity_bytes - homes.end - fixed_bytes
+    total = int(idle.sum())
+    if int(peak.max(initial=0)) > capacity_bytes or total > most_idle:
         return None
     gains = []
     for step, ladder in enumerate(ladders):
@@ -153,8 +155,9 @@ def settle_idle(
             continue
         others = peak.copy()
         others[step] -= size
-        if int(others.max()) + size <= capacity_bytes:
+        if int(others.max()) + size <= capacity_bytes and total + size <= most_idle:
             peak = others + size
+            total += size
             reached[step] = rank
             option[step] = ladders[step][rank]
     return option

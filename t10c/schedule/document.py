@@ -17,7 +17,7 @@ from t10c.ir.graph import Graph, LayoutOp, NodeRecord, Operator, Tensor
 from t10c.ir.plan import Plan, Rotation
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.result import CopyPlan, ModelPlan, OperatorPlan, ProblemRecord
-from t10c.serialise import decode, decode_tuple, encode, mapping, number, wrong
+from t10c.serialise import decode, decode_tuple, encode, mapping, number, whole_number, wrong
 
 SCHEMA = "t10c.plan"
 VERSION = 1
@@ -51,6 +51,7 @@ def _body(plan: ModelPlan) -> dict[str, Any]:
         "breakdown_cycles": plan.breakdown_cycles(),
         "lower_bound_cycles": plan.lower_bound_cycles,
         "uniform_cycles": plan.uniform_cycles,
+        "end_bytes": plan.end_bytes,
         "options": encode(plan.options),
         "hardware_overrides": list(plan.overrides),
         "hardware_hash": spec_hash(plan.spec),
@@ -149,6 +150,7 @@ def from_document(document: object) -> ModelPlan:
         problems=problems,
         lower_bound_cycles=number(_key(document, "lower_bound_cycles"), "lower_bound_cycles"),
         uniform_cycles=number(_key(document, "uniform_cycles"), "uniform_cycles"),
+        end_bytes=whole_number(_key(document, "end_bytes"), "end_bytes"),
     )
     written = to_document(plan)
     for key in _DERIVED:
@@ -250,8 +252,7 @@ def _check_rotation(rotation: Rotation, operands: dict[str, Any], path: str) -> 
 
 def _graph(model: dict[str, Any], operators: tuple[Operator | LayoutOp, ...]) -> Graph:
     for key in ("opset", "flop_matmul_conv"):
-        if type(model.get(key)) is not int:
-            raise wrong(f"model.{key}", model.get(key), "a whole number")
+        whole_number(model.get(key), f"model.{key}")
     for key in _MODEL_TEXTS:
         if not isinstance(model.get(key), str):
             raise wrong(f"model.{key}", model.get(key), "text")

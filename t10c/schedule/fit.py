@@ -6,7 +6,7 @@ import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
-from t10c.schedule.memory import loose_weight_bytes
+from t10c.schedule.memory import live_homes, loose_weight_bytes
 from t10c.schedule.result import DoesNotFit
 from t10c.schedule.setting import Setting
 from t10c.schedule.smallest import Smallest
@@ -41,6 +41,9 @@ def unplaceable_operator(
 def does_not_fit(setting: Setting, spec: HardwareSpec, smallest: Smallest) -> DoesNotFit:
     """No assignment was found: the worst step of the one that needs least memory."""
     sequence = setting.sequence
+    if smallest.memory.end == smallest.memory.most:
+        idle_bytes = smallest.memory.end - smallest.homes.end - spec.shift_buffer.reserved_bytes
+        return _end(sequence, spec, idle_bytes, smallest.homes.end, proven=False)
     fixed = spec.shift_buffer.reserved_bytes
     worst = int(np.argmax(smallest.memory.peak))
     idle = [int(setting.of_step(s).idle_bytes[o]) for s, o in enumerate(smallest.options)]
@@ -59,6 +62,24 @@ def does_not_fit(setting: Setting, spec: HardwareSpec, smallest: Smallest) -> Do
     return _value(sequence, spec, sequence.steps[worst].operator.name, terms, proven=False)
 
 
+def outputs_too_large(sequence: Sequence, spec: HardwareSpec) -> DoesNotFit:
+    """A graph that only moves data: its tensors do not fit."""
+    homes = live_homes(sequence, spec)
+    return _end(sequence, spec, loose_weight_bytes(sequence, spec), homes.end, proven=True)
+
+
+def _end(
+    sequence: Sequence, spec: HardwareSpec, idle_bytes: int, live_bytes: int, proven: bool
+) -> DoesNotFit:
+    """The demand after the last operator is too large."""
+    terms = (
+        ("idle_weights", idle_bytes),
+        ("live_activations", live_bytes),
+        ("shift_buffer", spec.shift_buffer.reserved_bytes),
+    )
+    return _value(sequence, spec, "(graph outputs)", terms, proven)
+
+
 def _value(
     sequence: Sequence,
     spec: HardwareSpec,
@@ -73,9 +94,9 @@ def _value(
     cores = -(-spread * spec.core_count // room)
     kib = -(-(demanded + spec.reserved_bytes) // 1024)
     levers = [
-        f"more cores: about {cores} of {spec.sram_bytes // 1024} KiB"
+        f"more cores: at least {cores} of {spec.sram_bytes // 1024} KiB"
         f" (--hw-set cores.count={cores}, or a spec of several chips)",
-        f"more memory per core: about {kib} KiB (--hw-set cores.sram={kib}KiB)",
+        f"more memory per core: at least {kib} KiB (--hw-set cores.sram={kib}KiB)",
         "a smaller batch, sequence or cache (--dim, --shape)",
         "off-chip memory for the weights: not priced by this version",
     ]

@@ -2,7 +2,8 @@
 
 At step i: the idle plans of all other operators' weights, i's operands in its active plan, the
 homes of tensors that live on beyond i, and the shift buffer. While i's operands are being fetched,
-the homes of those it reads for the last time are still there, but its output is not.
+the homes of those it reads for the last time are still there, but its output is not. After the last
+step all weights are idle, and the graph's outputs are there.
 """
 
 from dataclasses import dataclass
@@ -19,11 +20,12 @@ class Homes:
     """Bytes per core of live tensors at every step, (steps,) each.
 
     `live`: homes that stay beyond the step (its own output excluded); `dying`: homes of tensors
-    that the step reads for the last time.
+    that the step reads for the last time. `end`: homes that are there after the last step.
     """
 
     live: IntArray
     dying: IntArray
+    end: int
 
 
 def live_homes(
@@ -36,6 +38,7 @@ def live_homes(
     count = len(sequence.steps)
     live = np.zeros(count, dtype=np.int64)
     dying = np.zeros(count, dtype=np.int64)
+    end = 0
     for span in sequence.spans:
         share = -(-span.elements // spec.core_count)
         if home_elements is not None and span.producer >= 0:
@@ -44,20 +47,31 @@ def live_homes(
         live[max(span.first_step + 1, 0) : span.last_step] += size
         if span.first_step < span.last_step < count:
             dying[span.last_step] += size
-    return Homes(live, dying)
+        if span.last_step == count:
+            end += size
+    return Homes(live, dying, end)
 
 
 @dataclass(frozen=True)
 class StepMemory:
-    """Demand per core at every step: `fetch` before the loops, `run` during them (bytes)."""
+    """Demand per core in bytes: `fetch` before a step's loops, `run` during them, (steps,) each.
+
+    `end` is the demand after the last step.
+    """
 
     fetch: IntArray
     run: IntArray
+    end: int
 
     @property
     def peak(self) -> IntArray:
-        """The larger of the two at every step."""
+        """The larger of fetching and running at every step."""
         return np.maximum(self.fetch, self.run)
+
+    @property
+    def most(self) -> int:
+        """The largest demand at any time."""
+        return max(int(self.peak.max(initial=0)), self.end)
 
 
 def loose_weight_bytes(sequence: Sequence, spec: HardwareSpec) -> int:
@@ -86,4 +100,5 @@ def step_memory(
     return StepMemory(
         fetch=others + inputs + homes.live + homes.dying + fixed_bytes,
         run=others + active + homes.live + fixed_bytes,
+        end=int(idle.sum()) + homes.end + fixed_bytes,
     )

@@ -7,7 +7,12 @@ from t10c.ir.graph import Graph
 from t10c.schedule.assemble import assemble
 from t10c.schedule.assignment import choose, from_smallest
 from t10c.schedule.choices import Choices, find_choices
-from t10c.schedule.fit import does_not_fit, too_many_weights, unplaceable_operator
+from t10c.schedule.fit import (
+    does_not_fit,
+    outputs_too_large,
+    too_many_weights,
+    unplaceable_operator,
+)
 from t10c.schedule.options import DEFAULT_SCHEDULE, ScheduleOptions
 from t10c.schedule.problem import Problem
 from t10c.schedule.result import DoesNotFit, ModelPlan
@@ -56,9 +61,11 @@ def schedule_model(
         not uniform,
     )
     chosen = choose(setting, spec)
+    if chosen is None and not sequence.steps:
+        return outputs_too_large(sequence, spec)
     if chosen is None:
         smallest = smallest_assignment(setting, spec)
-        if int(smallest.memory.peak.max()) > spec.usable_bytes:
+        if smallest.memory.most > spec.usable_bytes:
             return does_not_fit(setting, spec, smallest)
         chosen = from_smallest(setting, smallest, spec)
     return assemble(setting, spec, options, chosen, overrides)

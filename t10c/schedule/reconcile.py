@@ -104,18 +104,19 @@ def allocate(hulls: Seq[Hull], idle_limit: int) -> Allocation | None:
 
 
 def reconcile(
-    menus: Seq[Menu], menu_of: Seq[int], rest: IntArray, capacity_bytes: int
+    menus: Seq[Menu], menu_of: Seq[int], rest: IntArray, capacity_bytes: int, most_idle_bytes: int
 ) -> list[Allocation]:
     """Allocations over a grid of idle totals, best time first.
 
     `menu_of[step]` picks each step's menu; `rest[step]` is what lives besides (homes, buffers).
-    With W idle bytes in all, a step's options must have extra <= capacity - W - rest.
+    With W idle bytes in all, a step's options must have extra <= capacity - W - rest; W is at most
+    `most_idle_bytes`, what is left after the last step.
     """
     least = sum(int(menus[m].idle.min()) for m in menu_of)
-    if least > capacity_bytes:
+    if least > most_idle_bytes:
         return []
     allocations = []
-    for limit in np.unique(np.linspace(least, capacity_bytes, _GRID).astype(np.int64)):
+    for limit in np.unique(np.linspace(least, most_idle_bytes, _GRID).astype(np.int64)):
         hulls: dict[tuple[int, int], Hull | None] = {}
         chosen: list[Hull] = []
         for menu, others in zip(menu_of, rest, strict=True):

@@ -119,6 +119,7 @@ class ModelPlan:
 
     `lower_bound_cycles` holds over all feasible plans of the searched spaces; `gap` is the share of
     the latency above it. `uniform_cycles` is the latency with uniform transitions instead.
+    `end_bytes` is the demand per core after the last operator: idle weights and graph outputs.
     """
 
     graph: Graph
@@ -130,6 +131,7 @@ class ModelPlan:
     problems: tuple[ProblemRecord, ...]
     lower_bound_cycles: float
     uniform_cycles: float
+    end_bytes: int
     search_cpu_seconds: float = field(default=0.0, compare=False)
     """CPU seconds of all searches; not part of the plan's identity and not written to its file."""
 
@@ -145,11 +147,9 @@ class ModelPlan:
 
     @property
     def peak_core_bytes(self) -> int:
-        """Largest demand of any operator, in bytes per core."""
-        return max(
-            (max(o.memory_bytes.total, o.memory_bytes.fetch_total) for o in self.operators),
-            default=0,
-        )
+        """Largest demand at any time, in bytes per core."""
+        demands = [max(o.memory_bytes.total, o.memory_bytes.fetch_total) for o in self.operators]
+        return max([*demands, self.end_bytes])
 
     @property
     def gap(self) -> float:

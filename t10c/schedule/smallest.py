@@ -35,7 +35,7 @@ def smallest_assignment(setting: Setting, spec: HardwareSpec) -> Smallest:
         plans = setting.plans_of(options)
         homes = setting.homes(plans, spec)
         found = Smallest(options, homes, setting.memory(plans, options, homes, fixed))
-        if best is None or int(found.memory.peak.max()) < int(best.memory.peak.max()):
+        if best is None or found.memory.most < best.memory.most:
             best = found
     assert best is not None, "there is at least one round"
     return best

@@ -6,6 +6,7 @@ both sides are made of, as in `(a b) c -> b (a c)`. What cannot be written so (a
 middle of a merged dimension, say) is a copy that has to be made: `resolve_views` names it.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 from t10c.ir.graph import Graph, LayoutOp
@@ -30,11 +31,25 @@ def resolve_views(graph: Graph) -> ViewTable:
     for operator in graph.operators:
         if isinstance(operator, LayoutOp):
             result = _apply(operator, views, graph)
-            if result is None:
+            if result is None or (
+                operator.output in graph.outputs and _grown(operator.output, result, graph)
+            ):
                 copies.append(operator)
             else:
                 views[operator.output] = result
     return ViewTable(views, tuple(copies))
+
+
+def _grown(name: str, views: tuple[View, ...], graph: Graph) -> bool:
+    """Whether a tensor has more elements than its views mirror: broadcast, repeated or padded.
+
+    Nobody holds the elements it has more, so as a graph output it has to be made.
+    """
+    mirrored = 0
+    for view in views:
+        sizes = [a.size for a in view.atoms if a.source and not a.fixed]
+        mirrored += math.prod(sizes)
+    return mirrored < math.prod(graph.tensor[name].shape)
 
 
 def _apply(

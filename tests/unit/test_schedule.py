@@ -423,3 +423,37 @@ def test_a_plan_in_the_layout_of_its_input_is_found_among_its_equals(shape, late
     plan = plan_of(graph, load_spec("ipu-mk2", ["cores.count=64"]))
     assert [t.received_bytes for t in plan.operators[0].transitions] == [0]
     assert plan.latency_cycles == latency
+
+
+def test_a_broadcast_output_is_made_and_takes_its_memory():
+    w = GraphWriter()
+    y = w.relu("y", w.input("x", 64, 1))
+    graph = w.graph(w.layout("wide", "expand", (y,), 64, 4096))
+    plan = plan_of(graph, chip(kib=64))
+    share = 64 * 4096 * 2 // 16
+    assert [copy.received_bytes for copy in plan.copies] == [share]
+    assert plan.end_bytes >= share
+    assert plan.peak_core_bytes >= share
+    misfit = schedule_model(graph, chip(kib=24))
+    assert isinstance(misfit, DoesNotFit)
+    assert misfit.operator == "(graph outputs)"
+    assert dict(misfit.terms)["live_activations"] >= share
+
+
+def test_a_model_that_only_moves_data_has_to_fit_too():
+    w = GraphWriter()
+    graph = w.graph(w.layout("y", "transpose", (w.input("x", 256, 512),), 512, 256, perm=(1, 0)))
+    share = 256 * 512 * 2 // 16
+    assert plan_of(graph, chip(kib=32)).end_bytes == share + 256
+    misfit = schedule_model(graph, chip(kib=16))
+    assert isinstance(misfit, DoesNotFit)
+    assert misfit.proven
+    assert misfit.demanded_bytes == share + 256
+
+
+def test_the_bound_never_exceeds_the_latency_it_equals():
+    """Every operator gets its best plan, and the two sums differ in their order only."""
+    for name in GRAPHS:
+        plan = plan_of(GRAPHS[name](), chip(kib=24), UNIFORM)
+        assert plan.lower_bound_cycles <= plan.latency_cycles
+        assert plan.gap >= 0
