@@ -8,9 +8,10 @@ import numpy as np
 from t10c.ir.expression import Operand
 from t10c.ir.graph import Operator
 from t10c.ir.plan import axis_steps, block_lengths, tile_lengths
-from t10c.report.front import entry_document, expression_text, rotations_text, split_text
-from t10c.report.text import cycles_text, percent_text, size_text, table_lines
-from t10c.schedule.result import ModelPlan, OperatorPlan
+from t10c.report.expression import expression_text, step_texts
+from t10c.report.front import entry_document, rotations_text, split_text
+from t10c.report.text import cycles_text, percent_text, size_text, size_texts, table_lines
+from t10c.schedule.result import MemoryTerms, ModelPlan, OperatorPlan
 from t10c.search.placement import core_coordinates, offsets
 from t10c.serialise import encode
 
@@ -27,6 +28,7 @@ def operator_document(plan: ModelPlan, operator: Operator, chosen: OperatorPlan)
         "op_type": operator.op_type,
         "nodes": list(operator.nodes),
         "expression": expression_text(expression),
+        "steps": step_texts(expression),
         "axes": {a.name: a.length for a in expression.axes},
         "split": dict(zip((a.name for a in expression.axes), chosen.plan.split, strict=True)),
         "rotations": [encode(rotation) for rotation in chosen.plan.rotations],
@@ -193,13 +195,28 @@ def _idle_lines(chosen: OperatorPlan) -> list[str]:
 
 
 def _cost_lines(plan: ModelPlan, chosen: OperatorPlan) -> list[str]:
-    cost, memory = chosen.cost_cycles, chosen.memory_bytes
+    cost = chosen.cost_cycles
     parts = encode(cost)
     share = cost.total / plan.latency_cycles if plan.latency_cycles else 0.0
     return [
         f"time {cycles_text(cost.total)} cycles ({100 * share:.2f} % of the model): "
         + ", ".join(f"{name} {cycles_text(value)}" for name, value in parts.items() if value),
-        f"memory {size_text(memory.total)} per core: idle weights {size_text(memory.idle_weights)},"
+        *memory_lines(chosen.memory_bytes),
+    ]
+
+
+def memory_lines(memory: MemoryTerms) -> list[str]:
+    """The demand while the operator runs, and the one just before if that is larger."""
+    running, fetching = size_texts(memory.total, memory.fetch_total)
+    lines = [
+        f"memory {running} per core while it runs: idle weights {size_text(memory.idle_weights)},"
         f" active pieces {size_text(memory.active_pieces)}, live activations"
         f" {size_text(memory.live_activations)}, shift buffer {size_text(memory.shift_buffer)}",
     ]
+    if memory.fetch_total > memory.total:
+        lines.append(
+            f"memory {fetching} per core while its operands are fetched: idle weights and shift"
+            " buffer as above, the pieces of its inputs, and all live activations, those that it"
+            " reads for the last time included; its output is not there yet"
+        )
+    return lines

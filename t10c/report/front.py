@@ -5,28 +5,9 @@ from typing import Any
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import TensorExpression
 from t10c.ir.plan import Plan
-from t10c.report.text import cycles_text, percent_text, size_text, table_lines
+from t10c.report.expression import expression_text, step_texts
+from t10c.report.text import cycles_text, percent_text, size_text, size_texts, table_lines
 from t10c.search import FrontEntry, SearchOptions, SearchResult
-
-
-def expression_text(expression: TensorExpression) -> str:
-    """The expression in the notation of `t10c op`."""
-
-    def operand(index: int) -> str:
-        value = expression.operands[index]
-        dims = []
-        for dim in value.dims:
-            terms = [axis if stride == 1 else f"{stride}*{axis}" for axis, stride in dim.terms]
-            dims.append("+".join(terms) or "0")
-        return f"{value.name}[{','.join(dims)}]"
-
-    signs = {"sum": "+=", "max": "max=", "min": "min=", "mean": "mean=", "prod": "*="}
-    sign = signs[expression.reduce_op] if expression.reduce_op else "="
-    names = [operand(i) for i in range(len(expression.inputs))]
-    joined = " * ".join(names) if expression.kernel in ("matmul", "conv") else ", ".join(names)
-    if expression.kernel not in ("matmul", "conv"):
-        joined = f"{expression.body[0].op.lower()}({joined})" if len(names) > 1 else joined
-    return f"{operand(len(names))} {sign} {joined}"
 
 
 def split_text(expression: TensorExpression, plan: Plan) -> str:
@@ -72,6 +53,7 @@ def front_document(
     record = result.record
     return {
         "expression": expression_text(expression),
+        "steps": step_texts(expression),
         "kernel": expression.kernel,
         "axes": {a.name: a.length for a in expression.axes},
         "hardware": spec.name,
@@ -82,8 +64,8 @@ def front_document(
         "legal_plans": record.legal_plans,
         "placeable_plans": record.placeable_plans,
         "feasible_plans": record.feasible_plans,
-        "pruned_by_padding": record.padding_pruned,
-        "thresholds_dropped": record.relaxed,
+        "padding_pruned": record.padding_pruned,
+        "thresholds_dropped": record.thresholds_dropped,
         "exhausted": record.exhausted,
         "lower_bound_cycles": record.lower_bound_cycles,
         "gap": _gap(result),
@@ -117,7 +99,11 @@ def front_lines(
     header = ["bytes/core", "cycles", "compute", "communication", "split", "rotations"]
     record = result.record
     gap = _gap(result)
-    pruning = "T10's thresholds dropped, they left nothing" if record.relaxed else options.pruning
+    pruning = (
+        "T10's thresholds dropped, they left nothing"
+        if record.thresholds_dropped
+        else options.pruning
+    )
     lines = [
         f"{expression_text(expression)} on {spec.name}: {spec.core_count:,} cores x"
         f" {size_text(spec.usable_bytes)}, {spec.shift_buffer.policy} shift buffers"
@@ -138,7 +124,5 @@ def front_lines(
 
 def misfit_line(spec: HardwareSpec, result: SearchResult) -> str:
     """Why a search has found no plan."""
-    return (
-        f"does not fit: the smallest plan takes {size_text(result.smallest_legal_bytes)} per core,"
-        f" there are {size_text(spec.usable_bytes)}"
-    )
+    demanded, available = size_texts(result.smallest_legal_bytes, spec.usable_bytes)
+    return f"does not fit: the smallest plan takes {demanded} per core, there are {available}"

@@ -18,6 +18,14 @@ def size_text(size_bytes: float) -> str:
     raise AssertionError("unreachable")
 
 
+def size_texts(*sizes_bytes: int) -> tuple[str, ...]:
+    """Sizes that are compared: rounded, or exact if rounding would make different ones equal."""
+    rounded = tuple(map(size_text, sizes_bytes))
+    if len(set(rounded)) == len(set(sizes_bytes)):
+        return rounded
+    return tuple(f"{size:,} B" for size in sizes_bytes)
+
+
 def time_text(seconds: float) -> str:
     """A duration in milliseconds with four significant digits."""
     milliseconds = seconds * 1e3

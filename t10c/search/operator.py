@@ -36,8 +36,8 @@ class SearchRecord:
 
     `legal_plans` obey rules 1 to 4 of docs/plans.md, `placeable_plans` have a placement too,
     and `feasible_plans` fit the memory besides. `padding_pruned` counts what T10's threshold cut
-    in time: a partial assignment that was cut counts once for all its completions. `relaxed` says
-    that the thresholds would have left nothing and were dropped.
+    in time: a partial assignment that was cut counts once for all its completions.
+    `thresholds_dropped` says that the thresholds would have left nothing.
     """
 
     splits: int
@@ -45,7 +45,7 @@ class SearchRecord:
     placeable_plans: int
     feasible_plans: int
     padding_pruned: int
-    relaxed: bool
+    thresholds_dropped: bool
     exhausted: bool
     lower_bound_cycles: float
 
@@ -100,7 +100,7 @@ def search_operator(
     """
     started = time.process_time()
     table = slot_table(expression)
-    thresholds, splits, relaxed = _splits(expression, spec, options)
+    thresholds, splits, dropped = _splits(expression, spec, options)
     counts: Counter[str] = Counter()
     best: list[tuple[Candidates, Costs]] = []
     smallest = np.iinfo(np.int64).max
@@ -135,7 +135,7 @@ def search_operator(
             placeable_plans=counts["placeable"],
             feasible_plans=counts["feasible"],
             padding_pruned=counts["padding"],
-            relaxed=relaxed,
+            thresholds_dropped=dropped,
             exhausted=exhausted,
             lower_bound_cycles=lower_bound_cycles(expression, spec),
         ),

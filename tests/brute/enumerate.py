@@ -155,12 +155,12 @@ class BruteResult:
     """What plain enumeration saw: counts, and the Pareto front as (bytes, cycles).
 
     `costs` holds split, bytes and cycles of every feasible plan.
-    `relaxed` says that no split met the thresholds, so that they were dropped.
+    `thresholds_dropped` says that no split met the thresholds, so that they were dropped.
     """
 
     all_splits: int
     splits: int
-    relaxed: bool
+    thresholds_dropped: bool
     padding_pruned: int
     legal: int
     placeable: int
@@ -183,12 +183,12 @@ def brute_search(expression: TensorExpression, spec: HardwareSpec, pruned: bool)
     """Every plan of the operator on the spec's cores; UndecidedError if a placement is open."""
     cores = spec.core_count
     every = list(all_splits(expression, cores))
-    splits, limits, relaxed = every, None, False
+    splits, limits, thresholds_dropped = every, None, False
     if pruned:
         limits = thresholds(expression, cores)
         splits = [s for s in every if passes_split(expression, cores, s, limits)]
         if not splits:
-            splits, limits, relaxed = every, None, True
+            splits, limits, thresholds_dropped = every, None, True
     padding_pruned = legal = placeable = 0
     costs = []
     for split in splits:
@@ -206,6 +206,6 @@ def brute_search(expression: TensorExpression, spec: HardwareSpec, pruned: bool)
                 continue
             cycles = total_cycles(expression, spec, best_order(expression, spec, plan))
             costs.append((split, size, cycles))
-    counts = (len(every), len(splits), relaxed, padding_pruned, legal, placeable)
+    counts = (len(every), len(splits), thresholds_dropped, padding_pruned, legal, placeable)
     front = pareto({(size, cycles) for _, size, cycles in costs})
     return BruteResult(*counts, tuple(sorted(costs)), front)

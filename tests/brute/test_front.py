@@ -79,7 +79,7 @@ def compare(expression, spec, pruning):
     record = theirs.record
     counts = (record.legal_plans, record.placeable_plans, record.feasible_plans)
     assert counts == (mine.legal, mine.placeable, mine.feasible)
-    assert record.relaxed == mine.relaxed
+    assert record.thresholds_dropped == mine.thresholds_dropped
     assert record.splits == mine.splits
     # Whole groups of cuts may go at once, and then count less; never more.
     assert record.padding_pruned <= mine.padding_pruned
@@ -114,7 +114,7 @@ def note(mine):
     event(f"front of {min(len(mine.front), 3)}")
     event("all placeable" if mine.placeable == mine.legal else "some unplaceable")
     event("all feasible" if mine.feasible == mine.placeable else "some infeasible")
-    event("thresholds dropped" if mine.relaxed else "thresholds kept")
+    event("thresholds dropped" if mine.thresholds_dropped else "thresholds kept")
     event("cuts pruned" if mine.padding_pruned else "all cuts kept")
     event("all splits" if mine.splits == mine.all_splits else "some splits pruned")
 
@@ -198,7 +198,7 @@ def test_thresholds_that_leave_no_split_are_dropped():
     for cores in range(1, 13):
         compare(expression, replace(IPU, core_count=cores), "pruned")
     short = replace(expression, axes=(index, replace(table, length=1), element))
-    assert compare(short, replace(IPU, core_count=7), "pruned").relaxed
+    assert compare(short, replace(IPU, core_count=7), "pruned").thresholds_dropped
 
 
 @pytest.mark.parametrize("policy", ["fixed", "double"])

@@ -50,7 +50,7 @@ def test_published_search_spaces(template, axes, splits, legal, fastest, smalles
     assert result.front[-1].cycles == pytest.approx(fastest, abs=0.006)
     assert result.front[0].memory_bytes == smallest == result.smallest_legal_bytes
     assert result.record.exhausted
-    assert not result.record.relaxed
+    assert not result.record.thresholds_dropped
     assert result.front[-1].plan.rotations == ()
 
 
@@ -108,10 +108,10 @@ def test_thresholds_that_leave_nothing_are_dropped():
     """13 indices on 7 cores: 7 blocks of 2 pad too much, fewer blocks use too few cores."""
     expression, spec = named_expression("gather", {"i": 13, "e": 1, "v": 1}), chip(cores=7)
     result = search_operator(expression, spec)
-    assert result.record.relaxed
+    assert result.record.thresholds_dropped
     strict = search_operator(expression, spec, SearchOptions("exhaustive"))
-    assert not strict.record.relaxed
-    assert result.record == replace(strict.record, relaxed=True)
+    assert not strict.record.thresholds_dropped
+    assert result.record == replace(strict.record, thresholds_dropped=True)
     assert result.front == strict.front
 
 
