@@ -135,11 +135,14 @@ def _memory_terms(
         int(setting.of_step(s).idle_bytes[o]) for s, o in enumerate(chosen.options) if s != step
     )
     loose = loose_weight_bytes(setting.sequence, spec)
+    plan = chosen.plans[step]
+    pieces = sum(choices.plans[plan].piece_bytes)
+    second_copies = int(choices.active_bytes[plan]) - pieces
     return MemoryTerms(
         idle_weights=idle + loose,
-        active_pieces=int(choices.active_bytes[chosen.plans[step]]),
+        active_pieces=pieces,
         live_activations=int(chosen.homes.live[step]),
-        shift_buffer=spec.shift_buffer.reserved_bytes,
+        shift_buffer=spec.shift_buffer.reserved_bytes + second_copies,
         fetch_total=int(chosen.memory.fetch[step]),
         total=int(chosen.memory.run[step]),
     )

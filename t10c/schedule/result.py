@@ -15,7 +15,8 @@ from t10c.search.operator import FrontEntry, SearchRecord
 class MemoryTerms:
     """Bytes per core: the first four make up `total`, the demand while the operator runs.
 
-    `fetch_total` is the demand just before, while its operands are brought into place.
+    `shift_buffer` is the reserved buffer, or the second copies of rotating pieces. `fetch_total` is
+    the demand just before, while its operands are brought into place.
     """
 
     idle_weights: int

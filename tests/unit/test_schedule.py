@@ -65,10 +65,11 @@ def slow_memory(plan: ModelPlan, persistent: tuple[str, ...] = ()) -> list[dict[
     )
     terms = []
     for i, (step, chosen) in enumerate(zip(steps, plan.operators, strict=True)):
-        active = inputs = 0
+        active = inputs = doubled = 0
         for operand, size in zip(step.expression.operands, chosen.piece_bytes, strict=True):
             moves = any(operand.name in r.operands for r in chosen.plan.rotations)
-            active += size * (2 if moves and spec.shift_buffer.policy == "double" else 1)
+            active += size
+            doubled += size if moves and spec.shift_buffer.policy == "double" else 0
             inputs += size if operand is not step.expression.output else 0
         live = dying = 0
         for tensor in graph.tensors:
@@ -95,9 +96,9 @@ def slow_memory(plan: ModelPlan, persistent: tuple[str, ...] = ()) -> list[dict[
                 "idle_weights": others,
                 "active_pieces": active,
                 "live_activations": live,
-                "shift_buffer": fixed,
+                "shift_buffer": fixed + doubled,
                 "fetch_total": others + inputs + live + dying + fixed,
-                "total": others + active + live + fixed,
+                "total": others + active + live + fixed + doubled,
             }
         )
     return terms
