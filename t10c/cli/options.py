@@ -10,6 +10,8 @@ import click
 from t10c import __version__
 from t10c.errors import FileAccessError, UsageError
 
+_MOST_DIGITS = 30
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -143,9 +145,10 @@ def read_dims(texts: tuple[str, ...]) -> dict[str, int]:
     dims: dict[str, int] = {}
     for text in texts:
         name, equals, value = text.rpartition("=")
-        if not equals or not name or not value.isdecimal() or int(value) < 1:
+        size = _positive(value)
+        if not equals or not name or not size:
             raise UsageError(f"--dim {text}: write NAME=N with N at least 1, e.g. --dim batch=1")
-        if dims.setdefault(name, int(value)) != int(value):
+        if dims.setdefault(name, size) != size:
             raise UsageError(f"--dim {name} is given twice: {dims[name]} and {value}")
     return dims
 
@@ -155,13 +158,12 @@ def read_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for text in texts:
         name, colon, sizes = text.rpartition(":")
-        parts = sizes.lower().split("x") if sizes else []
-        if not colon or not name or not all(p.isdecimal() and int(p) >= 1 for p in parts):
+        shape = tuple(map(_positive, sizes.lower().split("x") if sizes else []))
+        if not colon or not name or not all(shape):
             raise UsageError(
                 f"--shape {text}: write TENSOR:AxBxC with sizes of at least 1,"
                 " e.g. --shape input:1x3x224x224"
             )
-        shape = tuple(int(p) for p in parts)
         if shapes.setdefault(name, shape) != shape:
             raise UsageError(f"--shape {name} is given twice, with different sizes")
     return shapes
@@ -172,14 +174,20 @@ def read_axes(text: str) -> dict[str, int]:
     lengths: dict[str, int] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
         name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not name.isidentifier() or not value.isdecimal() or int(value) < 1:
+        length = _positive(value)
+        if not equals or not name.isidentifier() or not length:
             raise UsageError(
                 f"--axes {part}: write NAME=LENGTH with a length of at least 1, e.g. m=128,n=64"
             )
         if name in lengths:
             raise UsageError(f"--axes names {name} twice")
-        lengths[name] = int(value)
+        lengths[name] = length
     return lengths
+
+
+def _positive(text: str) -> int:
+    """The number that `text` is, 0 if it is none; of very long ones, one that is too large too."""
+    return int(text[:_MOST_DIGITS]) if text.isdecimal() else 0
 
 
 def read_bytes(path: str) -> bytes:

@@ -31,6 +31,9 @@ Role = Literal[
     "table",  # gather: axes of the table that the index selects from
 ]
 
+ELEMENT_LIMIT = 2**48
+"""Larger tensors and operators are taken for a mistake; sizes and costs then stay in 64 bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:

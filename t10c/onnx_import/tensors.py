@@ -9,13 +9,11 @@ import numpy as np
 from onnx import SparseTensorProto, TensorProto, helper, numpy_helper
 
 from t10c.errors import InvalidInputError
+from t10c.ir.expression import ELEMENT_LIMIT
 from t10c.onnx_import.external import read_small_external
 
 VALUE_LIMIT_BYTES = 64 * 1024
 """No value larger than this is ever held or computed."""
-
-ELEMENT_LIMIT = 2**48
-"""Tensors with more elements are taken for a mistake; products of sizes then stay in 64 bits."""
 
 _BITS_OF_NAMES = {"float": 32, "double": 64, "bool": 8, "string": 128, "complex64": 64}
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from t10c.errors import UsageError
 from t10c.ir.expression import (
+    ELEMENT_LIMIT,
     Axis,
     Dim,
     Kernel,
@@ -14,10 +15,13 @@ from t10c.ir.expression import (
     ScalarStep,
     TensorExpression,
 )
+from t10c.search.limits import check_numbers, within_limits
 from t10c.search.templates import Lengths
 
 _OPERAND = re.compile(r"\s*([A-Za-z_]\w*)\s*\[([^\]]*)\]\s*")
 _TERM = re.compile(r"^(?:(\d+)\s*\*\s*)?([A-Za-z_]\w*)$")
+_MOST_DIGITS = 20
+"""A number with more is beyond any limit, however it goes on."""
 _REDUCE_SIGNS: dict[str, ReduceOp] = {"+=": "sum", "max=": "max", "min=": "min"}
 
 
@@ -29,6 +33,7 @@ def parse_expression(text: str, lengths: Lengths) -> TensorExpression:
     is a sum; one reduced operand is a reduce or a pool; no reduction is pointwise. Raises
     UsageError.
     """
+    check_numbers(lengths.items())
     match = re.match(r"^(?P<out>[^=]*?\])\s*(?P<sign>\+=|max=|min=|=)(?P<rest>.*)$", text, re.S)
     if not match:
         raise UsageError(
@@ -48,7 +53,7 @@ def parse_expression(text: str, lengths: Lengths) -> TensorExpression:
         raise UsageError(f"axes {', '.join(reduced)} are not in the output: write += or max=")
     if not reduced and sign != "=":
         raise UsageError(f"nothing is reduced by {sign!r}: every axis is in the output; write =")
-    return _classify(inputs, output, lengths, _REDUCE_SIGNS.get(sign), join)
+    return within_limits(_classify(inputs, output, lengths, _REDUCE_SIGNS.get(sign), join))
 
 
 def _parse_operand(text: str, lengths: Lengths) -> Operand:
@@ -66,7 +71,13 @@ def _parse_operand(text: str, lengths: Lengths) -> Operand:
                 raise UsageError(f"cannot read the index {index!r} of {match[1]}: write 2*h + k")
             if read[2] not in lengths:
                 raise UsageError(f"axis {read[2]!r} has no length: add it to --axes")
-            terms.append((read[2], int(read[1] or 1)))
+            stride = int((read[1] or "1")[:_MOST_DIGITS])
+            if stride > ELEMENT_LIMIT:
+                raise UsageError(
+                    f"{match[1]}: the stride of {read[2]} is too large: it is at most"
+                    f" {ELEMENT_LIMIT:,}"
+                )
+            terms.append((read[2], stride))
         if any(stride < 1 for _, stride in terms) or len({a for a, _ in terms}) < len(terms):
             raise UsageError(f"index {index!r} of {match[1]}: strides are at least 1, axes differ")
         dims.append(Dim(tuple(terms), 1 + sum(s * (lengths[a] - 1) for a, s in terms)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from t10c.errors import UsageError
 from t10c.ir.expression import TensorExpression
 
 IntArray = NDArray[np.int64]
@@ -40,6 +41,9 @@ NO_THRESHOLDS = Thresholds(0.0, 0.0)
 TIE = 1 - 1e-12
 """A ratio that equals its threshold passes; this absorbs the rounding of either."""
 
+MOST_SPLITS = 2**26
+"""More, also before the last threshold, are not searched: they would take over 10 GB."""
+
 
 def ragged_product(counts: IntArray) -> tuple[IntArray, IntArray]:
     """Indices of a ragged product: (row of each entry, position of the entry within its row)."""
@@ -54,7 +58,8 @@ def enumerate_splits(
     """All splits that pass both thresholds, shape (splits, axes), in lexicographic order.
 
     Axis by axis: a partial split survives if the cores still suffice, its padding ratio (which only
-    falls) still passes, and the axes to come can still reach the utilisation.
+    falls) still passes, and the axes to come can still reach the utilisation. UsageError if there
+    are more than MOST_SPLITS.
     """
     lengths = expression.lengths
     limits = [min(axis.length, core_count) if axis.splittable else 1 for axis in expression.axes]
@@ -69,6 +74,13 @@ def enumerate_splits(
         factors, ratios = factors[useful], ratios[useful]
         # only factors up to C / product remain: the factors are sorted, so they are a prefix
         counts = np.searchsorted(factors, core_count // product, side="right")
+        if int(counts.sum()) > MOST_SPLITS:
+            names = ", ".join(axis.name for axis in expression.axes)
+            raise UsageError(
+                f"{core_count:,} cores can share the axes {names}"
+                f" in more than {MOST_SPLITS:,} ways, too many to search\n"
+                "use fewer cores, or --search pruned"
+            )
         rows, which = ragged_product(counts)
         new_product = product[rows] * factors[which]
         new_padding = padding[rows] * ratios[which]

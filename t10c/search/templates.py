@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from t10c.errors import UsageError
 from t10c.ir.expression import Axis, Dim, Operand, Role, ScalarStep, TensorExpression
+from t10c.search.limits import check_numbers, within_limits
 from t10c.suggest import did_you_mean
 
 Lengths = Mapping[str, int]
@@ -65,15 +66,13 @@ def named_expression(name: str, lengths: Lengths) -> TensorExpression:
             ' or a free expression such as "C[m,n] += A[m,k] * B[k,n]"'
         )
     _check_lengths(name, lengths)
-    return build[name](lengths)
+    return within_limits(build[name](lengths))
 
 
 def _check_lengths(name: str, lengths: Lengths) -> None:
     if not lengths:
         raise UsageError(f"{name} needs axis lengths: --axes a=8,b=16")
-    for axis, length in lengths.items():
-        if length < 1:
-            raise UsageError(f"axis {axis}={length}: a length is at least 1")
+    check_numbers(lengths.items())
     known = _ROLES.get(name)
     if not known:
         return

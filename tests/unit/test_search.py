@@ -310,6 +310,12 @@ def test_windows_of_templates():
         ("matmul", {"m": 8, "n": 8, "k": 8, "q": 1}, "no axis 'q'"),
         ("conv", {"o": 1, "c": 1, "h": 1, "w": 1, "strid": 2}, "did you mean stride"),
         ("conv", {"o": 1, "c": 1, "h": 1, "w": 1, "stride": 0}, "stride=0"),
+        ("matmul", {"m": 10**20, "n": 8, "k": 8}, "m is too large"),
+        ("matmul", dict.fromkeys("mnk", 10**12), "A is too large"),
+        ("bmm", dict.fromkeys("bmnk", 2**17), "A is too large"),
+        ("bmm", dict.fromkeys("bmnk", 2**13), "shorten b, m, n, k"),
+        ("conv", {"o": 1, "c": 1, "h": 1, "w": 1, "stride": 10**20}, "stride is too large"),
+        ("conv", {"o": 1, "c": 1, "h": 1, "w": 2, "stride": 2**48}, "I is too large"),
         ("reduce", {"m": 8}, "begin with k"),
         ("gather", {"i": 8}, "gather has"),
         ("gather", {"i": 8, "v": 8, "x": 8}, "gather has"),
@@ -373,6 +379,11 @@ def test_a_named_and_a_free_matmul_are_the_same_problem():
         ("C[m] += A[m,k] + B[k]", {"m": 8, "k": 8}, "a reduction takes"),
         ("C[m] max= A[m,k] * B[k]", {"m": 8, "k": 8}, "a reduction takes"),
         ("C[m] = A[m]", {"m": 0}, ""),
+        ("C[m] = A[m]", {"m": 2**48 + 1}, "m is too large"),
+        ("C[m,n] = A[m,n]", {"m": 2**30, "n": 2**19}, "A is too large"),
+        ("C[m,n] += A[m,k] * B[k,n]", dict.fromkeys("mnk", 2**17), "shorten m, n, k"),
+        ("O[h] max= I[99999999999999999999*h+k]", {"h": 1, "k": 2}, "I: the stride of h"),
+        ("O[h] max= I[281474976710656*h+k]", {"h": 2, "k": 2}, "I is too large"),
     ],
 )
 def test_expression_errors_say_what_would_be_right(text, axes, expected):
@@ -380,3 +391,27 @@ def test_expression_errors_say_what_would_be_right(text, axes, expected):
         parse_expression(text, axes)
     assert expected in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("name", "axes"),
+    [
+        ("matmul", dict.fromkeys("mnk", 2**16)),
+        ("matmul", {"m": 2**48, "n": 1, "k": 1}),
+        ("conv", {"o": 1, "c": 1, "h": 1, "w": 2, "stride": 2**48 - 1}),
+        ("pointwise", {"a": 2**24, "b": 2**24}),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_the_largest_operators_do_not_overflow(name, axes):
+    expression = named_expression(name, axes)
+    result = search_operator(expression, load_spec("ipu-mk2", ("cores.count=8",)))
+    assert 0 < result.smallest_legal_bytes < 2**52
+    assert 0 < result.record.lower_bound_cycles < 2**52
+    assert all(entry.memory_bytes > 0 and entry.cycles > 0 for entry in result.front)
+
+
+def test_too_many_splits_are_not_begun():
+    spec = load_spec("ipu-mk2", ("cores.count=100000000",))
+    with pytest.raises(UsageError, match="100,000,000 cores can share the axes m, n, k"):
+        search_operator(named_expression("matmul", dict.fromkeys("mnk", 4096)), spec)
