@@ -113,10 +113,11 @@ def import_graph(model: str, dims: tuple[str, ...], shapes: tuple[str, ...]) -> 
     """The graph of a model argument; `-` is standard input."""
     from t10c import import_model
     from t10c.errors import UnsupportedOperatorError, UsageError
+    from t10c.files import MODEL_WANTED
 
     if not model:
         raise UsageError("MODEL is empty: name an ONNX file, or - for standard input")
-    source = shared.read_bytes("-") if model == "-" else Path(model)
+    source = shared.read_bytes("-", MODEL_WANTED) if model == "-" else Path(model)
     try:
         return import_model(source, shared.read_dims(dims), shared.read_shapes(shapes))
     except UnsupportedOperatorError as error:

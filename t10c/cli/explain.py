@@ -30,11 +30,12 @@ def explain_command(plan: str, name: str | None, form: str, quiet: bool, verbose
     """
     from t10c import load_plan
     from t10c.cli.output import emit, print_result
+    from t10c.files import PLAN_WANTED
     from t10c.report import summary
     from t10c.report.explain import operator_document, operator_lines
 
     place = "standard input" if plan == "-" else plan
-    loaded = load_plan(shared.read_bytes(plan), place)
+    loaded = load_plan(shared.read_bytes(plan, PLAN_WANTED), place)
     if name is None:
         print_result(
             form,

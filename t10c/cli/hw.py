@@ -88,26 +88,26 @@ def _shown(spec: "HardwareSpec") -> list[str]:
 
 
 @hw.command("check", epilog=examples("t10c hw check my-chip.yaml"))
-@click.argument("file", metavar="FILE")
+@click.argument("name", metavar="NAME|FILE")
 @shared.format_option
 @shared.verbosity_options
-def check_command(file: str, form: str, quiet: bool, verbose: bool) -> None:
-    """Validate a specification file.
+def check_command(name: str, form: str, quiet: bool, verbose: bool) -> None:
+    """Validate a specification: a file, or a preset if there is no such file.
 
     Exit 6 if it is not valid, with the place of the mistake and what would be right.
     """
     from pathlib import Path
 
-    from t10c import load_spec_file
+    from t10c import load_spec, load_spec_file
     from t10c.cli.output import print_result
 
-    spec = load_spec_file(Path(file))
+    spec = load_spec_file(Path(name)) if Path(name).exists() else load_spec(name)
     print_result(
         form,
         quiet,
-        lambda: {"file": file, "valid": True, **_summary(spec)},
+        lambda: {"file": name, "valid": True, **_summary(spec)},
         lambda: [
-            f"{file}: valid: {spec.name}, {spec.core_count} cores",
+            f"{name}: valid: {spec.name}, {spec.core_count} cores",
             *(f"note: {note}" for note in spec.notes),
         ],
     )

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from t10c import __version__
-from t10c.errors import FileAccessError, UsageError
+from t10c.errors import UsageError
+from t10c.files import unreadable
 
 _MOST_DIGITS = 30
 
@@ -190,12 +191,11 @@ def _positive(text: str) -> int:
     return int(text[:_MOST_DIGITS]) if text.isdecimal() else 0
 
 
-def read_bytes(path: str) -> bytes:
-    """A file's bytes, or standard input for `-` (FileAccessError)."""
+def read_bytes(path: str, wanted: str) -> bytes:
+    """A file's bytes, or standard input for `-`; FileAccessError says what is `wanted`."""
     try:
         if path == "-":
             return sys.stdin.buffer.read()
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise FileAccessError(f"cannot read '{path}': {reason}") from error
+        raise unreadable(path, error, wanted) from error

@@ -60,7 +60,8 @@ def calibrate(samples: Samples, peak_macs_per_cycle: float = 64.0) -> Calibratio
     if kept.sum() < FEWEST_SAMPLES:
         raise InvalidInputError(
             f"only {kept.sum()} of {len(kept)} samples are consistent; at least "
-            f"{FEWEST_SAMPLES} are needed ({CLEANING_RULE})"
+            f"{FEWEST_SAMPLES} are needed\nmeasure more tiles, and those of the others again"
+            f" ({CLEANING_RULE})"
         )
     names, features = _features(samples)
     floor = np.zeros_like(samples.cycles)

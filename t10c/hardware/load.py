@@ -1,10 +1,12 @@
 """Specification files to `HardwareSpec`: presets, user files, `extends` and overrides."""
 
+import errno
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from t10c.errors import FileAccessError, InvalidSpecError
+from t10c.errors import FileAccessError, InvalidSpecError, UsageError
+from t10c.files import unreadable
 from t10c.hardware import forms, schema
 from t10c.hardware.reader import COMMAND_LINE, Entry, FlatSpec, read_text
 from t10c.hardware.spec import HardwareSpec
@@ -26,7 +28,8 @@ def preset_names() -> tuple[str, ...]:
 def load_spec(name_or_path: str, overrides: Sequence[str] = ()) -> HardwareSpec:
     """The resolved specification of a preset or a file, with `KEY=VALUE` overrides.
 
-    Raises FileAccessError if it is neither or cannot be read, InvalidSpecError if it is not valid.
+    Raises FileAccessError if it is neither or cannot be read, InvalidSpecError if it is not valid,
+    UsageError if an override is not KEY=VALUE.
     """
     return _load(_find(name_or_path), overrides)
 
@@ -57,20 +60,26 @@ def _find(name_or_path: str) -> Path:
             return path
     except (OSError, ValueError):
         pass  # a name that no file can have: report it as missing
-    names = preset_names()
-    close = did_you_mean(name_or_path, names)
-    raise FileAccessError(
-        f"{shorten(name_or_path)}: no such hardware preset or file{close}\n"
-        f"presets: {', '.join(names)}"
-    )
+    close = did_you_mean(name_or_path, preset_names())
+    if close:
+        raise FileAccessError(
+            f"cannot read '{shorten(name_or_path)}': no such preset or file{close}\n"
+            f"{_presets_text()}"
+        )
+    missing = FileNotFoundError(errno.ENOENT, "no such preset or file")
+    raise unreadable(name_or_path, missing, _presets_text())
+
+
+def _presets_text() -> str:
+    return f"give a specification file, or one of the presets: {', '.join(preset_names())}"
 
 
 def _read_file(path: Path) -> FlatSpec:
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE_BYTES + 1)
-    except OSError as error:
-        raise FileAccessError(f"{path}: cannot read it: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error, _presets_text()) from error
     if len(data) > LARGEST_FILE_BYTES:
         raise InvalidSpecError(f"{path}: is larger than 1 MiB: no hardware specification")
     try:
@@ -140,7 +149,7 @@ def _parse_override(override: str) -> tuple[str, Entry]:
     key = key.strip()
     place = f"{COMMAND_LINE} {shorten(key)}"
     if not equals or not key:
-        raise InvalidSpecError(
+        raise UsageError(
             f"{COMMAND_LINE} '{shorten(override)}': write KEY=VALUE like cores.sram=1MiB"
         )
     known = schema.key_at(key)
@@ -148,7 +157,7 @@ def _parse_override(override: str) -> tuple[str, Entry]:
         close = did_you_mean(key, schema.settable_paths())
         raise InvalidSpecError(f"{place}: unknown key{close or '; see `t10c hw show`'}")
     if not value.strip():
-        raise InvalidSpecError(f"{place}: has no value; write KEY=VALUE")
+        raise UsageError(f"{place}: has no value; write KEY=VALUE")
     return key, Entry(value.strip(), COMMAND_LINE)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from t10c.errors import FileAccessError, InvalidInputError
+from t10c.errors import InvalidInputError
+from t10c.files import unreadable
 from t10c.hardware.units import shorten
 from t10c.suggest import did_you_mean
 
@@ -19,6 +20,7 @@ COLUMNS = {
 }
 FEWEST_SAMPLES = 20
 _MOST_SAMPLES = 5000
+_WANTED = "give a CSV file of measured samples; t10c calibrate --help names its columns"
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def read_samples(path: Path, kernel: str | None = None) -> Samples:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.reader(file))
     except OSError as error:
-        raise FileAccessError(f"{path}: cannot read it: {error.strerror}") from error
+        raise unreadable(path, error, _WANTED) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InvalidInputError(f"{path}: is not a CSV file: {error}") from error
     header = [name.strip() for name in rows[0]] if rows else []
@@ -49,7 +51,12 @@ def read_samples(path: Path, kernel: str | None = None) -> Samples:
     lines = [(number, row) for number, row in enumerate(rows[1:], start=2) if row]
     if not FEWEST_SAMPLES <= len(lines) <= _MOST_SAMPLES:
         raise InvalidInputError(
-            f"{path}: has {len(lines)} samples; a fit takes {FEWEST_SAMPLES} to {_MOST_SAMPLES}"
+            f"{path}: has {len(lines)} samples; a fit takes {FEWEST_SAMPLES} to {_MOST_SAMPLES}\n"
+            + (
+                "measure more tiles, small and large in every column"
+                if len(lines) < FEWEST_SAMPLES
+                else "leave some out, evenly over the sizes"
+            )
         )
     table = np.array([_numbers(path, number, row, wanted, order) for number, row in lines])
     return Samples(kernel, table[:, :-1], table[:, -1])

@@ -45,6 +45,7 @@ class UnsupportedNode:
     name: str
     operator: str
     reason: str
+    remedy: str = ""
 
 
 class Folder:
@@ -209,9 +210,9 @@ class Folder:
         """Note that a node is gone."""
         self.records.append(NodeRecord(node.name, operator_name(node), NodeClass.FOLDED, note=note))
 
-    def refuse(self, node: NodeProto, reason: str) -> None:
+    def refuse(self, node: NodeProto, reason: str, remedy: str = "") -> None:
         """Note that a node is not supported; its outputs stay unknown."""
-        self.unsupported.append(UnsupportedNode(node.name, operator_name(node), reason))
+        self.unsupported.append(UnsupportedNode(node.name, operator_name(node), reason, remedy))
 
     def refuse_output(self, name: str, reason: str) -> None:
         """Note that an output of the model is not supported."""

@@ -16,6 +16,10 @@ NODE_LIMIT = 4096
 class NotInlinableError(Exception):
     """The control flow is decided by data, or too long to unroll; the message says which."""
 
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        super().__init__(reason)
+        self.remedy = remedy
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:

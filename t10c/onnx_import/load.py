@@ -4,7 +4,8 @@ from pathlib import Path
 
 import onnx
 
-from t10c.errors import FileAccessError, InvalidInputError
+from t10c.errors import InvalidInputError
+from t10c.files import MODEL_WANTED, unreadable
 from t10c.onnx_import.structure import subgraphs
 
 OLDEST_OPSET = 7
@@ -21,8 +22,6 @@ def read_model(source: str | Path | bytes) -> tuple[onnx.ModelProto, Path | None
         return parse_model(source), None
     path = Path(source)
     try:
-        if path.is_dir():
-            raise FileAccessError(f"{path} is a directory\ngive the path of an .onnx file")
         if path.stat().st_size > _LIMIT_BYTES:
             raise InvalidInputError(
                 "the file is larger than 2 GiB, which no ONNX model file can be\n"
@@ -30,15 +29,16 @@ def read_model(source: str | Path | bytes) -> tuple[onnx.ModelProto, Path | None
             )
         data = path.read_bytes()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise FileAccessError(f"cannot read {path}: {reason}") from error
+        raise unreadable(path, error, MODEL_WANTED) from error
     return parse_model(data), path.parent
 
 
 def parse_model(data: bytes) -> onnx.ModelProto:
     """Decode an ONNX model and check that it is one; raises InvalidInputError."""
     if not data:
-        raise InvalidInputError("the file is empty, not an ONNX model")
+        raise InvalidInputError(
+            "the file is empty, not an ONNX model\nexport or download the model again"
+        )
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)

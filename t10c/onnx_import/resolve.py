@@ -106,7 +106,8 @@ def _unsupported_message(nodes: Sequence[UnsupportedNode]) -> str:
     if len(nodes) > 1:
         names = ", ".join(sorted({node.operator for node in nodes})[:6])
         text += f"\n{len(nodes)} nodes are not supported, with the operators {names}"
-    return text + "\nexport the model with standard ONNX operators and static shapes"
+    remedy = first.remedy or "export the model with standard ONNX operators and static shapes"
+    return f"{text}\n{remedy}"
 
 
 def _unused(node: NodeProto) -> NodeRecord:

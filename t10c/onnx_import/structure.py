@@ -60,7 +60,10 @@ def check_producers(graph: GraphProto) -> set[str]:
     if len(inputs) < len(graph.input):
         raise InvalidInputError("two inputs of the model have the same name")
     if not graph.output:
-        raise InvalidInputError("the model has no outputs, so there is nothing to compute")
+        raise InvalidInputError(
+            "the model has no outputs, so there is nothing to compute\n"
+            "export it again, or name its results in model.graph.output"
+        )
     sources = initializers | inputs
     produced = set(sources)
     for node in graph.node:

@@ -16,6 +16,9 @@ from t10c.onnx_import.structure import needed_names, subgraphs
 Item = NodeProto | LoopRun
 """What is still to be done: a node, or the rest of a loop after some of its iterations."""
 
+_BRANCH_REMEDY = "export only the branch that is taken, or fold the condition to a constant"
+_LOOP_REMEDY = "export it with a fixed number of iterations, or one iteration by itself"
+
 
 def fold_nodes(
     folder: Folder, nodes: Sequence[NodeProto], outputs: Sequence[str], node_names: NameScope
@@ -53,8 +56,10 @@ class _Walk:
             item = pending.popleft()
             try:
                 following = self._replacement(item)
-            except (NotInlinableError, UnknownOperatorError) as reason:
-                self._folder.refuse(item.node if isinstance(item, LoopRun) else item, str(reason))
+            except (NotInlinableError, UnknownOperatorError) as error:
+                node = item.node if isinstance(item, LoopRun) else item
+                remedy = error.remedy if isinstance(error, NotInlinableError) else ""
+                self._folder.refuse(node, str(error), remedy)
                 continue
             for each in following:
                 if isinstance(each, NodeProto):
@@ -85,7 +90,7 @@ class _Walk:
         if node.op_type == "If" and not node.domain:
             condition = self._scalar(_input(node, 0))
             if condition is None:
-                raise NotInlinableError("its condition depends on data")
+                raise NotInlinableError("its condition depends on data", _BRANCH_REMEDY)
             instance = self._inliner.branch(node, bool(condition), self._available())
             self._facts.update(instance.tensors)
             self._folder.record(node, f"took its {'then' if condition else 'else'} branch")
@@ -93,7 +98,7 @@ class _Walk:
         if node.op_type == "Loop" and not node.domain:
             trips = self._scalar(_input(node, 0))
             if _input(node, 0) and trips is None:
-                raise NotInlinableError("the number of iterations depends on data")
+                raise NotInlinableError("the number of iterations depends on data", _LOOP_REMEDY)
             return [self._inliner.start(node, trips)]
         raise NotInlinableError("operators with subgraphs are not supported")
 
@@ -104,7 +109,7 @@ class _Walk:
         goes_on = self._scalar(run.condition) if run.condition else 1
         ended = run.trips is not None and run.done >= run.trips
         if goes_on is None and not ended:
-            raise NotInlinableError("the number of iterations depends on data")
+            raise NotInlinableError("the number of iterations depends on data", _LOOP_REMEDY)
         if ended or not goes_on:
             instance = self._inliner.finish(run)
             self._facts.update(instance.tensors)

@@ -215,8 +215,7 @@ def memory_lines(memory: MemoryTerms) -> list[str]:
     ]
     if memory.fetch_total > memory.total:
         lines.append(
-            f"memory {fetching} per core while its operands are fetched: idle weights and shift"
-            " buffer as above, the pieces of its inputs, and all live activations, those that it"
-            " reads for the last time included; its output is not there yet"
+            f"memory {fetching} per core while its operands are fetched: without its output, but"
+            " with the old homes of what it reads for the last time"
         )
     return lines

@@ -22,6 +22,8 @@ from t10c.serialise import decode, decode_tuple, encode, mapping, number, whole_
 SCHEMA = "t10c.plan"
 VERSION = 1
 
+_WRITE_ONE = "write one with: t10c compile MODEL.onnx --hw ipu-mk2 -o PLAN.json"
+_COMPILE_AGAIN = "compile the model again; options and --hw-set change a plan, edits do not"
 _MODEL_TEXTS = ("name", "producer")
 _DERIVED = ("latency_cycles", "latency_ms", "peak_core_bytes", "core_bytes", "breakdown_cycles")
 
@@ -112,25 +114,25 @@ def load_plan(data: bytes, place: str) -> ModelPlan:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(
-            f"{place}: not a plan file: {str(error)[:120]}\n"
-            "write one with: t10c compile MODEL.onnx --hw ipu-mk2 -o PLAN.json"
+            f"{place}: not a plan file: {str(error)[:120]}\n{_WRITE_ONE}"
         ) from error
     try:
         return from_document(document)
     except InvalidInputError as error:
-        raise InvalidInputError(f"{place}: {error}") from error
+        remedy = "" if "\n" in str(error) else f"\n{_COMPILE_AGAIN}"
+        raise InvalidInputError(f"{place}: {error}{remedy}") from error
 
 
 def from_document(document: object) -> ModelPlan:
     """The plan of a document; InvalidInputError names the key that is wrong."""
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise InvalidInputError(f"not a t10c plan (its schema is not {SCHEMA!r})")
+        raise InvalidInputError(f"not a t10c plan (its schema is not {SCHEMA!r})\n{_WRITE_ONE}")
     version = document.get("version")
     if type(version) is not int or version != VERSION:
         newer = type(version) is int and version > VERSION
-        remedy = "upgrade t10c" if newer else "compile the model again"
+        remedy = "upgrade t10c" if newer else _COMPILE_AGAIN
         raise InvalidInputError(
-            f"plan schema version {version!r}; this t10c reads version {VERSION}: {remedy}"
+            f"plan schema version {version!r}; this t10c reads version {VERSION}\n{remedy}"
         )
     spec = spec_from_document(_key(document, "hardware"))
     if spec_hash(spec) != _key(document, "hardware_hash"):
@@ -158,7 +160,7 @@ def from_document(document: object) -> ModelPlan:
             raise InvalidInputError(f"{key}: does not follow from the operators; it was edited")
     if _hash(document) != _key(document, "plan_hash"):
         raise InvalidInputError(
-            "plan_hash does not belong to the plan: the file was edited\ncompile the model again"
+            f"plan_hash does not belong to the plan: the file was edited\n{_COMPILE_AGAIN}"
         )
     return plan
 

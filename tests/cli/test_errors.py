@@ -57,6 +57,8 @@ def models(tmp_path: Path, nerf: Path) -> Path:
     onnx.save(
         helper.make_model(graph, opset_imports=[opset], ir_version=9), tmp_path / "recurrent.onnx"
     )
+    graph = helper.make_graph([relu], "g", [value("x", [4])], [])
+    onnx.save(helper.make_model(graph, opset_imports=[opset]), tmp_path / "aimless.onnx")
     circle = [
         helper.make_node("Add", ["x", "b"], ["a"], name="first"),
         helper.make_node("Relu", ["a"], ["b"], name="second"),
@@ -66,11 +68,14 @@ def models(tmp_path: Path, nerf: Path) -> Path:
 
 
 MODEL_ERRORS = [
-    (["none.onnx"], 3, ["none.onnx", "No such file"]),
-    (["directory"], 3, ["directory is a directory"]),
+    (["none.onnx"], 3, ["cannot read 'none.onnx': No such file", "give an ONNX file"]),
+    (["god.onnx"], 3, ["cannot read 'god.onnx'", "did you mean 'good.onnx'?"]),
+    (["good.json"], 3, ["did you mean 'good.onnx'?"]),
+    (["directory"], 3, ["cannot read 'directory': Is a directory", "give an ONNX file"]),
     ([""], 2, ["MODEL is empty"]),
     (["text.onnx"], 4, ["text.onnx", "text, not an ONNX model", "export"]),
-    (["empty.onnx"], 4, ["empty.onnx", "empty"]),
+    (["empty.onnx"], 4, ["empty.onnx", "empty", "again"]),
+    (["aimless.onnx"], 4, ["aimless.onnx", "no outputs", "model.graph.output"]),
     (["cut.onnx"], 4, ["cut.onnx", "cut short", "again"]),
     (["symbolic.onnx"], 4, ["'batch' of input 'x'", "--dim batch=1"]),
     (["symbolic.onnx", "--dim", "btach=1"], 2, ["btach", "did you mean", "batch"]),
@@ -170,14 +175,17 @@ def test_hardware_override(
         ("op", "matmul", "--axes", "m=8,n=8,k=8", *HW),
         ("hw", "show", "ipu-mk2"),
     ):
-        fails(t10c(*command, "--hw-set", setting), 6, "--hw-set", *parts)
+        code = 2 if "=" not in setting else 6
+        fails(t10c(*command, "--hw-set", setting), code, "--hw-set", *parts)
     assert listing(tmp_path) == {}
 
 
 def test_hardware_that_is_not_there(t10c: Command, nerf: Path, tmp_path: Path) -> None:
     for command in (("compile", nerf, "--hw"), ("hw", "show")):
         fails(t10c(*command, "ipu-mk3"), 3, "ipu-mk3", "did you mean", "presets: ")
-        fails(t10c(*command, "none.yaml"), 3, "none.yaml")
+        fails(t10c(*command, "none.yaml"), 3, "cannot read 'none.yaml': no such", "presets: ")
+    fails(t10c("hw", "check", "none.yaml"), 3, "cannot read 'none.yaml': no such", "presets: ")
+    fails(t10c("hw", "show", "."), 3, "cannot read '.': Is a directory", "presets: ")
     assert listing(tmp_path) == {}
 
 
@@ -241,13 +249,13 @@ def edited(path: Path, *edits: tuple[list[str | int], object]) -> None:
 @pytest.mark.parametrize(
     ("keys", "new", "parts"),
     [
-        (["schema"], "other.plan", ["not a t10c plan"]),
+        (["schema"], "other.plan", ["not a t10c plan", "t10c compile MODEL.onnx"]),
         (["version"], 2, ["version 2", "upgrade t10c"]),
         (["version"], "1", ["version"]),
         (["hardware_hash"], "0" * 64, ["hardware_hash", "edited"]),
         (["hardware", "core_count"], 65, ["edited"]),
         (["plan_hash"], "0" * 64, ["plan_hash", "edited"]),
-        (["latency_cycles"], 1.0, ["latency_cycles", "edited"]),
+        (["latency_cycles"], 1.0, ["latency_cycles", "edited", "compile the model again"]),
         (["lower_bound_cycles"], 1.0, ["plan_hash", "edited"]),
         (["operators", 0, "split", "n"], 10**6, ["operators[0].split.n"]),
         (["operators", 0, "cost_cycles", "compute"], 1.0, ["edited"]),
@@ -284,8 +292,16 @@ def test_plan_that_is_none(t10c: Command, plan: Path) -> None:
         Path(name).write_bytes(content)
         fails(t10c("explain", name), 4, f"{name}: ", "plan")
     fails(t10c("explain", "-", stdin=data[:99]), 4, "standard input")
-    fails(t10c("explain", "none.json"), 3, "none.json")
-    fails(t10c("explain", "."), 3, "directory")
+    fails(t10c("explain", "none.json"), 3, "cannot read 'none.json': No such", "give a plan file")
+    fails(t10c("explain", "bianry"), 3, "did you mean 'binary'?")
+    fails(t10c("explain", "."), 3, "cannot read '.': Is a directory", "give a plan file")
+
+
+def test_plan_without_a_key(t10c: Command, plan: Path) -> None:
+    document = json.loads(plan.read_text())
+    del document["operators"]
+    plan.write_text(json.dumps(document))
+    fails(t10c("explain", "p.json"), 4, "operators: is missing", "compile the model again")
 
 
 def test_operator_that_is_not_in_the_plan(t10c: Command, plan: Path) -> None:
@@ -350,9 +366,13 @@ def test_operator(
 @pytest.mark.parametrize(
     ("text", "code", "parts"),
     [
-        (None, 3, ["samples.csv", "No such file"]),
+        (None, 3, ["cannot read 'samples.csv': No such file", "give a CSV file"]),
         ("", 4, ["samples.csv", "chl,out_hw,ker_hw,cycles"]),
-        ("chl,out_hw,ker_hw,cycles\n1,9,4,100\n", 4, ["samples.csv", "1 samples", "20"]),
+        (
+            "chl,out_hw,ker_hw,cycles\n1,9,4,100\n",
+            4,
+            ["samples.csv", "1 samples", "20", "measure more"],
+        ),
         ("a,b\n1,2\n", 4, ["samples.csv:1", "columns"]),
         (
             "chl,out_hw,ker_hw,cycles\n1,9,x,100\n" + "1,9,4,100\n" * 20,

@@ -73,8 +73,11 @@ def test_check(tmp_path):
     assert exit_code_of(hw, "check", tmp_path / "none.yaml") == 3
 
 
-def test_check_reads_the_file_even_if_a_preset_has_its_name():
-    assert exit_code_of(hw, "check", "ipu-mk2") == 3
+def test_check_takes_a_preset_but_rather_a_file_of_its_name(tmp_path, monkeypatch):
+    assert output_of(hw, "check", "ipu-mk2").startswith("ipu-mk2: valid: ipu-mk2, 1472 cores\n")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ipu-mk2").write_text("extends: wse2\nname: mine\n")
+    assert output_of(hw, "check", "ipu-mk2").startswith("ipu-mk2: valid: mine, ")
 
 
 @pytest.fixture

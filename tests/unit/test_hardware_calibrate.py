@@ -142,5 +142,5 @@ def test_a_named_kernel_names_its_missing_column(tmp_path):
 
 
 def test_a_missing_file_cannot_be_read(tmp_path):
-    with pytest.raises(FileAccessError, match="cannot read it"):
+    with pytest.raises(FileAccessError, match="cannot read '"):
         read_samples(tmp_path / "nowhere.csv")
