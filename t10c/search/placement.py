@@ -13,21 +13,15 @@ equally often. Two constructions:
 
 import itertools
 import math
-import random
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 
 from t10c.ir.expression import TensorExpression
 from t10c.ir.plan import Plan, Rotation
+from t10c.search.balance import PrimePattern, balanced_matrix
 from t10c.search.space import BoolArray, IntArray
 from t10c.search.temporal import SlotTable
-
-_RANDOM_TRIES = 400
-
-PrimePattern = tuple[tuple[tuple[int, tuple[int, ...]], ...], tuple[tuple[int, ...], ...]]
-"""Coordinate digits (axis, operands shared across it) and offset digits (operands that shift)."""
 
 
 def core_coordinates(split: Sequence[int], cores: IntArray | None = None) -> IntArray:
@@ -127,7 +121,7 @@ def _linear_offsets(
             for p, exponent in prime_exponents(plan.split[index]).items():
                 for _ in range(exponent):
                     if p == prime:
-                        columns.append((index, shared))
+                        columns.append(shared)
                         digits.append(coordinates[:, index] // scale % p)
                     scale *= p
         rows, owner = [], []
@@ -135,7 +129,7 @@ def _linear_offsets(
             for _ in range(prime_exponents(rotation.radix).get(prime, 0)):
                 rows.append(tuple(names.index(name) for name in rotation.operands))
                 owner.append(level)
-        matrix = _balanced_matrix(prime, (tuple(columns), tuple(rows)))
+        matrix = balanced_matrix(prime, (tuple(columns), tuple(rows)))
         if matrix is None:
             return None
         for row, level in zip(matrix, owner, strict=True):
@@ -143,65 +137,6 @@ def _linear_offsets(
             result[level] += weight[level] * digit
             weight[level] *= prime
     return result
-
-
-@lru_cache(maxsize=65536)
-def _balanced_matrix(prime: int, pattern: PrimePattern) -> tuple[tuple[int, ...], ...] | None:
-    """A matrix over GF(prime), one row per offset digit, of full rank for every operand.
-
-    Small matrices are searched in full, larger ones by seeded random choice. None if none is found.
-    """
-    columns, rows = pattern
-    operands = sorted({operand for row in rows for operand in row})
-    needs = [
-        (
-            [i for i, row in enumerate(rows) if operand in row],
-            [j for j, (_, shared) in enumerate(columns) if operand in shared],
-        )
-        for operand in operands
-    ]
-    if any(len(r) > len(c) for r, c in needs):
-        return None
-
-    def balanced(matrix: Sequence[Sequence[int]]) -> bool:
-        return all(
-            _rank([[matrix[i][j] for j in cols] for i in lines], prime) == len(lines)
-            for lines, cols in needs
-        )
-
-    size = len(rows) * len(columns)
-    if prime**size <= 1 << 12:
-        for entries in itertools.product(range(prime), repeat=size):
-            matrix = [entries[i * len(columns) : (i + 1) * len(columns)] for i in range(len(rows))]
-            if balanced(matrix):
-                return tuple(tuple(line) for line in matrix)
-        return None
-    source = random.Random(0)
-    for _ in range(_RANDOM_TRIES):
-        lines = [[source.randrange(prime) for _ in columns] for _ in rows]
-        if balanced(lines):
-            return tuple(tuple(line) for line in lines)
-    return None
-
-
-def _rank(matrix: list[list[int]], prime: int) -> int:
-    """Rank over GF(prime) by elimination."""
-    lines = [list(line) for line in matrix]
-    rank = 0
-    for column in range(len(lines[0]) if lines else 0):
-        pivot = next((i for i in range(rank, len(lines)) if lines[i][column] % prime), None)
-        if pivot is None:
-            continue
-        lines[rank], lines[pivot] = lines[pivot], lines[rank]
-        inverse = pow(lines[rank][column], -1, prime)
-        for i in range(rank + 1, len(lines)):
-            factor = lines[i][column] * inverse % prime
-            if factor:
-                lines[i] = [
-                    (a - factor * b) % prime for a, b in zip(lines[i], lines[rank], strict=True)
-                ]
-        rank += 1
-    return rank
 
 
 def placeable_mask(
@@ -228,12 +163,12 @@ def placeable_mask(
         verdict = np.ones(len(unsure), dtype=bool)
         for prime in _primes_dividing(factors[unsure]):
             exponents = _exponents_of(prime, numbers)
-            patterns, inverse = np.unique(exponents, axis=0, return_inverse=True)
+            first, inverse = _distinct_rows(exponents)
             balanced = [
-                _balanced_matrix(prime, _pattern(expression, table, pattern)) is not None
-                for pattern in patterns
+                balanced_matrix(prime, _pattern(expression, table, pattern)) is not None
+                for pattern in exponents[first]
             ]
-            verdict &= np.array(balanced)[inverse.ravel()]
+            verdict &= np.array(balanced)[inverse]
         mask[unsure] = verdict
     return mask
 
@@ -255,13 +190,25 @@ def _exponents_of(prime: int, numbers: IntArray) -> IntArray:
         rest = np.where(divisible, rest // prime, rest)
 
 
+def _distinct_rows(numbers: IntArray) -> tuple[IntArray, IntArray]:
+    """Where each distinct row of small numbers occurs first, and which of them every row is."""
+    base = int(numbers.max(initial=0)) + 1
+    width = numbers.shape[1]
+    if base**width < 1 << 62:
+        keys = numbers @ (np.int64(base) ** np.arange(width))
+        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    else:
+        _, first, inverse = np.unique(numbers, axis=0, return_index=True, return_inverse=True)
+    return first, inverse.ravel()
+
+
 def _pattern(expression: TensorExpression, table: SlotTable, exponents: IntArray) -> PrimePattern:
     """Coordinate and offset digits of one prime, from its exponents in splits and factors."""
     axes = len(expression.axes)
-    columns: list[tuple[int, tuple[int, ...]]] = []
+    columns: list[tuple[int, ...]] = []
     for index, axis in enumerate(expression.axes):
         shared = tuple(i for i, o in enumerate(expression.operands) if axis.name not in o.axes)
-        columns += [(index, shared)] * int(exponents[index])
+        columns += [shared] * int(exponents[index])
     rows: list[tuple[int, ...]] = []
     for slots in table.by_axis:
         below = 0
@@ -269,4 +216,5 @@ def _pattern(expression: TensorExpression, table: SlotTable, exponents: IntArray
             moving = tuple(table.slots[i].operand for i in slots if exponents[axes + i] >= level)
             rows += [moving] * (level - below)
             below = level
-    return tuple(columns), tuple(rows)
+    # the order of digits does not matter for whether they can be balanced
+    return tuple(sorted(columns)), tuple(sorted(rows))

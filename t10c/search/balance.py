@@ -1,0 +1,121 @@
+"""Balanced linear maps over GF(p): what places plans whose sharing groups overlap.
+
+A pattern has columns (digits of core coordinates, each shared by some operands) and rows (digits of
+rotation offsets, each moved by some operands). A matrix balances an operand if the rows that move
+it have full rank on the columns it is shared across (docs/decisions/0003).
+"""
+
+import itertools
+import random
+from collections.abc import Sequence
+from functools import lru_cache
+
+_SPARSE_TRIES = 2000
+_RANDOM_TRIES = 400
+
+PrimePattern = tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]
+"""Operands shared across each coordinate digit, and operands moved by each offset digit."""
+
+
+@lru_cache(maxsize=65536)
+def balanced_matrix(prime: int, pattern: PrimePattern) -> tuple[tuple[int, ...], ...] | None:
+    """A matrix over GF(prime), one row per offset digit, of full rank for every operand.
+
+    Sparse rows are tried first; they nearly always do. Else small matrices are searched in full,
+    larger ones by seeded random choice. None if none is found.
+    """
+    sparse = _sparse_matrix(prime, pattern)
+    if sparse is not None:
+        return sparse
+    columns, rows = pattern
+    operands = sorted({operand for row in rows for operand in row})
+    needs = [
+        (
+            [i for i, row in enumerate(rows) if operand in row],
+            [j for j, shared in enumerate(columns) if operand in shared],
+        )
+        for operand in operands
+    ]
+    if any(len(r) > len(c) for r, c in needs):
+        return None
+
+    def balanced(matrix: Sequence[Sequence[int]]) -> bool:
+        return all(
+            _rank([[matrix[i][j] for j in cols] for i in lines], prime) == len(lines)
+            for lines, cols in needs
+        )
+
+    size = len(rows) * len(columns)
+    if prime**size <= 1 << 12:
+        for entries in itertools.product(range(prime), repeat=size):
+            matrix = [entries[i * len(columns) : (i + 1) * len(columns)] for i in range(len(rows))]
+            if balanced(matrix):
+                return tuple(tuple(line) for line in matrix)
+        return None
+    source = random.Random(0)
+    for _ in range(_RANDOM_TRIES):
+        lines = [[source.randrange(prime) for _ in columns] for _ in rows]
+        if balanced(lines):
+            return tuple(tuple(line) for line in lines)
+    return None
+
+
+def _sparse_matrix(prime: int, pattern: PrimePattern) -> tuple[tuple[int, ...], ...] | None:
+    """A balanced matrix whose rows are 1 in at most one column per operand, or None.
+
+    Row by row, fewest ones first, a row is taken if it is independent of those before it on the
+    columns of every operand it moves; if there is none, the row before is changed.
+    """
+    columns, rows = pattern
+    width = len(columns)
+    shared = {
+        operand: [j for j, sharing in enumerate(columns) if operand in sharing]
+        for row in rows
+        for operand in row
+    }
+    tries = _SPARSE_TRIES
+
+    def extend(chosen: list[list[int]]) -> list[list[int]] | None:
+        nonlocal tries
+        if len(chosen) == len(rows):
+            return chosen
+        moving = rows[len(chosen)]
+        picks = {frozenset(pick) for pick in itertools.product(*(shared[o] for o in moving))}
+        for pick in sorted(picks, key=lambda ones: (len(ones), sorted(ones))):
+            if tries <= 0:
+                return None
+            tries -= 1
+            line = [int(j in pick) for j in range(width)]
+            if all(independent(chosen, line, operand) for operand in moving):
+                found = extend([*chosen, line])
+                if found is not None:
+                    return found
+        return None
+
+    def independent(chosen: list[list[int]], line: list[int], operand: int) -> bool:
+        own = [c for c, row in zip(chosen, rows, strict=False) if operand in row]
+        part = [[c[j] for j in shared[operand]] for c in (*own, line)]
+        return _rank(part, prime) == len(part)
+
+    matrix = extend([])
+    return None if matrix is None else tuple(tuple(line) for line in matrix)
+
+
+def _rank(matrix: list[list[int]], prime: int) -> int:
+    """Rank over GF(prime) by elimination."""
+    lines = [list(line) for line in matrix]
+    rank = 0
+    for column in range(len(lines[0]) if lines else 0):
+        pivot = next((i for i in range(rank, len(lines)) if lines[i][column] % prime), None)
+        if pivot is None:
+            continue
+        lines[rank], lines[pivot] = lines[pivot], lines[rank]
+        inverse = pow(lines[rank][column], -1, prime)
+        for i in range(rank + 1, len(lines)):
+            factor = lines[i][column] * inverse % prime
+            if factor:
+                lines[i] = [
+                    (a - factor * b) % prime for a, b in zip(lines[i], lines[rank], strict=True)
+                ]
+        rank += 1
+    return rank
