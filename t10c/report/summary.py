@@ -166,7 +166,7 @@ def _search_line(plan: ModelPlan) -> str:
     records = [problem.search for problem in plan.problems]
     candidates = sum(r.legal_plans for r in records)
     more = len(plan.operators) > plan.graph.node_counts()["planned"]
-    chained = " (row-wise ones as chains where cheaper)" if more else ""
+    chained = " (some as chains)" if more else ""
     text = (
         f"search     {len(records)} distinct of {len(plan.operators)} operators{chained},"
         f" {candidates:,} legal plans ({plan.options.search.pruning})"

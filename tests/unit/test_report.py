@@ -170,7 +170,7 @@ def test_chains_are_told(nerf_plan):
     assert not any("chains" in line for line in plan_lines(plan))
     more = replace(plan, operators=(*plan.operators, *plan.operators))
     (line,) = [line for line in plan_lines(more) if line.startswith("search")]
-    assert "of 6 operators (row-wise ones as chains where cheaper), " in line
+    assert "of 6 operators (some as chains), " in line
 
 
 def test_records_have_the_same_names_everywhere(nerf_plan):
