@@ -38,7 +38,6 @@ class Choices:
     cuts: tuple[tuple[IdleCut, ...], ...]
     bound_prices: FloatArray
     bound_values: FloatArray
-    least_active_bytes: int
     search: SearchResult
 
     def demand_bytes(self, dying_bytes: int) -> IntArray:
@@ -82,7 +81,6 @@ def find_choices(
         cuts=tuple(cuts),
         bound_prices=collector.prices,
         bound_values=collector.minima,
-        least_active_bytes=max(0, int(collector.least_active) - reserve),
         search=result,
     )
 

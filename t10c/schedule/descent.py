@@ -2,7 +2,8 @@
 
 A step's best plan depends on its neighbours' layouts. Sweep by sweep, every step takes the plan
 with the least execution + setup + price * idle bytes + transitions to and from the neighbours'
-present plans, until a sweep changes nothing. Every change lowers the priced total, so it ends.
+present plans, until a sweep changes nothing. What a change does to the next step's use of this
+step's copy is not weighed, so a change need not lower the total, and the sweeps are limited.
 """
 
 import numpy as np

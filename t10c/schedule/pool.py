@@ -69,7 +69,6 @@ class PoolCollector:
         self.minima = np.full(len(self.prices), np.inf)
         self.pairs = price_pairs(spec)
         self.leanings = leanings(problem.expression)
-        self.least_active = np.iinfo(np.int64).max
         self.kept: list[tuple[Candidates, Costs, FloatArray]] = []
 
     def visit(self, candidates: Candidates, costs: Costs) -> None:
@@ -88,7 +87,6 @@ class PoolCollector:
             if self.uniform:
                 priced = priced + transition
             self.minima[index] = min(self.minima[index], float(priced.min()))
-        self.least_active = min(self.least_active, int(costs.memory_bytes.min()))
         chosen, scores = self._best(candidates, costs, time + transition, weights)
         self.kept.append((candidates.take(chosen), costs.take(chosen), scores))
 

@@ -35,7 +35,7 @@ _ROLES: dict[str, dict[str, Role]] = {
     "gather": {},
 }
 _REDUCTION_ROLES = {"k", "in_channel", "kernel", "reduced", "table"}
-_CONV_OPTIONS = {"stride_h": 1, "stride_w": 1, "dilation_h": 1, "dilation_w": 1}
+_CONV_OPTIONS = ("stride_h", "stride_w", "dilation_h", "dilation_w")
 
 
 def template_names() -> tuple[str, ...]:
