@@ -1,6 +1,8 @@
 """The graph of a model: tensors, planned operators and layout-only moves, in execution order."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Literal
@@ -29,6 +31,17 @@ class Tensor:
     shape: tuple[int, ...]
     element_type: str
     kind: TensorKind
+
+    @property
+    def bits(self) -> int:
+        """Stored width in bits of a narrow element; 0 for the specification's element type.
+
+        Types of at most 8 bits that quantised models store weights and activations in are planned
+        at their own width. All others are planned in the specification's element type: floats of
+        16 bits and more, truth values, and integers of 16 bits and more.
+        """
+        found = re.fullmatch(r"u?int(8|4|2)|float(8|4)\w*", self.element_type)
+        return int(found[1] or found[2]) if found else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +74,7 @@ class LayoutOp:
     - `slice`: output[j] = input[starts + j * steps], per dimension (steps may be negative)
     - `expand`: NumPy broadcasting to the output's shape
     - `concat`: inputs joined along `axis`
-    - `pad`: input placed at `starts` in a background of `fill`, finite (all starts >= 0)
+    - `pad`: input placed at `starts` in a background of `fill`, a literal (all starts >= 0)
     """
 
     name: str
@@ -74,7 +87,7 @@ class LayoutOp:
     starts: tuple[int, ...] = ()
     steps: tuple[int, ...] = ()
     axis: int = 0
-    fill: float = 0.0
+    fill: str = "0.0"
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -128,3 +141,39 @@ class Graph:
         for node in self.nodes:
             counts[node.node_class.value] += 1
         return counts
+
+
+def with_widths(
+    operators: Sequence[Operator | LayoutOp], tensors: Iterable[Tensor]
+) -> tuple[Operator | LayoutOp, ...]:
+    """The operators, the operands of their expressions as wide as the tensors they stand for.
+
+    Operators that share an expression and have tensors of the same widths share the result too;
+    an expression whose widths are right already is kept.
+    """
+    bits = {tensor.name: tensor.bits for tensor in tensors}
+    made: dict[tuple[int, tuple[int, ...]], TensorExpression] = {}
+    stamped: list[Operator | LayoutOp] = []
+    for operator in operators:
+        if isinstance(operator, LayoutOp):
+            stamped.append(operator)
+            continue
+        old = operator.expression
+        widths = tuple(bits[name] for name in (*operator.inputs, operator.output))
+        key = (id(old), widths)
+        if key not in made:
+            made[key] = _with_bits(old, widths)
+        new = made[key]
+        stamped.append(operator if new is old else replace(operator, expression=new))
+    return tuple(stamped)
+
+
+def _with_bits(expression: TensorExpression, widths: tuple[int, ...]) -> TensorExpression:
+    """The expression with these widths of its operands, inputs first; itself if it has them."""
+    if widths == tuple(operand.bits for operand in expression.operands):
+        return expression
+    *inputs, output = (
+        replace(operand, bits=bits)
+        for operand, bits in zip(expression.operands, widths, strict=True)
+    )
+    return replace(expression, inputs=tuple(inputs), output=output)

@@ -1,7 +1,6 @@
-"""Composite operators without a lowering of their own, expanded by the standard's function body."""
+"""The standard's function body of an operator, for nodes whose own lowering does not do."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,69 +8,40 @@ import onnx
 from onnx import helper, numpy_helper
 
 from t10c.errors import T10cError
-from t10c.onnx_import.lowering.registry import LOWERINGS
+from t10c.onnx_import.lowering import GraphBuilder
 from t10c.onnx_import.resolve import resolve_model
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
 
 _DOMAIN = "t10c.composite"
 
-_DEPTH = 4
-"""How often a body may contain further composites; the standard's do at most twice."""
 
+def function_body(builder: GraphBuilder, node: ResolvedNode) -> ResolvedModel | None:
+    """The body as a resolved model of its own, with constants folded; None if there is none.
 
-@dataclass(frozen=True)
-class Expanded:
-    """The model with function bodies in place; `owner` maps each of their nodes to its node."""
-
-    model: ResolvedModel
-    owner: Mapping[str, str]
-
-
-def expand_composites(model: ResolvedModel) -> Expanded:
-    """Replace nodes that have no lowering but a function body in the standard by that body.
-
-    Tensors and nodes of a body are named after the node. A body that cannot be expanded is left to
-    fail as an operator without a lowering.
+    Its tensors and nodes are named after the node; inputs and outputs keep their names. The node
+    must be the one that the builder is at.
     """
-    owner: dict[str, str] = {}
-    for _ in range(_DEPTH):
-        bodies = {
-            node.name: body
-            for node in model.nodes
-            if _is_composite(node, model.opset) and (body := _body(model, node)) is not None
-        }
-        if not bodies:
-            break
-        for name, body in bodies.items():
-            owner.update((inner.name, owner.get(name, name)) for inner in body.nodes)
-        model = _with_bodies(model, bodies)
-    return Expanded(model, owner)
-
-
-def _is_composite(node: ResolvedNode, opset: int) -> bool:
-    if node.domain or node.op_type in LOWERINGS:
-        return False
-    if not onnx.defs.has(node.op_type, max_inclusive_version=opset, domain=""):
-        return False
-    schema = _schema(node.op_type, opset)
-    return bool(schema.has_function or schema.has_context_dependent_function)
-
-
-def _body(model: ResolvedModel, node: ResolvedNode) -> ResolvedModel | None:
-    """The node's function body as a resolved model of its own, with constants folded."""
-    try:
-        body = resolve_model(_single_node_model(model, node).SerializeToString())
-    except (T10cError, RuntimeError, ValueError):
+    if node.domain or not onnx.defs.has(
+        node.op_type, max_inclusive_version=builder.opset, domain=""
+    ):
         return None
-    return _renamed(body, node)
+    schema = _schema(node.op_type, builder.opset)
+    if not (schema.has_function or schema.has_context_dependent_function):
+        return None
+    try:
+        model = _single_node_model(builder, node)
+        body = resolve_model(model.SerializeToString())
+    except (T10cError, RuntimeError, ValueError):
+        return None  # a body that this case of the operator cannot use
+    return _renamed(body, node, builder.opset)
 
 
-def _single_node_model(model: ResolvedModel, node: ResolvedNode) -> onnx.ModelProto:
+def _single_node_model(builder: GraphBuilder, node: ResolvedNode) -> onnx.ModelProto:
     """A model that calls the node's body: known operands are initializers, all others inputs."""
     names = [name for name in dict.fromkeys(node.inputs) if name]
     infos = {
         name: helper.make_tensor_value_info(
-            name, _onnx_type(model.element_types[name]), model.shapes[name]
+            name, _onnx_type(builder.element_type(name)), builder.shape(name)
         )
         for name in (*names, *filter(None, node.outputs))
     }
@@ -79,21 +49,21 @@ def _single_node_model(model: ResolvedModel, node: ResolvedNode) -> onnx.ModelPr
     for name, value in node.attributes.items():
         plain = numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
         proto.attribute.append(helper.make_attribute(name, plain))
-    for name, attribute in _schema(node.op_type, model.opset).attributes.items():
+    for name, attribute in _schema(node.op_type, builder.opset).attributes.items():
         if name not in node.attributes and attribute.default_value.type:
             proto.attribute.append(attribute.default_value)
     types = [infos[name].type.SerializeToString() if name else b"" for name in node.inputs]
-    function = _function(proto, types, model.opset)
+    function = _function(proto, types, builder.opset)
     proto.domain = function.domain = _DOMAIN
-    known = [name for name in names if name in model.constants]
+    known = {name: value for name in names if (value := builder.value(name)) is not None}
     graph = helper.make_graph(
         [proto],
         "composite",
         [infos[name] for name in names],
         [infos[name] for name in node.outputs if name],
-        [numpy_helper.from_array(model.constants[name], name) for name in known],
+        [numpy_helper.from_array(value, name) for name, value in known.items()],
     )
-    imports = [helper.make_opsetid("", model.opset), helper.make_opsetid(_DOMAIN, 1)]
+    imports = [helper.make_opsetid("", builder.opset), helper.make_opsetid(_DOMAIN, 1)]
     return helper.make_model(graph, functions=[function], opset_imports=imports, ir_version=10)
 
 
@@ -131,7 +101,7 @@ def _onnx_type(element_type: str) -> int:
     return int(onnx.TensorProto.DataType.Value(name))
 
 
-def _renamed(body: ResolvedModel, node: ResolvedNode) -> ResolvedModel:
+def _renamed(body: ResolvedModel, node: ResolvedNode, opset: int) -> ResolvedModel:
     """The body with its own tensors and nodes named after the node."""
     outside = {*node.inputs, *node.outputs, ""}
 
@@ -146,6 +116,7 @@ def _renamed(body: ResolvedModel, node: ResolvedNode) -> ResolvedModel:
                 name=f"{node.name}.{inner.name}",
                 inputs=tuple(tensor(name) for name in inner.inputs),
                 outputs=tuple(tensor(name) for name in inner.outputs),
+                opset=opset,
             )
             for inner in body.nodes
         ),
@@ -153,30 +124,4 @@ def _renamed(body: ResolvedModel, node: ResolvedNode) -> ResolvedModel:
         element_types={tensor(name): kind for name, kind in body.element_types.items()},
         constants={tensor(name): value for name, value in body.constants.items()},
         weights=frozenset(tensor(name) for name in body.weights),
-    )
-
-
-def _with_bodies(model: ResolvedModel, bodies: Mapping[str, ResolvedModel]) -> ResolvedModel:
-    """The model with each body in its node's place; what the model knows already stays."""
-    nodes: list[ResolvedNode] = []
-    shapes, element_types = dict(model.shapes), dict(model.element_types)
-    constants = dict(model.constants)
-    weights = set(model.weights)
-    for node in model.nodes:
-        body = bodies.get(node.name)
-        if body is None:
-            nodes.append(node)
-            continue
-        nodes += body.nodes
-        shapes = {**body.shapes, **shapes}
-        element_types = {**body.element_types, **element_types}
-        constants = {**body.constants, **constants}
-        weights |= body.weights
-    return replace(
-        model,
-        nodes=tuple(nodes),
-        shapes=shapes,
-        element_types=element_types,
-        constants=constants,
-        weights=frozenset(weights),
     )

@@ -1,25 +1,17 @@
 """ONNX file to `Graph`: resolve, then lower and fuse."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from t10c.errors import UnsupportedOperatorError
 from t10c.ir.graph import Graph, LayoutOp, NodeClass, NodeRecord
 from t10c.onnx_import.commute import commute
-from t10c.onnx_import.composite import expand_composites
 from t10c.onnx_import.draft import AnyOperator, Draft
 from t10c.onnx_import.fusion import fuse, join
-from t10c.onnx_import.lowering import LOWERINGS, GraphBuilder, LoweringError, NodeGroup
-from t10c.onnx_import.patterns import group_patterns
+from t10c.onnx_import.lower import Lowered, lower_nodes, qualified
 from t10c.onnx_import.resolve import resolve_model
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
-from t10c.onnx_import.simplify import Simplified, simplify
-
-_NAMED_FAILURES = 4
-"""Most nodes that a message names; the error's `nodes` has all of them."""
 
 
 def import_model(
@@ -39,12 +31,10 @@ def lower_model(model: ResolvedModel) -> Graph:
     """Lower every node of a resolved model and fuse what never deserves its own superstep.
 
     Every ONNX node ends in exactly one class. Raises UnsupportedOperatorError, whose `nodes` lists
-    every node that has no lowering.
+    every node that no operator can stand for.
     """
-    expanded = expand_composites(model)
-    simplified = simplify(expanded.model)
-    builder = GraphBuilder(expanded.model)
-    _lower_all(builder, group_patterns(simplified.nodes, expanded.model), expanded.owner)
+    lowered = lower_nodes(model)
+    builder = lowered.builder
     draft = Draft(builder.operators, model.outputs)
     commute(draft, builder)
     fuse(draft, builder)
@@ -56,57 +46,12 @@ def lower_model(model: ResolvedModel) -> Graph:
         inputs=model.inputs,
         outputs=model.outputs,
         operators=tuple(operators),
-        nodes=_records(model, simplified, operators),
+        nodes=_records(model, lowered, operators),
         flop_matmul_conv=sum(_flop(node, model.shapes) for node in model.nodes),
         opset=model.opset,
         producer=model.producer,
         warnings=model.warnings,
     )
-
-
-def _lower_all(
-    builder: GraphBuilder, groups: Sequence[NodeGroup], owner: Mapping[str, str]
-) -> None:
-    failures: list[tuple[ResolvedNode, str]] = []
-    for group in groups:
-        names = dict.fromkeys(owner.get(name, name) for name in group.nodes)
-        builder.begin(replace(group, nodes=tuple(names)))
-        try:
-            _lower(builder, group.node)
-        except LoweringError as reason:
-            node = replace(group.node, name=owner.get(group.node.name, group.node.name))
-            failures.append((node, str(reason)))
-    if failures:
-        nodes = tuple((node.name, node.op_type) for node, _ in failures)
-        raise UnsupportedOperatorError(_unsupported_message(failures), nodes)
-
-
-def _lower(builder: GraphBuilder, node: ResolvedNode) -> None:
-    lowering = None if node.domain else LOWERINGS.get(node.op_type)
-    if lowering is None:
-        raise LoweringError("there is no lowering for this operator")
-    lowering(builder, node)
-
-
-def _unsupported_message(failures: Sequence[tuple[ResolvedNode, str]]) -> str:
-    """How many of what; the first nodes by name with their reasons; what to do: three lines."""
-    kinds = Counter(_qualified(node) for node, _ in failures)
-    counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-    shown = [
-        f"'{node.name}' ({_qualified(node)}): {' '.join(reason.split())}"
-        for node, reason in failures[:_NAMED_FAILURES]
-    ]
-    if len(failures) > len(shown):
-        shown.append(f"and {len(failures) - len(shown)} more")
-    return (
-        f"unsupported operators: {counted}\n"
-        f"{'; '.join(shown)}\n"
-        "export the model with other standard operators or attributes, or cut the graph before them"
-    )
-
-
-def _qualified(node: ResolvedNode) -> str:
-    return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
 
 
 def _live(operators: Sequence[AnyOperator], outputs: Iterable[str]) -> list[AnyOperator]:
@@ -130,42 +75,65 @@ def _tensor_names(model: ResolvedModel, operators: Sequence[AnyOperator]) -> Ite
 
 
 def _records(
-    model: ResolvedModel, simplified: Simplified, operators: Sequence[AnyOperator]
+    model: ResolvedModel, lowered: Lowered, operators: Sequence[AnyOperator]
 ) -> tuple[NodeRecord, ...]:
-    """The fate of every ONNX node, in the model's order, folded ones first."""
+    """The fate of every ONNX node, in the model's order, folded ones first.
+
+    The nodes that stand for an expanded one share its record: the highest of their classes.
+    """
     fates = _fates(operators)
-    records = list(model.folded)
+    found: dict[str, NodeRecord] = {}
     for node in model.nodes:
-        if node.name in simplified.renamed:
-            fate, operator, note = NodeClass.LAYOUT_ONLY, "", "renames its input"
-        elif node.name in simplified.repeated:
-            twin = simplified.repeated[node.name]
-            fate, operator = fates.get(twin, (NodeClass.FUSED, ""))
-            fate = NodeClass.FUSED if fate is NodeClass.PLANNED else fate
-            note = f"computes the same as {twin}"
-        elif node.name in fates:
-            (fate, operator), note = fates[node.name], ""
-        else:
-            fate, operator, note = NodeClass.FUSED, "", "read as a broadcast by its users"
-        records.append(NodeRecord(node.name, node.op_type, fate, operator, note))
-    return tuple(records)
+        name = node.owner or node.name
+        record = _record(node, lowered, fates)
+        if name not in found or _RANK[record.node_class] > _RANK[found[name].node_class]:
+            op_type = model.expanded[name] if node.owner else record.op_type
+            found[name] = replace(record, name=name, op_type=op_type)
+    return (*model.folded, *found.values())
+
+
+def _record(
+    node: ResolvedNode, lowered: Lowered, fates: Mapping[str, tuple[NodeClass, str]]
+) -> NodeRecord:
+    """The fate of one node that was not folded."""
+    name, simplified = node.owner or node.name, lowered.simplified
+    if node.name in simplified.renamed:
+        fate, operator, note = NodeClass.LAYOUT_ONLY, "", "renames its input"
+    elif node.name in simplified.repeated:
+        twin = simplified.repeated[node.name]
+        fate, operator = fates.get(twin, (NodeClass.FUSED, ""))
+        fate = NodeClass.LAYOUT_ONLY if fate is NodeClass.LAYOUT_ONLY else NodeClass.FUSED
+        note = f"computes the same as {twin}"
+    elif name in fates:
+        (fate, operator), note = fates[name], lowered.builder.fallbacks.get(name, "")
+    else:
+        fate, operator, note = NodeClass.FUSED, "", "read as a broadcast by its users"
+    return NodeRecord(node.name, qualified(node), fate, operator, note)
+
+
+_RANK = {
+    NodeClass.LAYOUT_ONLY: 0,
+    NodeClass.FUSED: 1,
+    NodeClass.PLANNED: 2,
+    NodeClass.FALLBACK: 3,
+}
 
 
 def _fates(operators: Sequence[AnyOperator]) -> dict[str, tuple[NodeClass, str]]:
     """Class and operator of each node that some operator stands for.
 
     A node that names a planned operator is planned, whatever else it became; one within another's
-    operator is fused.
+    operator is fused; one of which any part is a fallback is a fallback.
     """
     fates: dict[str, tuple[NodeClass, str]] = {}
-    rank = {NodeClass.LAYOUT_ONLY: 0, NodeClass.FUSED: 1, NodeClass.PLANNED: 2}
     for operator in operators:
         for index, node in enumerate(operator.nodes):
+            fate = NodeClass.FUSED if index else NodeClass.PLANNED
             if isinstance(operator, LayoutOp):
                 fate = NodeClass.LAYOUT_ONLY
-            else:
-                fate = NodeClass.FUSED if index else NodeClass.PLANNED
-            if node not in fates or rank[fate] > rank[fates[node][0]]:
+            elif operator.expression.kernel == "fallback" and not index:
+                fate = NodeClass.FALLBACK
+            if node not in fates or _RANK[fate] > _RANK[fates[node][0]]:
                 fates[node] = (fate, operator.name)
     return fates
 

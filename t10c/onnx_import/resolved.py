@@ -1,7 +1,7 @@
 """What folding leaves: nodes in topological order, every shape known, small constants known."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,7 +13,11 @@ AttributeValue = object
 
 @dataclass(frozen=True, slots=True)
 class ResolvedNode:
-    """A node that still computes: unique name, ONNX operator, tensor names ('' = absent input)."""
+    """A node that still computes: unique name, ONNX operator, tensor names ('' = absent input).
+
+    `opset` is the version it follows where that is not the model's (0). `owner` is the node of the
+    file that it stands for where that was expanded ('' for a node of the file itself).
+    """
 
     name: str
     op_type: str
@@ -21,6 +25,8 @@ class ResolvedNode:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, AttributeValue]
+    opset: int = 0
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,8 @@ class ResolvedModel:
     `weights` are tensors fixed before inference whose value is unknown or too large to hold
     (initializers with external or large data, and folded results derived from them).
     A graph output that is constant stays in `constants`. `folded` records the nodes that are gone,
-    and `inputs` are graph inputs without those that are initializers.
+    and `inputs` are graph inputs without those that are initializers. `expanded` maps the nodes of
+    the file that others stand for to their operators.
     """
 
     name: str
@@ -46,3 +53,4 @@ class ResolvedModel:
     weights: frozenset[str]
     folded: tuple[NodeRecord, ...]
     warnings: tuple[str, ...] = ()
+    expanded: Mapping[str, str] = field(default_factory=dict)

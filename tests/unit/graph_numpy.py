@@ -4,6 +4,7 @@ It reads expressions only (no ONNX node), so that a wrong stride, offset, role o
 the result is compared with the ONNX reference evaluator.
 """
 
+import json
 import math
 from collections.abc import Mapping
 
@@ -17,6 +18,7 @@ from t10c.ir.expression import Operand, ScalarStep, TensorExpression, is_literal
 from t10c.ir.graph import Graph, LayoutOp
 from t10c.onnx_import.derived import derive_weights
 from t10c.onnx_import.importer import lower_model
+from t10c.onnx_import.lowering.fallback import ABSENT
 from t10c.onnx_import.resolve import resolve_model
 
 Arrays = dict[str, np.ndarray]
@@ -107,7 +109,7 @@ def _move(op: LayoutOp, inputs: list[np.ndarray], shape: tuple[int, ...]) -> np.
             assert all(row.min() >= 0 for row in rows)
             return inputs[0][np.ix_(*rows)]
         case "pad":
-            result = np.full(shape, op.fill, inputs[0].dtype)
+            result = np.full(shape, float(op.fill), inputs[0].dtype)
             box = tuple(slice(s, s + n) for s, n in zip(op.starts, inputs[0].shape, strict=True))
             result[box] = inputs[0]
             return result
@@ -143,6 +145,8 @@ class _Point:
 def _compute(
     expression: TensorExpression, inputs: list[np.ndarray], shape: tuple[int, ...]
 ) -> np.ndarray:
+    if expression.kernel == "fallback":
+        return _fallback(expression, inputs)
     point = _Point(expression)
     env: Arrays = {}
     inside = np.ones((1,) * point.rank, bool)
@@ -168,6 +172,30 @@ def _compute(
     index, _ = point.read(expression.output, np.arange(math.prod(shape)).reshape(shape))
     result.reshape(-1)[np.broadcast_to(index, kept).reshape(-1)] = value.reshape(-1)
     return result
+
+
+def _fallback(expression: TensorExpression, inputs: list[np.ndarray]) -> np.ndarray:
+    """One output of an operator without an expression, by the reference evaluator."""
+    step = expression.body[0]
+    attributes = dict(step.attributes)
+    names = ["" if name == ABSENT else name for name in step.inputs]
+    outputs = [f"y{i}" for i in range(int(attributes["output"]) + 1)]
+    domain = str(attributes.get("domain", ""))
+    made = helper.make_node(step.op, names, outputs, domain=domain)
+    for name, value in attributes.items():
+        if name.startswith("attribute."):
+            kind = onnx.defs.get_schema(step.op, int(attributes["opset"]), domain).attributes
+            plain = json.loads(value) if is_list(kind[name[10:]].type) else value
+            made.attribute.append(helper.make_attribute(name[10:], plain))
+    info = [helper.make_empty_tensor_value_info(name) for name in outputs[-1:]]
+    graph = helper.make_graph([made], "fallback", [], info)
+    feeds = {o.name: a for o, a in zip(expression.inputs, inputs, strict=True)}
+    opsets = {"": int(attributes["opset"]), "ai.onnx.ml": 3}
+    return np.asarray(ReferenceEvaluator(graph, opsets=opsets).run(None, feeds)[0])
+
+
+def is_list(kind: onnx.defs.OpSchema.AttrType) -> bool:
+    return kind.name.endswith("S")
 
 
 def _reduce(expression: TensorExpression, value: np.ndarray, inside: np.ndarray) -> np.ndarray:

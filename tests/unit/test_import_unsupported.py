@@ -9,18 +9,20 @@ from t10c.onnx_import.importer import import_model
 
 
 def failure(count: int) -> UnsupportedOperatorError:
-    nodes = [node("Det", f"x{i}", f"y{i}", f"det{i}") for i in range(count)]
-    inputs = [value(f"x{i}", [3, 3]) for i in range(count)]
-    outputs = [value(f"y{i}", [], TensorProto.FLOAT) for i in range(count)]
+    nodes = [node("StringConcat", f"x{i} x{i}", f"y{i}", f"join{i}") for i in range(count)]
+    inputs = [value(f"x{i}", [3, 3], TensorProto.STRING) for i in range(count)]
+    outputs = [value(f"y{i}", [3, 3], TensorProto.STRING) for i in range(count)]
     with pytest.raises(UnsupportedOperatorError) as caught:
-        import_model(model(nodes, inputs, outputs).SerializeToString())
+        import_model(model(nodes, inputs, outputs, opset=20).SerializeToString())
     return caught.value
 
 
 def test_one_node_is_named_with_its_reason_and_a_remedy() -> None:
     lines = str(failure(1)).splitlines()
-    assert lines[0] == "unsupported operators: 1 Det"
-    assert lines[1] == "'det0' (Det): there is no lowering for this operator"
+    assert lines[0] == "unsupported operators: 1 StringConcat"
+    assert lines[1] == (
+        "'join0' (StringConcat): there is no lowering for this operator; 'x0' holds text"
+    )
     assert lines[2].startswith("export the model with other standard operators")
     assert len(lines) == 3
 
@@ -28,7 +30,7 @@ def test_one_node_is_named_with_its_reason_and_a_remedy() -> None:
 def test_many_nodes_are_counted_and_the_error_lists_them_all() -> None:
     error = failure(9)
     lines = str(error).splitlines()
-    assert lines[0] == "unsupported operators: 9 Det"
+    assert lines[0] == "unsupported operators: 9 StringConcat"
     assert lines[1].endswith("; and 5 more")
     assert len(lines) == 3
-    assert error.nodes == tuple((f"det{i}", "Det") for i in range(9))
+    assert error.nodes == tuple((f"join{i}", "StringConcat") for i in range(9))

@@ -93,7 +93,7 @@ def test_kernel_that_is_data() -> None:
     inputs = [value("x", [1, 3, 4]), value("w", [3, 2, 2])]
     assert kinds(check_runtime(model(nodes, inputs, ["y"]))) == ["matmul", "reshape"]
     inputs = [value("x", [1, 3, 4]), value("w", [3, 2, 3])]
-    with pytest.raises(UnsupportedOperatorError, match="kernel depends on data"):
+    with pytest.raises(UnsupportedOperatorError, match="'w' is no weight"):
         check(model(nodes, inputs, ["y"]))
 
 
@@ -177,8 +177,7 @@ def test_crop_beyond_the_input() -> None:
         [1, 1, 4, 4], "linear", "tf_crop_and_resize", sizes=sizes, roi=region,
         extrapolation_value=3.0,
     )  # fmt: skip
-    with pytest.raises(UnsupportedOperatorError, match="extrapolation"):
-        check(filled)
+    assert "extrapolation" in check(filled).nodes[-1].note
 
 
 @pytest.mark.parametrize("policy", ["not_larger", "not_smaller"])
@@ -231,8 +230,7 @@ def test_nearest_of_integers_and_interpolation_of_integers() -> None:
         return model(nodes, [value("x", [3, 4], TensorProto.INT32)], ["y"], constants, opset=13)
 
     assert kinds(check(made("nearest"))) == ["gather", "reshape", "expand", "reshape"]
-    with pytest.raises(UnsupportedOperatorError, match="interpolating int32"):
-        check(made("linear"))
+    assert "interpolating int32" in check(made("linear")).nodes[-1].note
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear"])

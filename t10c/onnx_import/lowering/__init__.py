@@ -1,6 +1,7 @@
 """Lowerings: what each ONNX operator becomes, one module per operator family.
 
-`LOWERINGS` maps an operator type to a function that adds it to a `GraphBuilder`.
+`LOWERINGS` maps an operator to a function that adds it to a `GraphBuilder`; `add_fallback` adds
+what has no tensor expression.
 """
 
 from t10c.onnx_import.attributes import LoweringError
@@ -18,7 +19,8 @@ from t10c.onnx_import.lowering import (
     rowwise,
 )
 from t10c.onnx_import.lowering.builder import GraphBuilder, NodeGroup
-from t10c.onnx_import.lowering.registry import LOWERINGS
+from t10c.onnx_import.lowering.fallback import add_fallback
+from t10c.onnx_import.lowering.registry import LOWERINGS, find_lowering
 
 _FAMILIES = (
     attention,
@@ -34,4 +36,11 @@ _FAMILIES = (
     rowwise,
 )
 
-__all__ = ["LOWERINGS", "GraphBuilder", "LoweringError", "NodeGroup"]
+__all__ = [
+    "LOWERINGS",
+    "GraphBuilder",
+    "LoweringError",
+    "NodeGroup",
+    "add_fallback",
+    "find_lowering",
+]

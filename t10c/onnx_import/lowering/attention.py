@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from t10c.ir.expression import Dim
 from t10c.onnx_import.attributes import (
     LoweringError,
@@ -177,7 +179,9 @@ def _causal(builder: GraphBuilder, node: ResolvedNode, scores: str) -> str:
     inputs = {name: builder.shape(name) for name in node.inputs if name}
     lengths = attention_lengths(node, inputs)
     extent = (lengths.queries, lengths.keys)
-    mask = builder.derived_weight("causal_mask", extent, builder.element_type(scores))
+    mask = builder.derived_weight(
+        "causal_mask", extent, builder.element_type(scores), lambda: _causal_mask(lengths)
+    )
     masked = builder.temporary("causal", shape, scores)
     arguments: list[Argument] = [
         broadcast(builder, scores, masked),
@@ -185,6 +189,12 @@ def _causal(builder: GraphBuilder, node: ResolvedNode, scores: str) -> str:
     ]
     add_pointwise(builder, "causal", masked, arguments, [Step("Add", (0, 1))])
     return masked
+
+
+def _causal_mask(lengths: AttentionLengths) -> np.ndarray:
+    """0 where query q may see key k (k <= q + past), else -inf."""
+    visible = np.tri(lengths.queries, lengths.keys, lengths.past, dtype=bool)
+    return np.where(visible, 0.0, -np.inf).astype(np.float32)
 
 
 def _deliver(builder: GraphBuilder, mixed: str, output: str, groups: int, packed: bool) -> None:

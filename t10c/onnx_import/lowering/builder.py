@@ -1,6 +1,6 @@
 """What lowerings write to: collects operators, new tensors and their names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,20 +20,32 @@ class NodeGroup:
     nodes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """How a derived weight follows from other weights: `formula(*values of inputs)`."""
+
+    name: str
+    inputs: tuple[str, ...]
+    formula: Callable[..., np.ndarray]
+
+
 class GraphBuilder:
     """Operators and tensors of a graph in the making.
 
-    `begin` says which node is being lowered; all that follows carries its name and its ONNX nodes.
+    `begin` says which node is being lowered; all that follows carries its name and its ONNX nodes,
+    and `opset` is the version it follows. `fallbacks` says why nodes became fallback operators.
     Tensors keep their ONNX names; a lowering that needs more makes them with `temporary` and
     `derived_weight`, named after the node.
     """
 
     def __init__(self, model: ResolvedModel) -> None:
         self.opset = model.opset
+        self.fallbacks: dict[str, str] = {}
         self.operators: list[Operator | LayoutOp] = []
+        self.derivations: list[Derivation] = []
         self._shapes: dict[str, Shape] = dict(model.shapes)
         self._element_types: dict[str, str] = dict(model.element_types)
-        self._constants = model.constants
+        self._constants: dict[str, np.ndarray] = dict(model.constants)
         self._inputs = frozenset(model.inputs)
         self._weights = set(model.weights) | set(model.constants)
         self._names = {node.name for node in model.nodes}
@@ -41,11 +53,43 @@ class GraphBuilder:
         self._used: set[str] = set()
         self._op_type = ""
         self._nodes: tuple[str, ...] = ()
+        self._model_opset = model.opset
+        self._start = (0, 0)
+        self._made: list[str] = []
+
+    @property
+    def node(self) -> str:
+        """Name of the ONNX node that is being lowered."""
+        return self._nodes[0]
 
     def begin(self, group: NodeGroup) -> None:
         """Start lowering a node."""
+        self.opset = group.node.opset or self._model_opset
         self._op_type = group.node.op_type
         self._nodes = group.nodes
+        self._start = (len(self.operators), len(self.derivations))
+        self._made = []
+
+    def undo(self) -> None:
+        """Forget what was added since `begin`."""
+        operators, derivations = self._start
+        for operator in self.operators[operators:]:
+            self._used.discard(operator.name)
+            self._expanded.pop(operator.output, None)
+        del self.operators[operators:], self.derivations[derivations:]
+        for tensor in self._made:
+            del self._shapes[tensor], self._element_types[tensor]
+            self._weights.discard(tensor)
+        self._made = []
+
+    def adopt(self, body: ResolvedModel) -> None:
+        """Know the tensors of a function body; what the model knows already stays."""
+        for name, shape in body.shapes.items():
+            self._shapes.setdefault(name, shape)
+            self._element_types.setdefault(name, body.element_types[name])
+        for name, value in body.constants.items():
+            self._constants.setdefault(name, value)
+        self._weights |= {*body.weights, *body.constants}
 
     # Tensors
 
@@ -68,6 +112,10 @@ class GraphBuilder:
         """The value of a known constant, else None."""
         return self._constants.get(tensor)
 
+    def constants(self) -> Mapping[str, np.ndarray]:
+        """All known constants, those of function bodies too."""
+        return self._constants
+
     def constant(self, tensor: str, meaning: str) -> np.ndarray:
         """The value of an operand that must be known; LoweringError where it is not."""
         value = self._constants.get(tensor)
@@ -84,10 +132,24 @@ class GraphBuilder:
         """A new activation of the element type of `like`."""
         return self.new_tensor(f"{self._nodes[0]}.{suffix}", shape, self.element_type(like))
 
-    def derived_weight(self, suffix: str, shape: Shape, element_type: str) -> str:
-        """A new weight that is computed from other weights before inference (see derived.py)."""
+    def derived_weight(
+        self,
+        suffix: str,
+        shape: Shape,
+        element_type: str,
+        formula: Callable[..., np.ndarray],
+        inputs: Sequence[str] = (),
+    ) -> str:
+        """A new weight, computed before inference as `formula(*values of inputs)`.
+
+        The inputs are weights themselves; LoweringError where one is not.
+        """
+        for tensor in inputs:
+            if not self.is_weight(tensor):
+                raise LoweringError(f"{tensor!r} is no weight: it depends on data")
         name = self.new_tensor(f"{self._nodes[0]}.{suffix}", shape, element_type)
         self._weights.add(name)
+        self.derivations.append(Derivation(name, tuple(inputs), formula))
         return name
 
     def tensor(self, name: str) -> Tensor:
@@ -108,6 +170,7 @@ class GraphBuilder:
         name = self._unique(wanted, self._shapes)
         self._shapes[name] = shape
         self._element_types[name] = element_type
+        self._made.append(name)
         return name
 
     # Operators
@@ -192,7 +255,7 @@ class GraphBuilder:
         target: str,
         starts: Sequence[int],
         suffix: str = "",
-        fill: float = 0.0,
+        fill: str = "0.0",
     ) -> None:
         """Add a padding with a constant."""
         name = self._operator_name(suffix)

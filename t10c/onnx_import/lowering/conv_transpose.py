@@ -156,11 +156,15 @@ def lower_conv_transpose(builder: GraphBuilder, node: ResolvedNode) -> None:
     if groups == 1 and all(axis.is_blocks for axis in axes):
         expression = _block_expression(source, weight, axes)
     else:
-        if not builder.is_weight(kernel):
-            raise LoweringError("its kernel depends on data")
         expression = _phase_expression(source, weight, groups, axes)
         shape = tuple(dim.size for dim in expression.inputs[1].dims)
-        kernel = builder.derived_weight("kernel", shape, builder.element_type(kernel))
+        kernel = builder.derived_weight(
+            "kernel",
+            shape,
+            builder.element_type(kernel),
+            lambda weight: transposed_kernel(weight, groups, axes),
+            [kernel],
+        )
     phases = tuple(dim.size for dim in expression.output.dims)
     joined = (*target[:2], *(axis.count * axis.stride for axis in axes))
     result = output if phases == target else builder.temporary("phases", phases, output)

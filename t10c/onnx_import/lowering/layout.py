@@ -1,6 +1,5 @@
 """Operators that move or rename elements and compute nothing."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ from t10c.onnx_import.attributes import (
     number,
     text,
 )
-from t10c.onnx_import.lowering.builder import GraphBuilder
+from t10c.onnx_import.lowering.builder import GraphBuilder, literal_text
 from t10c.onnx_import.lowering.dims import Shape
 from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
@@ -126,14 +125,11 @@ def lower_pad(builder: GraphBuilder, node: ResolvedNode) -> None:
     return builder.pad(source, output, [max(0, pad) for pad in begins], fill=fill)
 
 
-def _fill(builder: GraphBuilder, node: ResolvedNode) -> float:
+def _fill(builder: GraphBuilder, node: ResolvedNode) -> str:
     """The value of the padding: an attribute before opset 11, then a known input."""
     value = argument(node, 2)
     known = builder.constant(value, "padding value").reshape(-1) if value else np.zeros(0)
-    fill = float(known[0]) if known.size else number(node, "value", 0.0)
-    if not math.isfinite(fill):
-        raise LoweringError(f"padding with {fill} is not supported")
-    return fill
+    return literal_text(known[0]) if known.size else repr(number(node, "value", 0.0))
 
 
 def _pad_widths(

@@ -47,10 +47,12 @@ def lower_resize(builder: GraphBuilder, node: ResolvedNode) -> None:
     else:
         if not builder.element_type(source).endswith(("float16", "float32", "float64")):
             raise LoweringError(f"interpolating {builder.element_type(source)} is not supported")
+        axes = sorted(resampling.axes, key=lambda axis: axis.target / axis.source)
+        matrices = [(axis, interpolation_matrix(resampling, axis)) for axis in axes]
         stages = [
-            _matrix_stage(builder, axis)
-            for axis in sorted(resampling.axes, key=lambda axis: axis.target / axis.source)
-            if not _is_identity(interpolation_matrix(resampling, axis))
+            _matrix_stage(builder, axis, matrix)
+            for axis, matrix in matrices
+            if not _is_identity(matrix)
         ]
     if not stages:
         return builder.reshape(source, output)
@@ -66,21 +68,12 @@ def _is_identity(matrix: np.ndarray) -> bool:
     return matrix.shape[0] == matrix.shape[1] and np.allclose(matrix, np.eye(len(matrix)))
 
 
-def derived_resize_weights(resampling: Resampling, dtype: np.dtype) -> dict[str, np.ndarray]:
-    """Values of the weights that the lowering may read, by suffix."""
-    if resampling.mode != "nearest":
-        return {
-            f"matrix{axis.axis}": interpolation_matrix(resampling, axis).astype(dtype)
-            for axis in resampling.axes
-        }
-    indices = {axis.axis: nearest_indices(resampling, axis) for axis in resampling.axes}
-    return {f"index{axis}": index for axis, index in indices.items() if index is not None}
-
-
-def _matrix_stage(builder: GraphBuilder, axis: ResizedAxis) -> _Stage:
+def _matrix_stage(builder: GraphBuilder, axis: ResizedAxis, matrix: np.ndarray) -> _Stage:
     def add(source: str, target: str, suffix: str) -> None:
         kind = builder.element_type(source)
-        weight = builder.derived_weight(f"matrix{axis.axis}", (axis.source, axis.target), kind)
+        weight = builder.derived_weight(
+            f"matrix{axis.axis}", matrix.shape, kind, lambda: matrix.astype(kind)
+        )
         expression = _matrix_expression(builder.shape(source), axis)
         builder.compute(suffix, expression, (source, weight), target)
 
@@ -103,7 +96,7 @@ def _matrix_expression(shape: Shape, resized: ResizedAxis) -> TensorExpression:
 def _nearest_stages(builder: GraphBuilder, resampling: Resampling) -> list[_Stage]:
     """One slice, a gather per irregular axis, one repetition: the smallest tensors first."""
     slices: dict[int, tuple[int, int, int]] = {}
-    gathers: list[ResizedAxis] = []
+    gathers: list[tuple[ResizedAxis, np.ndarray]] = []
     repeats: dict[int, int] = {}
     for axis in resampling.axes:
         indices = nearest_indices(resampling, axis)
@@ -115,10 +108,10 @@ def _nearest_stages(builder: GraphBuilder, resampling: Resampling) -> list[_Stag
         elif (run := progression(indices, axis.source)) and run.length == axis.target:
             slices[axis.axis] = (run.start, run.step, run.length)
         else:
-            gathers.append(axis)
+            gathers.append((axis, indices))
     stages = [_slice_stage(builder, slices)] if slices else []
-    gathers.sort(key=lambda axis: axis.target / axis.source)
-    stages.extend(_gather_stage(builder, axis) for axis in gathers)
+    gathers.sort(key=lambda item: item[0].target / item[0].source)
+    stages.extend(_gather_stage(builder, axis, indices) for axis, indices in gathers)
     if any(factor > 1 for factor in repeats.values()):
         stages.append(_repeat_stage(builder, repeats))
     return stages
@@ -134,9 +127,11 @@ def _slice_stage(builder: GraphBuilder, slices: dict[int, tuple[int, int, int]])
     return _Stage("selected", {axis: length for axis, (_, _, length) in slices.items()}, add)
 
 
-def _gather_stage(builder: GraphBuilder, axis: ResizedAxis) -> _Stage:
+def _gather_stage(builder: GraphBuilder, axis: ResizedAxis, indices: np.ndarray) -> _Stage:
     def add(source: str, target: str, suffix: str) -> None:
-        index = builder.derived_weight(f"index{axis.axis}", (axis.target,), "int64")
+        index = builder.derived_weight(
+            f"index{axis.axis}", (axis.target,), "int64", lambda: indices
+        )
         expression = gather_expression(builder.shape(source), (axis.target,), axis.axis)
         builder.compute(suffix, expression, (source, index), target)
 

@@ -7,6 +7,9 @@ which sums `size` neighbours, (size - 1) // 2 of them before the element, absent
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
 
 from t10c.ir.expression import Operand, Role, ScalarStep, TensorExpression
 from t10c.onnx_import.attributes import (
@@ -213,15 +216,53 @@ def lower_lrn(builder: GraphBuilder, node: ResolvedNode) -> None:
 
 @lowers("BatchNormalization")
 def lower_batch_norm(builder: GraphBuilder, node: ResolvedNode) -> None:
-    """a * scale + shift per channel, both derived from the node's four weights (derived.py)."""
+    """a * scale + shift per channel, both derived from the node's four weights."""
     if integer(node, "training_mode", 0) or any(node.outputs[1:]):
         raise LoweringError("training mode is not supported")
-    output = node.outputs[0]
+    output, parameters = node.outputs[0], node.inputs[1:5]
     channels = (builder.shape(node.inputs[0])[1],)
     kind = builder.element_type(node.inputs[1])
+    epsilon = number(node, "epsilon", 1e-5)
     arguments = [broadcast(builder, node.inputs[0], output)]
-    for suffix in ("scale", "shift"):
-        weight = builder.derived_weight(suffix, channels, kind)
+    if not all(builder.is_weight(tensor) for tensor in parameters):
+        return _add_batch_norm(builder, node, arguments, repr(epsilon))
+    for suffix, formula in (("scale", _batch_norm_scale), ("shift", _batch_norm_shift)):
+        weight = builder.derived_weight(
+            suffix, channels, kind, partial(formula, epsilon), parameters
+        )
         arguments.append(broadcast(builder, weight, output, first=1))
     steps = [Step("Mul", (0, 1)), Step("Add", ("s0", 2))]
+    return add_pointwise(builder, "", output, arguments, steps)
+
+
+def _add_batch_norm(
+    builder: GraphBuilder, node: ResolvedNode, arguments: list[Argument], epsilon: str
+) -> None:
+    """(a - mean) / sqrt(variance + epsilon) * gamma + beta, of parameters that are data."""
+    output = node.outputs[0]
+    arguments += [broadcast(builder, tensor, output, first=1) for tensor in node.inputs[1:5]]
+    steps = [
+        Step("Add", (4, epsilon)),
+        Step("Sqrt", ("s0",)),
+        Step("Sub", (0, 3)),
+        Step("Div", ("s2", "s1")),
+        Step("Mul", ("s3", 1)),
+        Step("Add", ("s4", 2)),
+    ]
     add_pointwise(builder, "", output, arguments, steps)
+
+
+def _batch_norm_scale(
+    epsilon: float, gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, variance: np.ndarray
+) -> np.ndarray:
+    """gamma / sqrt(variance + epsilon)."""
+    scale: np.ndarray = (gamma / np.sqrt(variance + epsilon)).astype(gamma.dtype)
+    return scale
+
+
+def _batch_norm_shift(
+    epsilon: float, gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, variance: np.ndarray
+) -> np.ndarray:
+    """beta - mean * scale."""
+    shift: np.ndarray = beta - mean * (gamma / np.sqrt(variance + epsilon))
+    return shift.astype(gamma.dtype)

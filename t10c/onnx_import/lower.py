@@ -1,0 +1,106 @@
+"""Nodes to operators: by a lowering, else by the standard's function body, else as a fallback."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from t10c.errors import UnsupportedOperatorError
+from t10c.onnx_import.composite import function_body
+from t10c.onnx_import.lowering import (
+    GraphBuilder,
+    LoweringError,
+    NodeGroup,
+    add_fallback,
+    find_lowering,
+)
+from t10c.onnx_import.patterns import group_patterns
+from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
+from t10c.onnx_import.simplify import Simplified, simplify
+
+_NAMED_FAILURES = 4
+"""Most nodes that a message names; the error's `nodes` has all of them."""
+
+_DEPTH = 4
+"""How often a body may contain further composites; the standard's do at most twice."""
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """What the builder has collected, and which of the model's nodes went before that."""
+
+    builder: GraphBuilder
+    simplified: Simplified
+
+
+def lower_nodes(model: ResolvedModel) -> Lowered:
+    """Lower every node of a resolved model; nothing is fused yet.
+
+    Raises UnsupportedOperatorError, whose `nodes` lists every node that no operator can stand for.
+    """
+    builder = GraphBuilder(model)
+    lowerer = _Lowerer(builder)
+    simplified = lowerer.run(model, {node.name: node.owner for node in model.nodes if node.owner})
+    if lowerer.failures:
+        nodes = tuple((node.name, node.op_type) for node, _ in lowerer.failures)
+        raise UnsupportedOperatorError(_unsupported_message(lowerer.failures), nodes)
+    return Lowered(builder, simplified)
+
+
+class _Lowerer:
+    """Lowers nodes in order, and those of function bodies in the place of their node."""
+
+    def __init__(self, builder: GraphBuilder) -> None:
+        self._builder = builder
+        self.failures: list[tuple[ResolvedNode, str]] = []
+
+    def run(self, model: ResolvedModel, owner: Mapping[str, str], depth: int = 0) -> Simplified:
+        """Lower all nodes of a model or body; `owner` maps its nodes to nodes of the file."""
+        simplified = simplify(model)
+        for group in group_patterns(simplified.nodes, model):
+            names = tuple(dict.fromkeys(owner.get(name, name) for name in group.nodes))
+            self._lower(replace(group, nodes=names), depth)
+        return simplified
+
+    def _lower(self, group: NodeGroup, depth: int) -> None:
+        builder, node = self._builder, group.node
+        builder.begin(group)
+        try:
+            lowering = find_lowering(node)
+            if lowering is None:
+                raise LoweringError("there is no lowering for this operator")
+            return lowering.function(builder, node)
+        except LoweringError as error:
+            reason = str(error)
+        builder.undo()
+        body = function_body(builder, node) if depth < _DEPTH else None
+        if body is not None:
+            builder.adopt(body)
+            self.run(body, {inner.name: builder.node for inner in body.nodes}, depth + 1)
+            return None
+        try:
+            return add_fallback(builder, node, reason)
+        except LoweringError as error:
+            self.failures.append((replace(node, name=builder.node), str(error)))
+            return None
+
+
+def _unsupported_message(failures: Sequence[tuple[ResolvedNode, str]]) -> str:
+    """How many of what; the first nodes by name with their reasons; what to do: three lines."""
+    kinds = Counter(qualified(node) for node, _ in failures)
+    counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    shown = [
+        f"'{node.name}' ({qualified(node)}): {' '.join(reason.split())}"
+        for node, reason in failures[:_NAMED_FAILURES]
+    ]
+    if len(failures) > len(shown):
+        shown.append(f"and {len(failures) - len(shown)} more")
+    return (
+        f"unsupported operators: {counted}\n"
+        f"{'; '.join(shown)}\n"
+        "export the model with other standard operators or attributes, or cut the graph before them"
+    )
+
+
+def qualified(node: ResolvedNode) -> str:
+    """The operator as shown to users: `Conv`, or `com.microsoft.FusedConv`."""
+    return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
