@@ -1,7 +1,8 @@
 """Frozen dataclasses as JSON values and back, driven by their type hints.
 
-Tuples of (name, value) pairs become JSON objects, other tuples lists; field names stay. Decoding
-checks every value against its hint and names the path of the first that is wrong.
+Tuples of (name, value) pairs become JSON objects, other tuples lists; field names stay. Fields
+whose metadata say `omit_default` are left out while they have their default. Decoding checks every
+value against its hint and names the path of the first that is wrong.
 """
 
 import math
@@ -21,12 +22,20 @@ def _hints(cls: type) -> dict[str, Any]:
     return {field.name: get_type_hints(cls)[field.name] for field in fields(cls)}
 
 
+@lru_cache(maxsize=256)
+def _omitted(cls: type) -> dict[str, Any]:
+    """Defaults of the fields that are left out while they have them."""
+    return {f.name: f.default for f in fields(cls) if f.metadata.get("omit_default")}
+
+
 def encode(value: object) -> Any:
     """A dataclass, tuple or scalar as JSON values."""
     if is_dataclass(value) and not isinstance(value, type):
+        omitted = _omitted(type(value))
         return {
             name: _encode_field(getattr(value, name), hint)
             for name, hint in _hints(type(value)).items()
+            if name not in omitted or getattr(value, name) != omitted[name]
         }
     if isinstance(value, tuple):
         return [encode(item) for item in value]
@@ -110,10 +119,11 @@ def _decode_dataclass(cls: type, value: object, path: str) -> object:
         if name not in hints:
             raise InvalidInputError(f"{path}.{name[:60]}: unknown key")
     for name in hints:
-        if name not in given:
+        if name not in given and name not in _omitted(cls):
             raise InvalidInputError(f"{path}.{name}: is missing")
+    present = {name: hint for name, hint in hints.items() if name in given}
     try:
-        return cls(**{n: _decode(hint, given[n], f"{path}.{n}") for n, hint in hints.items()})
+        return cls(**{n: _decode(hint, given[n], f"{path}.{n}") for n, hint in present.items()})
     except ValueError as error:
         raise InvalidInputError(f"{path}: {error}") from error
 

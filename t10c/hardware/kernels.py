@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from t10c.hardware import fits, forms
 from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.width import partial_bits
 from t10c.ir.expression import Role, TensorExpression
 
 Cycles = NDArray[np.float64]
@@ -138,14 +139,17 @@ def gather_cycles(spec: HardwareSpec, indices: ArrayLike, elements_per_index: Ar
     return cost(dict(model.coefficients), _floats(indices), _floats(elements_per_index))
 
 
-def reduction_cycles(spec: HardwareSpec, q: ArrayLike, elements: ArrayLike) -> Cycles:
+def reduction_cycles(
+    spec: HardwareSpec, q: ArrayLike, elements: ArrayLike, bits: int = 0
+) -> Cycles:
     """Cycles of the final reduction of `q` partial pieces of `elements` each; 0 for q = 1.
 
+    `bits` is the stored width of the output; what moves are accumulators.
     As published, q > 2 moves the whole piece although a reduce-scatter needs (q - 1) / q of it.
     Without partial pieces the arithmetic of the other branches is evaluated and discarded.
     """
     count, piece = np.broadcast_arrays(_floats(q), _floats(elements))
-    sync, width = sync_cycles(spec), spec.accumulator_bytes
+    sync, width = sync_cycles(spec), partial_bits(spec, bits) / 8
     pair = 2 * sync + move_cycles(spec, piece / 2 * width) + pointwise_cycles(spec, piece / 2, 2)
     many = (
         count * sync + move_cycles(spec, piece * width) + reduce_cycles(spec, piece / count, count)
@@ -192,6 +196,8 @@ def tile_cycles(spec: HardwareSpec, expression: TensorExpression, tile: ArrayLik
             return gather_cycles(spec, size("index"), size("element"))
         case "rowwise":
             return _rowwise_chain(spec, expression, lengths)
+        case "fallback":
+            return _fallback(spec, expression, lengths)
 
 
 def _pointwise_chain(spec: HardwareSpec, expression: TensorExpression, elements: Cycles) -> Cycles:
@@ -228,6 +234,15 @@ def _rowwise_chain(spec: HardwareSpec, expression: TensorExpression, lengths: Cy
             elements = rows if step.rows else rows * width
             total = total + pointwise_cycles(spec, elements, step.tensor_inputs)
     return total
+
+
+def _fallback(spec: HardwareSpec, expression: TensorExpression, lengths: Cycles) -> Cycles:
+    """Scalar code on one core, an estimate: so many passes over the elements of all operands."""
+    elements = np.zeros(lengths.shape[:-1])
+    for operand in expression.operands:
+        elements = elements + _product(lengths, (expression.axis_index[a] for a in operand.axes))
+    passes = (step.attribute("passes", 1) for step in expression.body)
+    return pointwise_cycles(spec, sum(map(float, passes)) * elements, 2)
 
 
 def _floats(values: ArrayLike) -> Cycles:

@@ -7,11 +7,11 @@ with equal expressions are the same planning problem.
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
-Kernel = Literal["matmul", "conv", "pool", "pointwise", "reduce", "gather", "rowwise"]
+Kernel = Literal["matmul", "conv", "pool", "pointwise", "reduce", "gather", "rowwise", "fallback"]
 ReduceOp = Literal["sum", "max", "min", "mean", "prod"]
 Role = Literal[
     "batch",  # matmul, conv: in every operand
@@ -29,10 +29,17 @@ Role = Literal[
     "index",  # gather: axes of the index tensor
     "element",  # gather: axes of the table that are copied
     "table",  # gather: axes of the table that the index selects from
+    "whole",  # fallback: every dimension of every operand is such an axis of its own; never cut
 ]
 
 ELEMENT_LIMIT = 2**48
 """Larger tensors and operators are taken for a mistake; sizes and costs then stay in 64 bits."""
+
+MOST_BITS = 64
+"""Width of the widest element."""
+
+NARROW_BITS = 8
+"""Both inputs of a product at most this wide: kernels for narrow integers can compute it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class Axis:
     @property
     def splittable(self) -> bool:
         """Whether the axis may be cut, over cores or in time."""
-        return self.role != "normalised"
+        return self.role not in ("normalised", "whole")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +75,17 @@ class Operand:
 
     `fused` operands (bias, scale, ...) came in by fusion, or are the values per row that a chain
     made of a row-wise operator passes on: they are held whole per sub-tensor and never rotate.
+    `bits` is the stored width of one element; 0 stands for the specification's element type.
     """
 
     name: str
     dims: tuple[Dim, ...]
     fused: bool = False
+    bits: int = field(default=0, metadata={"omit_default": True})
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.bits <= MOST_BITS:
+            raise ValueError(f"{self.name} is {self.bits} bits wide; 0 to {MOST_BITS} are possible")
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -98,6 +111,10 @@ class ScalarStep:
     def tensor_inputs(self) -> int:
         """Number of inputs that are not literals, at least 1: what its pointwise cost counts."""
         return max(1, sum(not is_literal(name) for name in self.inputs))
+
+    def attribute(self, name: str, default: str | int | float) -> str | int | float:
+        """The attribute called `name`, or the default."""
+        return dict(self.attributes).get(name, default)
 
 
 def is_literal(name: str) -> bool:
@@ -156,13 +173,27 @@ class TensorExpression:
         """Size of the iteration space (for matmul and conv: multiply-accumulates)."""
         return math.prod(self.lengths)
 
+    @property
+    def narrow_product(self) -> bool:
+        """Whether it is a matmul or conv whose two main inputs are both at most 8 bits wide."""
+        if self.kernel not in ("matmul", "conv"):
+            return False
+        return all(0 < operand.bits <= NARROW_BITS for operand in self.inputs[:2])
+
     @cached_property
     def digest(self) -> str:
         """Stable content hash: equal for equal planning problems."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(
+            asdict(self, dict_factory=_without_unset_bits), sort_keys=True, separators=(",", ":")
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def lacks(self, operand: Operand) -> tuple[str, ...]:
         """Axes that `operand` does not have, in axis order: its sharing group's coordinates."""
         own = set(operand.axes)
         return tuple(axis.name for axis in self.axes if axis.name not in own)
+
+
+def _without_unset_bits(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Fields as a mapping, so that a width that is not set changes no digest."""
+    return {name: value for name, value in items if (name, value) != ("bits", 0)}

@@ -40,8 +40,8 @@ class Tensor:
         at their own width. All others are planned in the specification's element type: floats of
         16 bits and more, truth values, and integers of 16 bits and more.
         """
-        found = re.fullmatch(r"u?int(8|4|2)|float(8|4)\w*", self.element_type)
-        return int(found[1] or found[2]) if found else 0
+        narrow = re.fullmatch(r"u?int(8|4|2)|float(8|4)\w*", self.element_type)
+        return int(narrow[1] or narrow[2]) if narrow else 0
 
 
 @dataclass(frozen=True, slots=True)

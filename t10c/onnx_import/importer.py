@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from t10c.ir.graph import Graph, LayoutOp, NodeClass, NodeRecord
+from t10c.ir.graph import Graph, LayoutOp, NodeClass, NodeRecord, with_widths
 from t10c.onnx_import.commute import commute
 from t10c.onnx_import.draft import AnyOperator, Draft
 from t10c.onnx_import.fusion import fuse, join
@@ -40,12 +40,13 @@ def lower_model(model: ResolvedModel) -> Graph:
     fuse(draft, builder)
     join(draft, builder)
     operators = _live(draft.operators(), model.outputs)
+    tensors = tuple(builder.tensor(name) for name in _tensor_names(model, operators))
     return Graph(
         name=model.name,
-        tensors=tuple(builder.tensor(name) for name in _tensor_names(model, operators)),
+        tensors=tensors,
         inputs=model.inputs,
         outputs=model.outputs,
-        operators=tuple(operators),
+        operators=with_widths(operators, tensors),
         nodes=_records(model, lowered, operators),
         flop_matmul_conv=sum(_flop(node, model.shapes) for node in model.nodes),
         opset=model.opset,

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.width import size_bytes
 from t10c.ir.plan import rtensor
 from t10c.schedule.assignment import Assignment, exchange_cycles
 from t10c.schedule.memory import loose_weight_bytes
@@ -18,6 +19,7 @@ from t10c.schedule.result import (
     ProblemRecord,
 )
 from t10c.schedule.setting import Setting
+from t10c.schedule.steps import Copy
 from t10c.search.evaluate import ends_with_sync
 from t10c.search.placement import placement_rule
 
@@ -33,10 +35,7 @@ def assemble(
     operators = tuple(
         _operator_plan(setting, spec, chosen, step) for step in range(len(chosen.plans))
     )
-    copies = tuple(
-        _copy_plan(setting, spec, copy.operator.name, copy.elements)
-        for copy in setting.sequence.copies
-    )
+    copies = tuple(_copy_plan(setting, spec, copy) for copy in setting.sequence.copies)
     problems = tuple(
         ProblemRecord(
             digest=choices.problem.expression.digest,
@@ -74,11 +73,11 @@ def assemble(
     return replace(result, lower_bound_cycles=min(bound, result.latency_cycles))
 
 
-def _copy_plan(setting: Setting, spec: HardwareSpec, name: str, elements: int) -> CopyPlan:
+def _copy_plan(setting: Setting, spec: HardwareSpec, copy: Copy) -> CopyPlan:
     """A copy from even spread to even spread; free where transitions are priced uniformly."""
-    size = -(-elements // spec.core_count) * spec.element_bytes
+    size = size_bytes(spec, -(-copy.elements // spec.core_count), copy.bits)
     cycles = float(setting.pricer.cycles(size)) if setting.exact else 0.0
-    return CopyPlan(name, size, cycles)
+    return CopyPlan(copy.operator.name, size, cycles)
 
 
 def _operator_plan(

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.width import size_bytes
 from t10c.schedule.choices import Choices
 from t10c.schedule.memory import live_homes, loose_weight_bytes
 from t10c.schedule.result import DoesNotFit
@@ -18,8 +19,8 @@ def too_many_weights(sequence: Sequence, spec: HardwareSpec) -> DoesNotFit | Non
     weights = [t for t in sequence.graph.tensors if t.kind == "weight"]
     held = {name for step in sequence.steps for name in step.operator.inputs}
     held |= set(sequence.loose_weights)
-    elements = sum(math.prod(t.shape) for t in weights if t.name in held)
-    share = -(-elements * spec.element_bytes // spec.core_count)
+    total = sum(size_bytes(spec, math.prod(t.shape), t.bits) for t in weights if t.name in held)
+    share = -(-total // spec.core_count)
     buffer = spec.shift_buffer.reserved_bytes
     if share + buffer <= spec.usable_bytes:
         return None

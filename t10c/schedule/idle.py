@@ -7,6 +7,7 @@ import numpy as np
 
 from t10c.hardware.kernels import move_cycles, sync_cycles
 from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.width import size_bytes
 from t10c.ir.expression import TensorExpression
 from t10c.ir.plan import Plan, block_lengths, piece_axis_lengths, temporal_factor
 from t10c.schedule.problem import Problem
@@ -84,7 +85,7 @@ def idle_cuts(
             span += abs(stride) * (-(-lengths[a] // factors[:, column[a]]) - 1)
         elements *= span
     ratios = np.prod(factors, axis=1)
-    sizes = elements * spec.element_bytes
+    sizes = size_bytes(spec, elements, operand.bits)
     setups = move_cycles(spec, (ratios - 1) * sizes) + 2 * sync_cycles(spec) * (ratios - 1)
     cuts = []
     least = np.iinfo(np.int64).max

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.width import size_bytes
 from t10c.schedule.steps import Sequence
 from t10c.search.space import IntArray
 
@@ -43,7 +44,7 @@ def live_homes(
         share = -(-span.elements // spec.core_count)
         if home_elements is not None and span.producer >= 0:
             share = home_elements[span.producer]
-        size = share * spec.element_bytes
+        size = size_bytes(spec, share, span.bits)
         live[max(span.first_step + 1, 0) : span.last_step] += size
         if span.first_step < span.last_step < count:
             dying[span.last_step] += size
@@ -78,8 +79,9 @@ def loose_weight_bytes(sequence: Sequence, spec: HardwareSpec) -> int:
     """Bytes per core of the weights that no operator owns, evenly spread."""
     total = 0
     for name in sequence.loose_weights:
-        elements = int(np.prod(sequence.graph.tensor[name].shape, dtype=np.int64))
-        total += -(-elements // spec.core_count) * spec.element_bytes
+        weight = sequence.graph.tensor[name]
+        elements = int(np.prod(weight.shape, dtype=np.int64))
+        total += size_bytes(spec, -(-elements // spec.core_count), weight.bits)
     return total
 
 

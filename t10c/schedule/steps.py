@@ -51,6 +51,8 @@ class Copy:
     operator: LayoutOp
     before_step: int
     elements: int
+    bits: int
+    """Stored width of an element, as in `Operand`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Span:
     tensor: str
     producer: int
     elements: int
+    bits: int
+    """Stored width of an element, as in `Operand`."""
     first_step: int
     last_step: int
 
@@ -77,7 +81,7 @@ class Sequence:
     spans: tuple[Span, ...]
     """Homes of graph inputs, produced tensors and copies; weights are accounted separately."""
     loose_weights: tuple[str, ...]
-    """Weights that no step owns (read through a view only): they lie evenly spread."""
+    """Weights that no step owns (read through a view, or whole): they lie evenly spread."""
 
 
 def build_sequence(graph: Graph, persistent: tuple[str, ...] = ()) -> Sequence:
@@ -86,6 +90,8 @@ def build_sequence(graph: Graph, persistent: tuple[str, ...] = ()) -> Sequence:
     producer = {op.output: i for i, op in enumerate(graph.planned)}
     owner: dict[str, int] = {}
     for index, operator in enumerate(graph.planned):
+        if operator.expression.kernel == "fallback":
+            continue  # on one core, also when idle, its weights would fill that core
         for name in operator.inputs:
             if graph.tensor[name].kind == "weight":
                 owner.setdefault(name, index)
@@ -119,7 +125,7 @@ def _step(
     reads: list[Read] = []
     for position, name in enumerate(operator.inputs):
         first_use = name not in operator.inputs[:position]
-        if graph.tensor[name].kind == "weight" and owner[name] == index and first_use:
+        if owner.get(name) == index and first_use:
             weights.append(position)
             continue
         views = table.views[name]
@@ -153,8 +159,9 @@ def _copies(graph: Graph, table: ViewTable) -> tuple[Copy, ...]:
             planned += 1
         else:
             position[operator.name] = planned
+    made = ((op, graph.tensor[op.output]) for op in table.copies)
     return tuple(
-        Copy(op, position[op.name], math.prod(graph.tensor[op.output].shape)) for op in table.copies
+        Copy(op, position[op.name], math.prod(tensor.shape), tensor.bits) for op, tensor in made
     )
 
 
@@ -186,14 +193,14 @@ def _spans(
     for tensor in graph.tensors:
         if tensor.kind == "weight" or tensor.name not in last:
             continue
-        elements = math.prod(tensor.shape)
+        size = (math.prod(tensor.shape), tensor.bits)
         if tensor.name in produced:
             first = produced[tensor.name]
             born = -1 if tensor.name in kept else first
-            spans.append(Span(tensor.name, first, elements, born, last[tensor.name]))
+            spans.append(Span(tensor.name, first, *size, born, last[tensor.name]))
         elif tensor.name in graph.inputs:
-            spans.append(Span(tensor.name, -1, elements, -1, last[tensor.name]))
+            spans.append(Span(tensor.name, -1, *size, -1, last[tensor.name]))
         elif tensor.name in copied:
             before = copied[tensor.name] - 1
-            spans.append(Span(tensor.name, -1, elements, before, last[tensor.name]))
+            spans.append(Span(tensor.name, -1, *size, before, last[tensor.name]))
     return tuple(spans)

@@ -12,6 +12,7 @@ import numpy as np
 
 from t10c.hardware.kernels import exchange_cycles
 from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.width import size_bytes
 from t10c.schedule.atoms import View, identity_view
 from t10c.schedule.choices import Choices
 from t10c.schedule.layout import Layout
@@ -63,11 +64,11 @@ class TransitionPricer:
                 self._source(source, state)
                 for source, state in zip(read.sources, states, strict=True)
             ]
-            size = self._received(need, read.views, held)
+            size = self._worst(need, read.views, held)
             if reuse is not None:
                 kept = self.layouts.sampled("after", *reuse, self._reuse_operand(step, position))
                 view = (_as_itself(read, self.sequence),)
-                size = np.minimum(size, self._received(need, view, [kept]))
+                size = np.minimum(size, self._worst(need, view, [kept]))
             self._prices[key] = size
         return self._prices[key]
 
@@ -87,7 +88,7 @@ class TransitionPricer:
                 self.layouts.pool("out", source, 0) if m else self._source(other, state)
                 for other, state, m in zip(read.sources, states, slots, strict=True)
             ]
-            self._prices[key] = self._received(need, read.views, held)
+            self._prices[key] = self._worst(need, read.views, held)
         return self._prices[key]
 
     def received_bytes(
@@ -109,20 +110,19 @@ class TransitionPricer:
         key = ("exact", choice, plan, self.read_key(step, position), tuple(states), cuts, reuse)
         if key not in self._prices:
             need = self.layouts.full("in", choice, plan, read.operand)
-            held = tuple(
+            held = [
                 self._home(source, state, cut)
                 for source, state, cut in zip(read.sources, states, cuts, strict=True)
-            )
-            home = int(received_elements(need, read.views, held).max(initial=0))
-            best, reused = home, False
+            ]
+            size = int(self._received(need, read.views, held).max(initial=0))
+            reused = False
             if reuse is not None:
                 operand = self._reuse_operand(step, position)
                 kept = self.layouts.full("after", *reuse, operand)
                 view = (_as_itself(read, self.sequence),)
-                again = int(received_elements(need, view, (kept,)).max(initial=0))
-                if again < home:
-                    best, reused = again, True
-            size = best * self.spec.element_bytes
+                again = int(self._received(need, view, [kept]).max(initial=0))
+                if again < size:
+                    size, reused = again, True
             self._prices[key] = np.array([size, float(reused)])
         size, reused_flag = self._prices[key]
         return int(size), bool(reused_flag)
@@ -150,26 +150,39 @@ class TransitionPricer:
         size = np.asarray(size_bytes, dtype=np.float64)
         return np.where(size > 0, exchange_cycles(self.spec, size), 0.0)
 
-    def _received(self, need: Layout, views: tuple[View, ...], held: list[Layout]) -> FloatArray:
-        """Bytes of stacked layouts: rows are plans x sampled cores; single layouts repeat."""
+    def _worst(self, need: Layout, views: tuple[View, ...], held: list[Layout]) -> FloatArray:
+        """Most bytes per plan; layouts are stacked: plans x sampled cores, single ones repeat."""
         rows = max([len(need.start), *(len(h.start) for h in held)])
         need, *held = (_repeat(layout, rows) for layout in (need, *held))
-        missing = received_elements(need, views, tuple(held))
+        missing = self._received(need, views, held)
         worst = missing.reshape(-1, len(self.layouts.sample)).max(axis=1)
-        return np.asarray(worst * self.spec.element_bytes, dtype=np.float64)
+        return np.asarray(worst, dtype=np.float64)
+
+    def _received(self, need: Layout, views: tuple[View, ...], held: list[Layout]) -> IntArray:
+        """Bytes that every core of `need` receives, every source at the width it is stored in."""
+        tensors = self.sequence.graph.tensor
+        widths = [tensors[view.tensor].bits for view in views]
+        total = np.zeros(len(need.start), dtype=np.int64)
+        for bits in sorted(set(widths)):
+            alike = [i for i, width in enumerate(widths) if width == bits]
+            own, lying = tuple(views[i] for i in alike), tuple(held[i] for i in alike)
+            total += size_bytes(self.spec, received_elements(need, own, lying), bits)
+        return total
 
     def read_key(self, step: int, position: int) -> tuple[object, ...]:
-        """What determines a read's prices besides the states: views and even sources' shapes."""
+        """What determines a read's prices besides the states: views, sources' shapes and widths."""
         if (step, position) not in self._keys:
             read = self.sequence.steps[step].reads[position]
-            shapes = self.sequence.graph.tensor
+            tensors = self.sequence.graph.tensor
             self._keys[step, position] = (
                 read.operand,
                 tuple(replace(view, tensor="") for view in read.views),
                 tuple(
-                    (s.step >= 0, s.weight_of >= 0, shapes[s.tensor].shape) for s in read.sources
+                    (s.step >= 0, s.weight_of >= 0, tensors[s.tensor].shape, tensors[s.tensor].bits)
+                    for s in read.sources
                 ),
                 self._reuse_operand(step, position),
+                tensors[read.tensor].bits,
             )
         return self._keys[step, position]
 
@@ -203,7 +216,7 @@ class TransitionPricer:
             read = self.sequence.steps[step].reads[position]
             need = self.layouts.sampled("in", choice, plan, read.operand)
             kept = self.layouts.sampled("after", *reuse, self._reuse_operand(step, position))
-            self._prices[key] = self._received(need, (_as_itself(read, self.sequence),), [kept])
+            self._prices[key] = self._worst(need, (_as_itself(read, self.sequence),), [kept])
         return bool(self._prices[key][0] == 0)
 
     def states(self, step: int, position: int, plans: list[int]) -> list[State]:

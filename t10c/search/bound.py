@@ -6,6 +6,7 @@ import numpy as np
 
 from t10c.hardware.kernels import tile_cycles
 from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.width import size_bytes
 from t10c.ir.expression import TensorExpression
 from t10c.search.evaluate import end_cycles
 from t10c.search.space import IntArray
@@ -21,17 +22,23 @@ def lower_bound_cycles(expression: TensorExpression, spec: HardwareSpec) -> floa
     The best rate per point is taken over all short lengths of short axes, and at the asymptote of
     long ones (kernel costs per point fall with the tile).
     """
+    elements = math.prod(
+        axis.length for axis in expression.axes if axis.name in expression.output.axes
+    )
+    share = np.array([size_bytes(spec, elements, expression.output.bits) / spec.core_count])
+    end = end_cycles(spec, expression, share.astype(np.int64))
+    return max(_compute_cycles(expression, spec), float(end[0]))
+
+
+def _compute_cycles(expression: TensorExpression, spec: HardwareSpec) -> float:
+    """The least compute on all cores; of a fallback operator, which has one, that of its tile."""
+    if expression.kernel == "fallback":
+        return float(tile_cycles(spec, expression, np.array(expression.lengths)))
     tiles = _rate_probes(expression)
     per_point = float(
         np.min(tile_cycles(spec, expression, tiles) / np.prod(tiles.astype(np.float64), axis=1))
     )
-    compute = per_point * expression.points / spec.core_count
-    elements = math.prod(
-        axis.length for axis in expression.axes if axis.name in expression.output.axes
-    )
-    share = np.array([elements * spec.element_bytes / spec.core_count])
-    end = end_cycles(spec, expression, share.astype(np.int64))
-    return max(compute, float(end[0]))
+    return per_point * expression.points / spec.core_count
 
 
 def _rate_probes(expression: TensorExpression) -> IntArray:

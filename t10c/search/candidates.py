@@ -44,8 +44,7 @@ class Candidates:
 def padding_ratio(blocks: IntArray, steps: IntArray) -> FloatArray:
     """prod S / prod (T * u): the share of the temporally padded blocks that is useful work."""
     padded = steps * -(-blocks // steps)
-    useful = np.prod(blocks.astype(np.float64), axis=1)
-    ratio: FloatArray = useful / np.prod(padded.astype(np.float64), axis=1)
+    ratio: FloatArray = np.prod(blocks / padded, axis=1)  # the products may exceed any float
     return ratio
 
 

@@ -15,6 +15,7 @@ from t10c.hardware.kernels import (
     tile_cycles,
 )
 from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.width import partial_bits, size_bytes, stored_bits
 from t10c.ir.expression import TensorExpression
 from t10c.search.candidates import Candidates
 from t10c.search.shifts import shift_cycles
@@ -63,10 +64,8 @@ def evaluate_unshifted(
 ) -> Costs:
     """Memory per core, and cycles without the shifts: a bound from below on the cycles."""
     rotating = [np.any(candidates.factors[:, list(own)] > 1, axis=1) for own in table.by_operand]
-    piece_bytes = candidates.piece_elements * spec.element_bytes
-    if spec.accumulator_bytes != spec.element_bytes:
-        wide = rotating[-1] | (candidates.replicas > 1)
-        piece_bytes[wide, -1] = candidates.piece_elements[wide, -1] * spec.accumulator_bytes
+    partial = rotating[-1] | (candidates.replicas > 1)
+    piece_bytes = _piece_bytes(expression, candidates.piece_elements, partial, spec)
     memory = np.sum(piece_bytes, axis=1)
     memory += spec.shift_buffer.reserved_bytes
     if spec.shift_buffer.policy == "double":
@@ -81,10 +80,27 @@ def evaluate_unshifted(
         rotates=np.any(np.stack(rotating), axis=0),
         compute=steps * tile_cycles(spec, expression, candidates.tiles),
         shift=np.zeros(len(candidates)),
-        reduction=reduction_cycles(spec, candidates.replicas, output),
+        reduction=reduction_cycles(spec, candidates.replicas, output, expression.output.bits),
         epilogue=epilogue_cycles(spec, expression, own_output),
         end=end_cycles(spec, expression, piece_bytes[:, -1]),
     )
+
+
+def _piece_bytes(
+    expression: TensorExpression, piece_elements: IntArray, partial: BoolArray, spec: HardwareSpec
+) -> IntArray:
+    """Bytes of pieces, (candidates, operands), at the stored width of every operand.
+
+    `partial` (candidates,) says where the output's piece is a partial sum, held in an accumulator.
+    """
+    sizes = np.empty_like(piece_elements)
+    for index, operand in enumerate(expression.operands):
+        sizes[:, index] = size_bytes(spec, piece_elements[:, index], operand.bits)
+    output = expression.output
+    if partial_bits(spec, output.bits) != stored_bits(spec, output.bits):
+        elements = piece_elements[partial, -1]
+        sizes[partial, -1] = size_bytes(spec, elements, partial_bits(spec, output.bits))
+    return sizes
 
 
 def with_shifts(

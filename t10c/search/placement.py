@@ -31,9 +31,12 @@ def core_coordinates(split: Sequence[int], cores: IntArray | None = None) -> Int
     """
     if cores is None:
         cores = np.arange(math.prod(split), dtype=np.int64)
-    if not split:
-        return np.zeros((len(cores), 0), dtype=np.int64)
-    return np.column_stack(np.unravel_index(cores, tuple(split))).astype(np.int64)
+    coordinates = np.zeros((len(cores), len(split)), dtype=np.int64)
+    rest = np.asarray(cores, dtype=np.int64)
+    for axis in reversed(range(len(split))):
+        if split[axis] > 1:
+            rest, coordinates[:, axis] = np.divmod(rest, split[axis])
+    return coordinates
 
 
 def offsets(

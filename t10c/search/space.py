@@ -99,10 +99,11 @@ def _passes(
     expression: TensorExpression, splits: IntArray, core_count: int, thresholds: Thresholds
 ) -> BoolArray:
     """The thresholds applied to whole splits, in the published form."""
-    lengths = np.array(expression.lengths, dtype=np.int64)
-    blocks = -(-lengths // splits)
-    padded = np.prod((splits * blocks).astype(np.float64), axis=1)
-    padding = math.prod(expression.lengths) / padded
+    cut = [index for index, axis in enumerate(expression.axes) if axis.splittable]
+    lengths = np.array(expression.lengths, dtype=np.int64)[cut]
+    blocks = -(-lengths // splits[:, cut])
+    padded = np.prod((splits[:, cut] * blocks).astype(np.float64), axis=1)
+    padding = math.prod(lengths.tolist()) / padded
     utilisation = np.prod(splits, axis=1) / core_count
     passes: BoolArray = (utilisation >= thresholds.utilisation * TIE) & (
         padding >= thresholds.padding * TIE
