@@ -23,6 +23,8 @@ from t10c.onnx_import.resolve import resolve_model
 
 Arrays = dict[str, np.ndarray]
 
+_FLOATS = ["bfloat16", "float16", "float32", "float64"]
+
 
 def lower(model: onnx.ModelProto) -> Graph:
     return lower_model(resolve_model(model.SerializeToString()))
@@ -202,7 +204,11 @@ def _reduce(expression: TensorExpression, value: np.ndarray, inside: np.ndarray)
     axes = tuple(d for d, axis in enumerate(expression.axes) if axis.reduction)
     step = expression.body[0]
     if step.op in ("ArgMax", "ArgMin"):
-        return getattr(np, step.op.lower())(value, axis=axes[0], keepdims=True)
+        find = getattr(np, step.op.lower())
+        if step.attribute("select_last_index", 0):
+            last = np.flip(value, axes[0])
+            return value.shape[axes[0]] - 1 - find(last, axis=axes[0], keepdims=True)
+        return find(value, axis=axes[0], keepdims=True)
     if expression.reduce_op == "mean":
         total = np.where(inside, value, 0).sum(axis=axes, keepdims=True)
         return (total / inside.sum(axis=axes, keepdims=True)).astype(value.dtype)
@@ -255,8 +261,8 @@ def _steps(
 def _input(step: ScalarStep, name: str, env: Arrays) -> np.ndarray:
     if not is_literal(name):
         return env[name]
-    others = [env[other].dtype for other in step.inputs if not is_literal(other)]
-    others = others[1:] if step.op == "Where" and len(others) > 1 else others
+    alike = step.inputs[1:] if step.op == "Where" else step.inputs
+    others = [env[other].dtype for other in alike if not is_literal(other)]
     return np.asarray(float(name)).astype(others[0] if others else np.float32)
 
 
@@ -280,9 +286,28 @@ def _step(expression: TensorExpression, step: ScalarStep, inputs: list[np.ndarra
         inputs = [inputs[0], np.asarray(rows[0])]
     if step.op == "Cast":
         return inputs[0].astype(attributes["to"])
+    if step.op == "Gelu":
+        return _gelu(inputs[0], str(attributes["approximate"]))
+    inputs = _of_one_width(step, inputs)
     node = helper.make_node(step.op, [f"x{i}" for i in range(len(inputs))], ["y"], **attributes)
     feeds = {f"x{i}": np.asarray(array) for i, array in enumerate(inputs)}
     result = ReferenceEvaluator(node, opsets={"": 20}).run(None, feeds)[0]
     if step.rows:
         assert all(result.shape[d] == 1 for d in rows)
     return result
+
+
+def _of_one_width(step: ScalarStep, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    """Casts between floats are renamings, so floats may meet in several widths: the widest."""
+    floats = [i for i, array in enumerate(inputs) if array.dtype.name in _FLOATS]
+    widest = max((inputs[i].dtype.name for i in floats), key=_FLOATS.index, default="")
+    return [a.astype(widest) if i in floats else a for i, a in enumerate(inputs)]
+
+
+def _gelu(x: np.ndarray, approximate: str) -> np.ndarray:
+    """The reference evaluator has no Gelu of its own."""
+    if approximate == "tanh":
+        y = 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    else:
+        y = 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+    return y.astype(x.dtype)

@@ -179,8 +179,9 @@ def _causal(builder: GraphBuilder, node: ResolvedNode, scores: str) -> str:
     inputs = {name: builder.shape(name) for name in node.inputs if name}
     lengths = attention_lengths(node, inputs)
     extent = (lengths.queries, lengths.keys)
+    kind = builder.element_type(scores)
     mask = builder.derived_weight(
-        "causal_mask", extent, builder.element_type(scores), lambda: _causal_mask(lengths)
+        "causal_mask", extent, kind, lambda: _causal_mask(lengths).astype(kind)
     )
     masked = builder.temporary("causal", shape, scores)
     arguments: list[Argument] = [
@@ -194,7 +195,7 @@ def _causal(builder: GraphBuilder, node: ResolvedNode, scores: str) -> str:
 def _causal_mask(lengths: AttentionLengths) -> np.ndarray:
     """0 where query q may see key k (k <= q + past), else -inf."""
     visible = np.tri(lengths.queries, lengths.keys, lengths.past, dtype=bool)
-    return np.where(visible, 0.0, -np.inf).astype(np.float32)
+    return np.where(visible, 0.0, -np.inf)
 
 
 def _deliver(builder: GraphBuilder, mixed: str, output: str, groups: int, packed: bool) -> None:
