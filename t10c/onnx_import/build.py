@@ -22,11 +22,12 @@ class Names:
 class NodeBuilder:
     """Collects nodes, and the constants they read, in place of a node called `prefix`."""
 
-    def __init__(self, prefix: str, names: Names) -> None:
+    def __init__(self, prefix: str, names: Names, domain: str = "") -> None:
         self.nodes: list[NodeProto] = []
         self.tensors: dict[str, TensorFact] = {}
         self._prefix = prefix
         self._names = names
+        self._domain = domain
 
     def constant(self, fact: TensorFact, wish: str) -> str:
         """A constant of the replacement; returns its name."""
@@ -39,12 +40,12 @@ class NodeBuilder:
         op_type: str,
         inputs: Sequence[str],
         outputs: Sequence[str] | None = None,
-        **attributes: int | list[int],
+        **attributes: object,
     ) -> str:
         """A node; returns its first output, which gets a new name unless `outputs` are given."""
         name = self._names.nodes.unique(f"{self._prefix}/{op_type}")
         outputs = outputs or [self._names.tensors.unique(f"{name}/output")]
-        node = onnx.helper.make_node(op_type, inputs, outputs, name)
+        node = onnx.helper.make_node(op_type, inputs, outputs, name, domain=self._domain)
         node.attribute.extend(onnx.helper.make_attribute(k, v) for k, v in attributes.items())
         self.nodes.append(node)
         return outputs[0]
@@ -56,7 +57,7 @@ class NodeBuilder:
         attribute: str,
         values: list[int],
         outputs: Sequence[str] | None = None,
-        **attributes: int | list[int],
+        **attributes: object,
     ) -> str:
         """Squeeze, Unsqueeze or Split, whose list of integers opset 13 made an input."""
         if self._names.opset < 13:

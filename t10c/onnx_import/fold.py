@@ -15,7 +15,8 @@ from t10c.errors import InvalidInputError
 from t10c.ir.graph import NodeClass, NodeRecord
 from t10c.onnx_import.evaluate import RANDOM, SHRINKING, evaluate
 from t10c.onnx_import.infer import NotATensorError, ShapeInference, UnknownOperatorError
-from t10c.onnx_import.names import describe, operator_name
+from t10c.onnx_import.names import describe, operator_name, standard
+from t10c.onnx_import.registry import SHAPES
 from t10c.onnx_import.tensors import (
     VALUE_LIMIT_BYTES,
     TensorFact,
@@ -56,6 +57,7 @@ class Folder:
     - `records`: the nodes that are gone
     - `unsupported`: nodes that cannot be resolved; what depends on them is not in `facts`
     - `wanted`: tensors that something reads; to be filled before the nodes are processed
+    - `owners`: for nodes that t10c made, the node of the file they stand for and its operator
     - `relabelled`: folded nodes whose output is a weight's elements in another shape or order
     """
 
@@ -71,6 +73,7 @@ class Folder:
         self.records: list[NodeRecord] = []
         self.unsupported: list[UnsupportedNode] = []
         self.wanted: set[str] = set()
+        self.owners: dict[str, tuple[str, str]] = {}
         self.relabelled: list[NodeProto] = []
         self._inference = inference
         self._versions = dict(versions)
@@ -88,7 +91,7 @@ class Folder:
             self._check_known_operator(node)
             return
         facts = [self.facts[name] if name else None for name in node.input]
-        if node.op_type == "Constant" and not node.domain:
+        if node.op_type == "Constant" and standard(node.domain):
             tensor = next((a.t for a in node.attribute if a.name == "value"), None)
             if tensor is not None:
                 fact = from_proto(tensor, node.output[0], self._directory)
@@ -113,6 +116,8 @@ class Folder:
 
     def _check_known_operator(self, node: NodeProto) -> None:
         """Of a node behind an unsupported one only this can be said: whether it is one itself."""
+        if (node.domain, node.op_type) in SHAPES:
+            return
         try:
             self._inference.schema(node)
         except UnknownOperatorError as error:
@@ -133,7 +138,7 @@ class Folder:
         for name, fact in zip(node.output, facts, strict=True):
             if name and fact is not None:
                 self.facts[name] = fact
-        if not constant and not node.domain and node.op_type in RELABELLING:
+        if not constant and standard(node.domain) and node.op_type in RELABELLING:
             self.relabelled.append(node)
         self.record(node, "constant" if constant else "weight")
 
@@ -158,7 +163,7 @@ class Folder:
     ) -> list[TensorFact | None] | None:
         """The outputs as fixed tensors, or None if the node must run in every inference."""
         first = facts[0] if facts else None
-        if not node.domain and node.op_type in ("Shape", "Size") and first is not None:
+        if standard(node.domain) and node.op_type in ("Shape", "Size") and first is not None:
             return [_shape_value(node, first.shape)]
         if node.op_type in _MOVING and all(fact and 0 in fact.shape for fact in inferred):
             return [empty(fact) for fact in inferred if fact is not None]
@@ -207,12 +212,15 @@ class Folder:
         self._inference.check_form(node)
 
     def record(self, node: NodeProto, note: str) -> None:
-        """Note that a node is gone."""
+        """Note that a node is gone; of nodes that t10c made there is no note."""
+        if node.name in self.owners:
+            return
         self.records.append(NodeRecord(node.name, operator_name(node), NodeClass.FOLDED, note=note))
 
     def refuse(self, node: NodeProto, reason: str, remedy: str = "") -> None:
         """Note that a node is not supported; its outputs stay unknown."""
-        self.unsupported.append(UnsupportedNode(node.name, operator_name(node), reason, remedy))
+        name, operator = self.owners.get(node.name, (node.name, operator_name(node)))
+        self.unsupported.append(UnsupportedNode(name, operator, reason, remedy))
 
     def refuse_output(self, name: str, reason: str) -> None:
         """Note that an output of the model is not supported."""

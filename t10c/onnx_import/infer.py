@@ -9,8 +9,13 @@ from onnx.defs import OpSchema, SchemaError
 from onnx.shape_inference import InferenceError, infer_function_output_types, infer_node_outputs
 
 from t10c.errors import InvalidInputError
-from t10c.onnx_import.names import describe
+from t10c.onnx_import.build import Names
+from t10c.onnx_import.expansion import Expansion
+from t10c.onnx_import.inline import NotInlinableError
+from t10c.onnx_import.names import NEWEST_DOMAIN, NameScope, describe
+from t10c.onnx_import.registry import EXPANSIONS, LOWERINGS, SHAPES
 from t10c.onnx_import.tensors import TensorFact, check_size, element_type_name, shape_text
+from t10c.suggest import closest
 
 _DATA_LIMIT = 1024  # elements; inference reads shapes, axes, pads and scales, which are short
 
@@ -30,21 +35,24 @@ class ShapeInference:
     """Infers the outputs of single nodes under the opset versions of a model."""
 
     def __init__(self, versions: Mapping[str, int]) -> None:
-        self._versions = dict(versions)
+        self._versions = {**versions, NEWEST_DOMAIN: onnx.defs.onnx_opset_version()}
         self._imports = [onnx.helper.make_opsetid(d, v) for d, v in versions.items()]
+        newest = self._versions[NEWEST_DOMAIN]
+        self._newest = [onnx.helper.make_opsetid("", newest)]
 
     def schema(self, node: NodeProto) -> OpSchema:
         """The operator's schema; raises UnknownOperatorError."""
         version = self._versions.get(node.domain)
         if version is None:
             raise UnknownOperatorError(f"domain {node.domain} is not in the model's opset_import")
+        schema_domain = "" if node.domain == NEWEST_DOMAIN else node.domain
         try:
-            return onnx.defs.get_schema(node.op_type, version, node.domain)
+            return onnx.defs.get_schema(node.op_type, version, schema_domain)
         except SchemaError:
             pass
-        if not any(domain == node.domain for domain in onnx_domains()):
-            raise UnknownOperatorError(f"operator domain {node.domain} is not supported")
-        domain = node.domain or "ai.onnx"
+        if schema_domain not in onnx_domains():
+            raise UnknownOperatorError(_unknown_domain(node))
+        domain = schema_domain or "ai.onnx"
         try:
             since = onnx.defs.get_schema(node.op_type, domain=node.domain).since_version
         except SchemaError:
@@ -78,6 +86,8 @@ class ShapeInference:
         for a node that is wrong, UnknownOperatorError and NotATensorError for one that is not
         supported.
         """
+        if (node.domain, node.op_type) in SHAPES:
+            return self._by_extension(node, facts)
         schema = self.schema(node)
         types: dict[str, TypeProto] = {}
         data: dict[str, TensorProto] = {}
@@ -88,7 +98,8 @@ class ShapeInference:
             if fact.value is not None and fact.value.size <= _DATA_LIMIT:
                 data[name] = numpy_helper.from_array(fact.value, name)
         try:
-            inferred = infer_node_outputs(schema, node, types, data, opset_imports=self._imports)
+            imports = self._newest if node.domain == NEWEST_DOMAIN else self._imports
+            inferred = infer_node_outputs(schema, node, types, data, opset_imports=imports)
         except (InferenceError, ValidationError, RuntimeError, ValueError, IndexError) as error:
             # the first two are meant; the others escape from the C++ code on damaged nodes
             raise InvalidInputError(_explain(node, facts, str(error))) from error
@@ -99,6 +110,22 @@ class ShapeInference:
         if not any(outputs) and schema.function_body.node:
             return self._by_function(node, schema, [types[name] for name in node.input if name])
         return outputs
+
+    def _by_extension(
+        self, node: NodeProto, facts: Sequence[TensorFact | None]
+    ) -> list[TensorFact | None]:
+        """Infer an operator that onnx does not know, by the function registered for it."""
+        known = {
+            name: fact
+            for name, fact in zip(node.input, facts, strict=True)
+            if name and fact is not None
+        }
+        names = Names(NameScope(), NameScope(known), self._versions[""])
+        try:
+            found = list(SHAPES[node.domain, node.op_type](Expansion(node, known, names)))
+        except NotInlinableError as error:
+            raise UnknownOperatorError(str(error)) from error
+        return (found + [None] * len(node.output))[: len(node.output)]
 
     def _by_function(
         self, node: NodeProto, schema: OpSchema, types: Sequence[TypeProto]
@@ -140,6 +167,16 @@ class ShapeInference:
             raise InvalidInputError(_explain(node, facts, reason))
         check_size(name, shape)
         return TensorFact(element_type, shape)
+
+
+def _unknown_domain(node: NodeProto) -> str:
+    """Why an operator of another domain is not known, with the nearest that is."""
+    keys = (*EXPANSIONS, *LOWERINGS)
+    known = {op_type for domain, op_type in keys if domain == node.domain}
+    if not known:
+        return f"operator domain {node.domain} is not supported"
+    close = closest(node.op_type, sorted(known))
+    return f"{node.domain} is supported in part" + (f"; did you mean {close}?" if close else "")
 
 
 def onnx_domains() -> set[str]:

@@ -11,9 +11,9 @@ from t10c.onnx_import.lowering import (
     LoweringError,
     NodeGroup,
     add_fallback,
-    find_lowering,
 )
 from t10c.onnx_import.patterns import group_patterns
+from t10c.onnx_import.registry import LOWERINGS
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
 from t10c.onnx_import.simplify import Simplified, simplify
 
@@ -65,7 +65,7 @@ class _Lowerer:
         builder, node = self._builder, group.node
         builder.begin(group)
         try:
-            lowering = find_lowering(node)
+            lowering = LOWERINGS.get((node.domain, node.op_type))
             if lowering is None:
                 raise LoweringError("there is no lowering for this operator")
             return lowering.function(builder, node)

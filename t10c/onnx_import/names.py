@@ -6,6 +6,14 @@ from onnx import NodeProto
 
 from t10c.suggest import closest
 
+NEWEST_DOMAIN = "t10c.newest"
+"""The domain of nodes made by t10c: the standard's operators in the newest version onnx knows."""
+
+
+def standard(domain: str) -> bool:
+    """Whether a domain's operators are the standard's."""
+    return domain in ("", NEWEST_DOMAIN)
+
 
 class NameScope:
     """Hands out names that were not taken before."""
@@ -46,7 +54,7 @@ def name_nodes(nodes: Iterable[NodeProto]) -> NameScope:
 
 def operator_name(node: NodeProto) -> str:
     """The operator as shown to users: `Conv`, or `com.microsoft.FusedConv`."""
-    return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+    return node.op_type if standard(node.domain) else f"{node.domain}.{node.op_type}"
 
 
 def describe(node: NodeProto) -> str:

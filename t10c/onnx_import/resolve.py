@@ -13,7 +13,8 @@ from t10c.onnx_import.bind import bind_inputs, declared_dimensions
 from t10c.onnx_import.fold import Folder, UnsupportedNode
 from t10c.onnx_import.infer import ShapeInference
 from t10c.onnx_import.load import normalise, opset_versions, read_model
-from t10c.onnx_import.names import NameScope, name_nodes, operator_name
+from t10c.onnx_import.names import NEWEST_DOMAIN, NameScope, name_nodes, operator_name
+from t10c.onnx_import.registry import load_extensions
 from t10c.onnx_import.resolved import AttributeValue, ResolvedModel, ResolvedNode
 from t10c.onnx_import.structure import check_producers, order_nodes, reaching
 from t10c.onnx_import.tensors import (
@@ -41,6 +42,7 @@ def resolve_model(
     dimension), UsageError (a name in `dims` or `shapes` that the model does not have) and
     UnsupportedOperatorError, whose `nodes` lists every unsupported node.
     """
+    load_extensions()
     with _located(source):
         model, directory = read_model(source)
         versions = opset_versions(model)
@@ -123,9 +125,15 @@ def _assemble(
     nodes = [node for node, used in zip(folder.kept, live, strict=True) if used]
     shared = _views_of_shared_weights(folder.relabelled, nodes)
     nodes = [*shared, *nodes]
-    folded = [r for r in folder.records if r.name not in {node.name for node in shared}]
+    restored = {node.name for node in shared}
+    folded = [r for r in folder.records if r.name not in restored]
+    folded += _folded_owners(folder, nodes)
     views = {node.output[0] for node in shared}
-    unused = [_unused(node) for node, used in zip(folder.kept, live, strict=True) if not used]
+    unused = [
+        _unused(node)
+        for node, used in zip(folder.kept, live, strict=True)
+        if not used and node.name not in folder.owners
+    ]
     tensors = dict.fromkeys([*inputs, *outputs])
     for node in nodes:
         tensors.update(dict.fromkeys([*node.input, *node.output]))
@@ -137,7 +145,7 @@ def _assemble(
         producer=" ".join(part for part in (model.producer_name, model.producer_version) if part),
         inputs=inputs,
         outputs=outputs,
-        nodes=tuple(_resolved_node(node) for node in nodes),
+        nodes=tuple(_resolved_node(node, folder.owners) for node in nodes),
         shapes={tensor: fact.shape for tensor, fact in facts.items()},
         element_types={t: element_type_name(fact.element_type) for t, fact in facts.items()},
         constants={t: fact.value for t, fact in facts.items() if fact.value is not None},
@@ -146,7 +154,16 @@ def _assemble(
         ),
         folded=(*folded, *unused),
         warnings=tuple(_output_warnings(model.graph, facts)),
+        expanded=dict(folder.owners.values()),
     )
+
+
+def _folded_owners(folder: Folder, nodes: Sequence[NodeProto]) -> Iterator[NodeRecord]:
+    """Expanded nodes of which nothing is left."""
+    left = {folder.owners[node.name][0] for node in nodes if node.name in folder.owners}
+    for name, operator in dict(folder.owners.values()).items():
+        if name not in left:
+            yield NodeRecord(name, operator, NodeClass.FOLDED, note="constant")
 
 
 def _views_of_shared_weights(
@@ -171,14 +188,17 @@ def _views_of_shared_weights(
     return [node for node in relabelled if node.output[0] in restored]
 
 
-def _resolved_node(node: NodeProto) -> ResolvedNode:
+def _resolved_node(node: NodeProto, owners: Mapping[str, tuple[str, str]]) -> ResolvedNode:
+    newest = node.domain == NEWEST_DOMAIN
     return ResolvedNode(
         name=node.name,
         op_type=node.op_type,
-        domain=node.domain,
+        domain="" if newest else node.domain,
         inputs=tuple(node.input),
         outputs=tuple(node.output),
         attributes={a.name: _attribute_value(a) for a in node.attribute},
+        opset=onnx.defs.onnx_opset_version() if newest else 0,
+        owner=owners.get(node.name, ("", ""))[0],
     )
 
 

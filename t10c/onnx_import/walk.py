@@ -5,13 +5,18 @@ from collections.abc import Sequence
 
 from onnx import NodeProto
 
+from t10c.onnx_import import contrib
 from t10c.onnx_import.build import Names
+from t10c.onnx_import.expansion import Expansion
 from t10c.onnx_import.fold import Folder
 from t10c.onnx_import.infer import UnknownOperatorError
 from t10c.onnx_import.inline import Inliner, LoopRun, NotInlinableError
-from t10c.onnx_import.names import NameScope
+from t10c.onnx_import.names import NameScope, operator_name
+from t10c.onnx_import.registry import EXPANSIONS
 from t10c.onnx_import.sequences import SEQUENCE_OPERATORS, SequenceRewriter
 from t10c.onnx_import.structure import needed_names, subgraphs
+
+assert contrib  # imported for its expansions
 
 Item = NodeProto | LoopRun
 """What is still to be done: a node, or the rest of a loop after some of its iterations."""
@@ -75,6 +80,8 @@ class _Walk:
             return self._advance(item)
         if subgraphs(item):
             return self._control(item)
+        if (item.domain, item.op_type) in EXPANSIONS:
+            return self._expand(item)
         if item.op_type in SEQUENCE_OPERATORS or self._sequences.keys() & item.input:
             return self._take_apart(item)
         self._folder.process(item)
@@ -119,6 +126,17 @@ class _Walk:
         self._facts.update(instance.tensors)
         self._folder.wanted.update(instance.outputs)
         return [*instance.nodes, after]
+
+    def _expand(self, node: NodeProto) -> list[Item]:
+        """The standard's operators that take the place of one of another domain."""
+        if not all(self._is_known(name) for name in node.input if name):
+            return []
+        expansion = Expansion(node, self._facts, self._names)
+        EXPANSIONS[node.domain, node.op_type](expansion)
+        self._facts.update(expansion.tensors)
+        owner = self._folder.owners.get(node.name, (node.name, operator_name(node)))
+        self._folder.owners.update((made.name, owner) for made in expansion.nodes)
+        return list(expansion.nodes)
 
     def _take_apart(self, node: NodeProto) -> list[Item]:
         """The tensor operators that take the place of a sequence operator."""

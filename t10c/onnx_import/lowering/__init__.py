@@ -1,7 +1,7 @@
 """Lowerings: what each ONNX operator becomes, one module per operator family.
 
-`LOWERINGS` maps an operator to a function that adds it to a `GraphBuilder`; `add_fallback` adds
-what has no tensor expression.
+Importing the package fills the table of lowerings (registry.py); each adds a node to a
+`GraphBuilder`. `add_fallback` adds what has no tensor expression.
 """
 
 from t10c.onnx_import.attributes import LoweringError
@@ -20,7 +20,6 @@ from t10c.onnx_import.lowering import (
 )
 from t10c.onnx_import.lowering.builder import GraphBuilder, NodeGroup
 from t10c.onnx_import.lowering.fallback import add_fallback
-from t10c.onnx_import.lowering.registry import LOWERINGS, find_lowering
 
 _FAMILIES = (
     attention,
@@ -37,10 +36,8 @@ _FAMILIES = (
 )
 
 __all__ = [
-    "LOWERINGS",
     "GraphBuilder",
     "LoweringError",
     "NodeGroup",
     "add_fallback",
-    "find_lowering",
 ]
