@@ -25,6 +25,7 @@ COEFFICIENTS = {
     ),
     "pool": ("fixed", "window", "window_rows"),
 }
+COEFFICIENTS["conv_int8"] = COEFFICIENTS["conv"]
 
 # Kernels up to 3x3 run on the matrix unit; larger ones were measured 2-5x slower per MAC.
 _LARGEST_FAST_KERNEL = 9

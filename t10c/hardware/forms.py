@@ -14,6 +14,9 @@ Coefficients = dict[str, float]
 _OUTPUT_STEPS = np.array([1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0])
 
 FAMILIES = ("matmul", "conv", "pool", "pointwise", "reduce", "gather")
+NARROW_FAMILIES = ("matmul_int8", "conv_int8")
+"""Products whose inputs are both at most 8 bits wide; a specification may leave them out."""
+ALL_FAMILIES = (*FAMILIES, *NARROW_FAMILIES)
 
 # Coefficients that each (form, family) must have; `fit` names its own features (fits.py).
 COEFFICIENTS: dict[tuple[str, str], tuple[str, ...]] = {
@@ -52,6 +55,11 @@ COEFFICIENTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("roofline", "pointwise"): ("elements_per_cycle", "fixed"),
     ("roofline", "reduce"): ("elements_per_cycle", "fixed"),
     ("roofline", "gather"): ("elements_per_cycle", "index_cycles", "fixed"),
+}
+COEFFICIENTS |= {
+    (form, f"{family}_int8"): names
+    for (form, family), names in COEFFICIENTS.items()
+    if f"{family}_int8" in NARROW_FAMILIES
 }
 
 # Coefficients that something is divided by.

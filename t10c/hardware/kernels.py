@@ -1,12 +1,11 @@
-"""Cycle costs of communication and kernels per core (docs/cost-model.md), vectorised over tiles.
+"""Cycle costs of communication and kernels per core (docs/cost-model.md), vectorised.
 
 Every function takes numbers or arrays that broadcast together and returns float64 of the broadcast
 shape. Coefficients come from the specification; the formulas of each form are in forms.py
-(`tiled`, `roofline`) and fits.py (`fit`).
+(`tiled`, `roofline`) and fits.py (`fit`). tiles.py prices whole compute tiles with them.
 """
 
-import math
-from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,9 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from t10c.hardware import fits, forms
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import partial_bits
-from t10c.ir.expression import Role, TensorExpression
+from t10c.ir.expression import TensorExpression
 
 Cycles = NDArray[np.float64]
+
+Product = Literal["matmul", "conv"]
 
 TRANSITION_SYNCS = 6
 """Syncs of a transition, as published with the Elk artifact."""
@@ -43,15 +44,30 @@ def exchange_cycles(spec: HardwareSpec, size_bytes: ArrayLike) -> Cycles:
     return move_cycles(spec, size_bytes) + TRANSITION_SYNCS * sync_cycles(spec)
 
 
+def product_family(spec: HardwareSpec, kernel: Product, narrow: bool) -> str:
+    """The family whose cost a product has: `matmul_int8` where both inputs are narrow, if given.
+
+    Without a family for narrow inputs the ordinary one stands in: an estimate.
+    """
+    family = f"{kernel}_int8"
+    return family if narrow and spec.has_kernel(family) else kernel
+
+
 def matmul_cycles(
-    spec: HardwareSpec, batch: ArrayLike, m: ArrayLike, n: ArrayLike, k: ArrayLike
+    spec: HardwareSpec,
+    batch: ArrayLike,
+    m: ArrayLike,
+    n: ArrayLike,
+    k: ArrayLike,
+    narrow: bool = False,
 ) -> Cycles:
-    """Cycles of `batch` products of an m x k by a k x n tile."""
-    model = spec.kernel("matmul")
+    """Cycles of `batch` products of an m x k by a k x n tile; `narrow`: both of at most 8 bits."""
+    family = product_family(spec, "matmul", narrow)
+    model = spec.kernel(family)
     cost = forms.matmul_tiled if model.form == "tiled" else forms.matmul_roofline
     return cost(
         dict(model.coefficients),
-        spec.element_bytes,
+        _product_bytes(spec, family),
         _floats(batch),
         _floats(m),
         _floats(n),
@@ -66,24 +82,32 @@ def conv_cycles(
     out_channels: ArrayLike,
     out_size: ArrayLike,
     kernel_size: ArrayLike,
+    narrow: bool = False,
 ) -> Cycles:
     """Cycles of a convolution tile; sizes are products over the spatial dimensions.
 
-    Groups multiply `batch`; channels are those of one group.
+    Groups multiply `batch`; channels are those of one group. `narrow`: both inputs are at most
+    8 bits wide.
     """
-    model = spec.kernel("conv")
+    family = product_family(spec, "conv", narrow)
+    model = spec.kernel(family)
     coefficients = dict(model.coefficients)
     b, ci, co = _floats(batch), _floats(in_channels), _floats(out_channels)
     out, kernel = _floats(out_size), _floats(kernel_size)
     if model.form != "fit":
-        return forms.matmul_roofline(coefficients, spec.element_bytes, b, out, co, ci * kernel)
+        element_bytes = _product_bytes(spec, family)
+        return forms.matmul_roofline(coefficients, element_bytes, b, out, co, ci * kernel)
     cycles = fits.conv(coefficients, b, ci, co, out, kernel)
     pointlike = kernel == 1
     if pointlike.any():  # a 1 x 1 convolution is a matmul as it stands: never dearer than one
-        cycles = np.where(
-            pointlike, np.minimum(cycles, matmul_cycles(spec, b, out, co, ci)), cycles
-        )
+        as_matmul = matmul_cycles(spec, b, out, co, ci, narrow)
+        cycles = np.where(pointlike, np.minimum(cycles, as_matmul), cycles)
     return cycles
+
+
+def _product_bytes(spec: HardwareSpec, family: str) -> int:
+    """Bytes per element of a product's inputs, as its cost form counts them."""
+    return 1 if family.endswith("_int8") else spec.element_bytes
 
 
 def pool_cycles(
@@ -157,100 +181,5 @@ def reduction_cycles(
     return np.where(count <= 1, 0.0, np.where(count == 2, pair, many))
 
 
-def tile_cycles(spec: HardwareSpec, expression: TensorExpression, tile: ArrayLike) -> Cycles:
-    """Cycles of the expression's kernel on compute tiles, without epilogue and end.
-
-    `tile` has shape (..., D): lengths along each axis, in axis order; the result has shape (...).
-    """
-    lengths = _floats(tile)
-    if lengths.shape[-1:] != (len(expression.axes),):
-        raise ValueError(f"tile of shape {lengths.shape} for {len(expression.axes)} axes")
-
-    def size(*roles: Role) -> Cycles:
-        return _product(
-            lengths, (i for i, axis in enumerate(expression.axes) if axis.role in roles)
-        )
-
-    match expression.kernel:
-        case "matmul":
-            return matmul_cycles(spec, size("batch", "group"), size("m"), size("n"), size("k"))
-        case "conv":
-            return conv_cycles(
-                spec,
-                size("batch", "group"),
-                size("in_channel"),
-                size("out_channel"),
-                size("out_spatial"),
-                size("kernel"),
-            )
-        case "pool":
-            return pool_cycles(
-                spec, size("parallel", "batch", "group"), size("out_spatial"), size("kernel")
-            )
-        case "pointwise":
-            return _pointwise_chain(spec, expression, lengths.prod(axis=-1))
-        case "reduce":
-            return _reduce_body(spec, expression, lengths)
-        case "gather":
-            # Which indices fall into a core's part of the table is data: all of them at worst.
-            return gather_cycles(spec, size("index"), size("element"))
-        case "rowwise":
-            return _rowwise_chain(spec, expression, lengths)
-        case "fallback":
-            return _fallback(spec, expression, lengths)
-
-
-def _pointwise_chain(spec: HardwareSpec, expression: TensorExpression, elements: Cycles) -> Cycles:
-    """The first step in full, the others marginal; an empty body is a copy."""
-    steps = expression.body
-    total = pointwise_cycles(spec, elements, steps[0].tensor_inputs if steps else 1)
-    for step in steps[1:]:
-        total = total + pointwise_marginal_cycles(spec, elements, step.tensor_inputs)
-    return total
-
-
-def _reduce_body(spec: HardwareSpec, expression: TensorExpression, lengths: Cycles) -> Cycles:
-    """The reduction, and what its body computes on each input element."""
-    kept = (i for i, axis in enumerate(expression.axes) if not axis.reduction)
-    reduced = (i for i, axis in enumerate(expression.axes) if axis.reduction)
-    total = reduce_cycles(spec, _product(lengths, kept), _product(lengths, reduced))
-    for step in expression.body:
-        if step.op != "Identity":
-            elements = lengths.prod(axis=-1)
-            total = total + pointwise_marginal_cycles(spec, elements, step.tensor_inputs)
-    return total
-
-
-def _rowwise_chain(spec: HardwareSpec, expression: TensorExpression, lengths: Cycles) -> Cycles:
-    """Each part in full: every reduction is a pass over the tile of its own."""
-    axes = list(enumerate(expression.axes))
-    rows = _product(lengths, (i for i, axis in axes if axis.role != "normalised"))
-    width = _product(lengths, (i for i, axis in axes if axis.role == "normalised"))
-    total = np.zeros_like(rows)
-    for step in expression.body:
-        if step.op.startswith("Reduce"):
-            total = total + reduce_cycles(spec, rows, width)
-        else:
-            elements = rows if step.rows else rows * width
-            total = total + pointwise_cycles(spec, elements, step.tensor_inputs)
-    return total
-
-
-def _fallback(spec: HardwareSpec, expression: TensorExpression, lengths: Cycles) -> Cycles:
-    """Scalar code on one core, an estimate: so many passes over the elements of all operands."""
-    elements = np.zeros(lengths.shape[:-1])
-    for operand in expression.operands:
-        elements = elements + _product(lengths, (expression.axis_index[a] for a in operand.axes))
-    passes = (step.attribute("passes", 1) for step in expression.body)
-    return pointwise_cycles(spec, sum(map(float, passes)) * elements, 2)
-
-
 def _floats(values: ArrayLike) -> Cycles:
     return np.asarray(values, dtype=np.float64)
-
-
-def _product(lengths: Cycles, indices: Iterable[int]) -> Cycles:
-    """Product over the chosen axes of the last dimension; 1 where none is chosen."""
-    chosen = list(indices)
-    shape = lengths.shape[:-1]
-    return math.prod((lengths[..., i] for i in chosen), start=np.ones(shape))

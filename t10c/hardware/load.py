@@ -7,7 +7,7 @@ from pathlib import Path
 
 from t10c.errors import FileAccessError, InvalidSpecError, UsageError
 from t10c.files import unreadable
-from t10c.hardware import forms, schema
+from t10c.hardware import schema
 from t10c.hardware.reader import COMMAND_LINE, Entry, FlatSpec, read_text
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.units import shorten
@@ -179,7 +179,7 @@ def _notes(spec: HardwareSpec, overrides: Sequence[str]) -> list[str]:
         notes.append(f"overridden: {', '.join(o.strip() for o in overrides)}")
     estimates = [path for path, source in spec.sources if "estimate" in source.lower()]
     if estimates:
-        notes.append(f"estimated, not measured: {_summary(estimates)}")
+        notes.append(f"estimated, not measured: {_summary(estimates, len(spec.kernels))}")
     fitted = [family for family, model in spec.kernels if model.form == "fit"]
     if fitted and any(
         override.partition("=")[0].strip() == "element_type" for override in overrides
@@ -196,10 +196,10 @@ def _notes(spec: HardwareSpec, overrides: Sequence[str]) -> list[str]:
     return notes
 
 
-def _summary(paths: Sequence[str]) -> str:
-    """Key paths, with the coefficients of a kernel as one, and all kernels as one."""
+def _summary(paths: Sequence[str], families: int) -> str:
+    """Key paths, with the coefficients of a kernel as one, and all families of kernels as one."""
     short = list(dict.fromkeys(path.split(".coefficients.")[0] for path in paths))
     kernels = [path for path in short if path.startswith("kernels.")]
-    if len(kernels) == len(forms.FAMILIES):
+    if len(kernels) == families:
         short = [path for path in short if path not in kernels] + ["kernels"]
     return ", ".join(short)

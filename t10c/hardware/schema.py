@@ -168,11 +168,11 @@ def forms_of(family: str) -> tuple[str, ...]:
 def key_at(path: str) -> Key | None:
     """The key at a dotted path, `kernels.FAMILY...` included."""
     match path.split("."):
-        case ["kernels", family, "form"] if family in forms.FAMILIES:
+        case ["kernels", family, "form"] if family in forms.ALL_FAMILIES:
             return Key(path, "choice", "cost form", required=True, choices=forms_of(family))
-        case ["kernels", family, "confidence_mape"] if family in forms.FAMILIES:
+        case ["kernels", family, "confidence_mape"] if family in forms.ALL_FAMILIES:
             return Key(path, "number", "cross-validated error of a fit in percent", high=1e4)
-        case ["kernels", family, "coefficients", name] if family in forms.FAMILIES:
+        case ["kernels", family, "coefficients", name] if family in forms.ALL_FAMILIES:
             if any(name in allowed_coefficients(form, family) for form in forms_of(family)):
                 low = 1e-9 if name in forms.DIVISORS else 0.0
                 return Key(path, "number", "coefficient", low=low, high=1e12)
@@ -185,7 +185,7 @@ def is_section(path: str) -> bool:
     """Whether keys, rather than a value, stand under the path."""
     match path.split("."):
         case ["kernels", family] | ["kernels", family, "coefficients"]:
-            return family in forms.FAMILIES
+            return family in forms.ALL_FAMILIES
         case _:
             return path in SECTIONS
 
@@ -194,7 +194,7 @@ def children(section: str) -> tuple[str, ...]:
     """Names of the keys allowed directly in a section (`""` is the top of the file)."""
     match section.split("."):
         case ["kernels"]:
-            return forms.FAMILIES
+            return forms.ALL_FAMILIES
         case ["kernels", _]:
             return ("form", "coefficients", "confidence_mape")
         case ["kernels", family, "coefficients"]:
@@ -210,7 +210,7 @@ def settable_paths() -> tuple[str, ...]:
     """Every dotted path that an override may set."""
     kernels = [
         f"kernels.{family}.{name}"
-        for family in forms.FAMILIES
+        for family in forms.ALL_FAMILIES
         for name in (
             "form",
             "confidence_mape",

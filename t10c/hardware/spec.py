@@ -98,6 +98,10 @@ class HardwareSpec:
         """SRAM per core that plans may use, shift buffer included."""
         return self.sram_bytes - self.reserved_bytes
 
+    def has_kernel(self, family: str) -> bool:
+        """Whether there is a cost model of a kernel family."""
+        return family in dict(self.kernels)
+
     def kernel(self, family: str) -> KernelModel:
         """The cost model of a kernel family; KeyError if the specification has none."""
         return dict(self.kernels)[family]

@@ -86,8 +86,10 @@ class Validation:
                     self.sources[key.path] = "default of t10c"
         if "cores.count" not in self.entries and "cores.grid" not in self.entries:
             self.miss("cores.count", "give it or cores.grid")
-        for family in forms.FAMILIES:
-            self.complete_kernel(family)
+        for family in forms.ALL_FAMILIES:
+            given = any(path.startswith(f"kernels.{family}.") for path in self.entries)
+            if given or family in forms.FAMILIES:
+                self.complete_kernel(family)
 
     def complete_kernel(self, family: str) -> None:
         """Require a form, and the coefficients that the form has."""
@@ -261,7 +263,11 @@ def _build(values: dict[str, Value], sources: dict[str, str]) -> HardwareSpec:
             cast(BufferPolicy, values["shift_buffer.policy"]), int(number("shift_buffer.size"))
         ),
         overlap_shift_compute=values["overlap_shift_compute"] is True,
-        kernels=tuple((family, _kernel(values, sources, family)) for family in forms.FAMILIES),
+        kernels=tuple(
+            (family, _kernel(values, sources, family))
+            for family in forms.ALL_FAMILIES
+            if f"kernels.{family}.form" in values
+        ),
         sources=tuple(sorted((p, s) for p, s in sources.items() if p in values)),
         notes=cast("tuple[str, ...]", values.get("notes", ())),
     )

@@ -26,10 +26,12 @@ def operator_document(plan: ModelPlan, operator: Operator, chosen: OperatorPlan)
     return {
         "name": operator.name,
         "op_type": operator.op_type,
+        "fallback": expression.kernel == "fallback",
         "nodes": list(operator.nodes),
         "expression": expression_text(expression),
         "steps": step_texts(expression),
         "axes": {a.name: a.length for a in expression.axes},
+        "stored_bits": {o.name: o.bits for o in expression.operands if o.bits},
         "split": dict(zip((a.name for a in expression.axes), chosen.plan.split, strict=True)),
         "rotations": [encode(rotation) for rotation in chosen.plan.rotations],
         "placement": chosen.placement,
@@ -95,6 +97,11 @@ def operator_lines(plan: ModelPlan, operator: Operator, chosen: OperatorPlan) ->
         f" for {problem.operators} like it)",
         f"  {expression_text(expression)}",
     ]
+    if expression.kernel == "fallback":
+        lines.append(
+            "  fallback: it has no tensor expression and runs on one core; its time is an estimate"
+        )
+    lines += _width_lines(plan, operator)
     rows = [
         [a.name, str(a.length), str(f), str(s), str(axis_steps(chosen.plan, a.name)), str(u)]
         for a, f, s, u in zip(expression.axes, chosen.plan.split, blocks, tiles, strict=True)
@@ -130,6 +137,14 @@ def operator_lines(plan: ModelPlan, operator: Operator, chosen: OperatorPlan) ->
             " weights of the whole model were counted"
         )
     return lines
+
+
+def _width_lines(plan: ModelPlan, operator: Operator) -> list[str]:
+    """The operands that are stored at a width of their own; nothing if there is none."""
+    widths = [f"{o.name} {o.bits} bits" for o in operator.expression.operands if o.bits]
+    if not widths:
+        return []
+    return [f"  stored width: {', '.join(widths)}; all else {plan.spec.element_type}"]
 
 
 def _rtensor_lines(chosen: OperatorPlan) -> list[str]:

@@ -49,6 +49,10 @@ def plan_document(plan: ModelPlan) -> dict[str, Any]:
         "top_operators": [
             {"name": name, "cycles": cycles} for name, cycles in _top(plan)[:_TOP_OPERATORS]
         ],
+        "fallback": {
+            "operators": [o.name for o in plan.fallback_operators()],
+            "cycles": plan.fallback_cycles(),
+        },
         "hardware_overrides": list(plan.overrides),
         "model_confidence": confidence(plan),
         "notes": list(plan.spec.notes),
@@ -70,13 +74,19 @@ def peak_operator(plan: ModelPlan) -> str:
 
 
 def confidence(plan: ModelPlan) -> dict[str, str]:
-    """Per kernel family in use, how well its cost model is confirmed."""
+    """Per kernel family in use, how well its cost model is confirmed.
+
+    Products of narrow operands are named apart: `matmul_int8`.
+    """
     kernels = dict(plan.spec.kernels)
-    used = sorted({problem.expression.kernel for problem in plan.problems})
+    expressions = [problem.expression for problem in plan.problems]
+    used = sorted({f"{e.kernel}_int8" if e.narrow_product else e.kernel for e in expressions})
     result: dict[str, str] = {}
     for name in used:
         model = kernels.get("pointwise" if name == "rowwise" else name)
         if model is None:
+            narrow = name.endswith("_int8")
+            result[name] = f"estimate, {'cost of floats' if narrow else 'scalar code on one core'}"
             continue
         if model.confidence_mape is not None:
             result[name] = f"fit, {model.confidence_mape:.1f} % cross-validated error"
@@ -120,6 +130,7 @@ def plan_lines(plan: ModelPlan) -> list[str]:
             f"bound      {cycles_text(plan.lower_bound_cycles)} cycles: no plan among those"
             f" searched can be faster; gap {percent_text(plan.gap)}",
         ]
+    lines += _fallback_lines(plan)
     if plan.problems:
         lines.append(_search_line(plan))
         lines += _longest_lines(plan)
@@ -130,6 +141,19 @@ def plan_lines(plan: ModelPlan) -> list[str]:
     lines += [f"note       {note}" for note in notes[:4]]
     lines += [f"warning    {warning}" for warning in graph.warnings[:3]]
     return [shorten(line, LINE_WIDTH) for line in lines]
+
+
+def _fallback_lines(plan: ModelPlan) -> list[str]:
+    """How much goes into operators without a tensor expression; nothing if there is none."""
+    count = len(plan.fallback_operators())
+    if not count:
+        return []
+    share = plan.fallback_cycles() / plan.latency_cycles if plan.latency_cycles else 0.0
+    noun = "operator" if count == 1 else "operators"
+    return [
+        f"fallback   {count} {noun} on one core each, {percent_text(share)} of cycles (estimate of"
+        " scalar code, with its transitions)"
+    ]
 
 
 def _longest_lines(plan: ModelPlan) -> list[str]:
@@ -158,14 +182,21 @@ def _confidence_lines(plan: ModelPlan) -> list[str]:
     families: dict[str, list[str]] = defaultdict(list)
     for name, text in confidence(plan).items():
         families[text].append(name)
-    grouped = "; ".join(f"{text} ({', '.join(names)})" for text, names in families.items())
-    return [f"confidence {grouped}"] if grouped else []
+    groups = [f"{text} ({', '.join(names)})" for text, names in families.items()]
+    lines: list[str] = []
+    for group in groups:
+        if lines and len(lines[-1]) + len("; ") + len(group) <= LINE_WIDTH:
+            lines[-1] += f"; {group}"
+        else:
+            lines.append(f"{'' if lines else 'confidence':10} {group}")
+    return lines
 
 
 def _search_line(plan: ModelPlan) -> str:
     records = [problem.search for problem in plan.problems]
     candidates = sum(r.legal_plans for r in records)
-    more = len(plan.operators) > plan.graph.node_counts()["planned"]
+    counts = plan.graph.node_counts()
+    more = len(plan.operators) > counts["planned"] + counts["fallback"]
     chained = " (some as chains)" if more else ""
     text = (
         f"search     {len(records)} distinct of {len(plan.operators)} operators{chained},"

@@ -103,7 +103,7 @@ def _reduce_link(expression: TensorExpression, number: int, known: list[str]) ->
     after = _followers(body, number)
     local = {f"s{number}": "acc"}
     label = body[number].op.removeprefix("Reduce").lower()
-    output = replace(expression.output, dims=_row_dims(expression))
+    output = replace(expression.output, dims=_row_dims(expression), bits=0)
     return Link(
         TensorExpression(
             kernel="reduce",

@@ -36,7 +36,8 @@ def unplaceable_operator(
     buffer = spec.shift_buffer.reserved_bytes
     terms = (("active_pieces", demanded - buffer), ("shift_buffer", buffer))
     proven = choices.search.record.exhausted
-    return _value(sequence, spec, step.operator.name, terms, proven)
+    whole = demanded - buffer if step.is_fallback else 0
+    return _value(sequence, spec, step.operator.name, terms, proven, whole)
 
 
 def does_not_fit(setting: Setting, spec: HardwareSpec, smallest: Smallest) -> DoesNotFit:
@@ -60,7 +61,9 @@ def does_not_fit(setting: Setting, spec: HardwareSpec, smallest: Smallest) -> Do
         ("live_activations", live),
         ("shift_buffer", fixed),
     )
-    return _value(sequence, spec, sequence.steps[worst].operator.name, terms, proven=False)
+    step = sequence.steps[worst]
+    whole = active if step.is_fallback else 0
+    return _value(sequence, spec, step.operator.name, terms, proven=False, whole_bytes=whole)
 
 
 def outputs_too_large(sequence: Sequence, spec: HardwareSpec) -> DoesNotFit:
@@ -87,16 +90,29 @@ def _value(
     operator: str,
     terms: tuple[tuple[str, int], ...],
     proven: bool,
+    whole_bytes: int = 0,
 ) -> DoesNotFit:
-    """Sum up the terms and name what would help, with the size it would take."""
+    """Sum up the terms and name what would help, with the size it would take.
+
+    `whole_bytes` are those of a fallback operator, which lie on one core however many there are.
+    """
     demanded = sum(size for _, size in terms)
-    spread = demanded - spec.shift_buffer.reserved_bytes
-    room = max(1, spec.usable_bytes - spec.shift_buffer.reserved_bytes)
-    cores = -(-spread * spec.core_count // room)
+    fixed = whole_bytes + spec.shift_buffer.reserved_bytes
+    levers = []
+    if whole_bytes:
+        levers.append(
+            "other operators in its place: it has no tensor expression, so it runs on one core,"
+            " with all of its operands"
+        )
+    if fixed < spec.usable_bytes or not whole_bytes:
+        room = max(1, spec.usable_bytes - fixed)
+        cores = -(-(demanded - fixed) * spec.core_count // room)
+        levers.append(
+            f"more cores: at least {cores} of {spec.sram_bytes // 1024} KiB"
+            f" (--hw-set cores.count={cores}, or a spec of several chips)"
+        )
     kib = -(-(demanded + spec.reserved_bytes) // 1024)
-    levers = [
-        f"more cores: at least {cores} of {spec.sram_bytes // 1024} KiB"
-        f" (--hw-set cores.count={cores}, or a spec of several chips)",
+    levers += [
         f"more memory per core: at least {kib} KiB (--hw-set cores.sram={kib}KiB)",
         "a smaller batch, sequence or cache (--dim, --shape)",
         "off-chip memory for the weights: not priced by this version",

@@ -158,6 +158,37 @@ class ModelPlan:
         latency = self.latency_cycles
         return (latency - self.lower_bound_cycles) / latency if latency else 0.0
 
+    def fallback_operators(self) -> tuple[OperatorPlan, ...]:
+        """The operators without a tensor expression, which run on one core."""
+        return tuple(o for o in self.operators if self._is_fallback(o))
+
+    def fallback_cycles(self) -> float:
+        """Cycles of fallback operators: what they gather and compute, and what others fetch of it.
+
+        Operands of one exchange share its cycles by their bytes; an operand that comes partly from
+        a fallback operator counts in full.
+        """
+        made = {
+            operator.output
+            for operator, plan in zip(self.graph.planned, self.operators, strict=True)
+            if self._is_fallback(plan)
+        }
+        total = 0.0
+        for operator in self.operators:
+            if self._is_fallback(operator):
+                total += operator.cost_cycles.total
+                continue
+            sizes = [t.received_bytes for t in operator.transitions]
+            scattered = [
+                t.received_bytes for t in operator.transitions if made.intersection(t.sources)
+            ]
+            if sum(scattered):
+                total += operator.cost_cycles.transition * sum(scattered) / sum(sizes)
+        return total
+
+    def _is_fallback(self, operator: OperatorPlan) -> bool:
+        return self.problems[operator.problem].expression.kernel == "fallback"
+
     def breakdown_cycles(self) -> dict[str, float]:
         """Where the latency goes; the parts sum to it. Epilogues count as compute."""
         costs = [o.cost_cycles for o in self.operators]

@@ -108,8 +108,7 @@ def _operators(
             name = names.operator(f"{operator.name}/{link.label}")
             output = where[link.value] = names.tensor(f"{name}/output")
             shape = tuple(dim.size for dim in link.expression.output.dims)
-            element_type = graph.tensor[operator.output].element_type
-            tensors.append(Tensor(output, shape, element_type, "activation"))
+            tensors.append(Tensor(output, shape, _value_type(operator, graph), "activation"))
         operators.append(
             replace(
                 operator,
@@ -120,6 +119,12 @@ def _operators(
             )
         )
     return operators, tensors
+
+
+def _value_type(operator: Operator, graph: Graph) -> str:
+    """Element type of what a chain passes on: the result's, or an operand's if that is narrow."""
+    types = (graph.tensor[name] for name in (operator.output, *operator.inputs))
+    return next((tensor.element_type for tensor in types if not tensor.bits), "float32")
 
 
 # Which form is cheaper

@@ -43,6 +43,11 @@ class Step:
     consumers: tuple[tuple[int, int], ...] = ()
     """(step, position in its reads) of everyone who reads this step's output."""
 
+    @property
+    def is_fallback(self) -> bool:
+        """Whether it has no tensor expression and runs whole, on one core."""
+        return self.problem.expression.kernel == "fallback"
+
 
 @dataclass(frozen=True, slots=True)
 class Copy:

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from t10c.hardware.kernels import tile_cycles
 from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.tiles import tile_cycles
 from t10c.hardware.width import size_bytes
 from t10c.ir.expression import TensorExpression
 from t10c.search.evaluate import end_cycles

@@ -12,9 +12,9 @@ from t10c.hardware.kernels import (
     exchange_cycles,
     reduction_cycles,
     sync_cycles,
-    tile_cycles,
 )
 from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.tiles import tile_cycles
 from t10c.hardware.width import partial_bits, size_bytes, stored_bits
 from t10c.ir.expression import TensorExpression
 from t10c.search.candidates import Candidates

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from t10c.hardware import kernels
+from t10c.hardware import kernels, tiles
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import Operand, TensorExpression
 from t10c.ir.plan import Plan
@@ -88,7 +88,7 @@ def total_cycles(expression: TensorExpression, spec: HardwareSpec, plan: Plan) -
     copies = replicas(expression, plan, output)
     steps = math.prod(rotation.radix for rotation in plan.rotations)
     tile = np.array([[tile_length(expression, plan, axis.name) for axis in expression.axes]])
-    cycles = steps * number(kernels.tile_cycles(spec, expression, tile))
+    cycles = steps * number(tiles.tile_cycles(spec, expression, tile))
     radices = [rotation.radix for rotation in plan.rotations]
     cycles += shift_cycles(radices, shift_costs(expression, spec, plan))
     if copies > 1:

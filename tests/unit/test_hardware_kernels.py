@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from t10c.hardware import kernels
+from t10c.hardware import kernels, tiles
 from t10c.hardware.load import load_spec
 from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
 
@@ -167,8 +167,8 @@ TILES = {
 def test_tile_dispatches_on_roles(kernel):
     axes, tile, cycles = TILES[kernel]
     one = expression(kernel, axes)
-    assert kernels.tile_cycles(IPU, one, tile) == cycles
-    many = kernels.tile_cycles(IPU, one, np.array([tile, tile, np.ones_like(tile)]))
+    assert tiles.tile_cycles(IPU, one, tile) == cycles
+    many = tiles.tile_cycles(IPU, one, np.array([tile, tile, np.ones_like(tile)]))
     assert many.shape == (3,)
     assert many.dtype == np.float64
     assert many[1] == cycles
@@ -177,7 +177,7 @@ def test_tile_dispatches_on_roles(kernel):
 def test_pointwise_chain_pays_one_fixed_part():
     body = (ScalarStep("Add", ("A", "B")), ScalarStep("Relu", ("s0",)))
     axes = (Axis("i", 9, "parallel"), Axis("j", 9, "parallel"))
-    got = kernels.tile_cycles(IPU, expression("pointwise", axes, body), (4, 5))
+    got = tiles.tile_cycles(IPU, expression("pointwise", axes, body), (4, 5))
     assert got == (0.75 * 20 + 290) + 0.5 * 20
 
 
@@ -188,14 +188,14 @@ def test_rowwise_chain():
         ScalarStep("Reciprocal", ("s0",), rows=True),
     )
     axes = (Axis("i", 9, "parallel"), Axis("j", 9, "normalised"))
-    got = kernels.tile_cycles(IPU, expression("rowwise", axes, body), (4, 10))
+    got = tiles.tile_cycles(IPU, expression("rowwise", axes, body), (4, 10))
     assert got == (1.5 * 40 + 175) + (0.75 * 40 + 290) + (0.5 * 4 + 200)
 
 
 def test_tile_of_wrong_width_is_refused():
     axes, tile, _ = TILES["reduce"]
     with pytest.raises(ValueError, match="2 axes"):
-        kernels.tile_cycles(IPU, expression("reduce", axes), (*tile, 1))
+        tiles.tile_cycles(IPU, expression("reduce", axes), (*tile, 1))
 
 
 def test_a_one_by_one_convolution_is_at_most_its_matmul():

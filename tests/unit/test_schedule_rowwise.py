@@ -10,7 +10,7 @@ from graph_numpy import check, evaluate, random_feeds
 from onnx_models import model, node, value
 
 from t10c.cli.explain import find_operator
-from t10c.hardware import kernels
+from t10c.hardware import kernels, tiles
 from t10c.hardware.load import load_spec
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import ScalarStep, TensorExpression
@@ -307,7 +307,7 @@ def test_steps_in_a_reduce_are_charged_without_their_fixed_part():
     _, variance, _ = (link.expression for link in chain_of(graph.planned[0].expression))
     assert [s.op for s in variance.body] == ["Sub", "Mul"]
     bare = kernels.reduce_cycles(IPU, 1, 512)
-    assert kernels.tile_cycles(IPU, variance, (1, 512)) == bare + 2 * 0.75 * 512
+    assert tiles.tile_cycles(IPU, variance, (1, 512)) == bare + 2 * 0.75 * 512
 
 
 # Whole models
