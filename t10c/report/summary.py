@@ -151,8 +151,8 @@ def _fallback_lines(plan: ModelPlan) -> list[str]:
     share = plan.fallback_cycles() / plan.latency_cycles if plan.latency_cycles else 0.0
     noun = "operator" if count == 1 else "operators"
     return [
-        f"fallback   {count} {noun} on one core each, {percent_text(share)} of cycles (estimate of"
-        " scalar code, with its transitions)"
+        f"fallback   {count} {noun}, {percent_text(share)} of cycles, transitions included: no"
+        " tensor expression, so on one core (estimate)"
     ]
 
 

@@ -5,6 +5,7 @@ Only the kernel cost functions are shared with the production search.
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -24,12 +25,17 @@ def number(value) -> float:
 def piece_bytes(
     expression: TensorExpression, spec: HardwareSpec, plan: Plan, operand: Operand
 ) -> int:
-    """Bytes of a piece; partial sums (a rotating or replicated output) are accumulators."""
-    partial = operand.name == expression.output.name and (
+    """Bytes of a piece, a rotating or replicated output being a partial sum.
+
+    A partial sum is as wide as the accumulator, unless the output itself is wider.
+    """
+    bits = operand.bits if operand.bits > 0 else spec.element_bytes * 8
+    if operand.name == expression.output.name and (
         rotations_of(plan, operand) or replicas(expression, plan, operand) > 1
-    )
-    width = spec.accumulator_bytes if partial else spec.element_bytes
-    return width * piece_elements(expression, plan, operand)
+    ):
+        accumulator = spec.accumulator_bytes * 8
+        bits = accumulator if operand.bits < accumulator else operand.bits
+    return math.ceil(Fraction(bits * piece_elements(expression, plan, operand), 8))
 
 
 def memory_bytes(expression: TensorExpression, spec: HardwareSpec, plan: Plan) -> int:
@@ -92,7 +98,7 @@ def total_cycles(expression: TensorExpression, spec: HardwareSpec, plan: Plan) -
     radices = [rotation.radix for rotation in plan.rotations]
     cycles += shift_cycles(radices, shift_costs(expression, spec, plan))
     if copies > 1:
-        cycles += number(kernels.reduction_cycles(spec, copies, elements))
+        cycles += number(kernels.reduction_cycles(spec, copies, elements, output.bits))
     cycles += number(kernels.epilogue_cycles(spec, expression, elements / copies))
     sync = number(kernels.sync_cycles(spec))
     if expression.kernel in ("pointwise", "pool"):

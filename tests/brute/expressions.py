@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
@@ -55,6 +56,12 @@ def epilogues(draw, output_axes: tuple[Axis, ...]) -> tuple[tuple[Operand, ...],
 
 
 MULTIPLY = (ScalarStep("Mul", ("A", "B")),)
+DEQUANTISED = (
+    ScalarStep("Sub", ("B", "3")),
+    ScalarStep("Mul", ("s0", "scale")),
+    ScalarStep("Mul", ("A", "s1")),
+)
+"""B is stored with a zero point of 3 and scales of its own."""
 
 
 @st.composite
@@ -69,12 +76,20 @@ def matmuls(draw, batched: bool = False) -> TensorExpression:
         batch = (Axis("b", draw(length(4)), "batch"),)
         in_a, in_b = draw(st.sampled_from([(batch, batch), (batch, ()), ((), batch)]))
     fused, epilogue = draw(epilogues((*batch, m, n)))
+    body = MULTIPLY
+    if not batched and draw(st.sampled_from([False, False, True])):
+        scale = tensor_of("scale", *(a for a in (k, n) if draw(st.booleans())), fused=True)
+        fused, body = (*fused, scale), DEQUANTISED
+        epilogue = tuple(
+            replace(step, inputs=tuple({"s1": "s3"}.get(x, x) for x in step.inputs))
+            for step in epilogue
+        )
     return TensorExpression(
         "matmul",
         (*batch, m, n, k),
         (tensor_of("A", *in_a, m, k), tensor_of("B", *in_b, k, n), *fused),
         tensor_of("C", *batch, m, n),
-        MULTIPLY,
+        body,
         "sum",
         epilogue,
     )
@@ -247,6 +262,14 @@ STRATEGIES = {
 def expressions(kind: str, max_points: int = MAX_POINTS) -> st.SearchStrategy[TensorExpression]:
     """Random expressions of a kind, small enough to run in plain Python."""
     return STRATEGIES[kind].filter(lambda expression: expression.points <= max_points)
+
+
+@st.composite
+def stored(draw, expression: TensorExpression) -> TensorExpression:
+    """The expression with operands stored at any width, often the chip's own."""
+    widths = st.sampled_from([0, 0, 0, 8, 4, 2, 1, 3, 16, 32])
+    *inputs, output = (replace(operand, bits=draw(widths)) for operand in expression.operands)
+    return replace(expression, inputs=tuple(inputs), output=output)
 
 
 @st.composite
