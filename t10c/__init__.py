@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from t10c.hardware.spec import HardwareSpec
     from t10c.ir.expression import TensorExpression
     from t10c.ir.graph import Graph, Operator
+    from t10c.onnx_import.catalogue import CatalogueEntry, operator_catalogue
     from t10c.onnx_import.importer import import_model
     from t10c.schedule.choices import Choices, find_choices
     from t10c.schedule.document import dump_plan, load_plan
@@ -39,6 +40,7 @@ __all__ = [
     "CLEANING_RULE",
     "FOLD_RULE",
     "Calibration",
+    "CatalogueEntry",
     "Choices",
     "DoesNotFit",
     "Graph",
@@ -62,6 +64,7 @@ __all__ = [
     "load_spec",
     "load_spec_file",
     "named_expression",
+    "operator_catalogue",
     "parse_expression",
     "preset_names",
     "read_samples",
@@ -79,6 +82,7 @@ _HOMES = {
     "t10c.hardware.spec": ("HardwareSpec",),
     "t10c.ir.expression": ("TensorExpression",),
     "t10c.ir.graph": ("Graph", "Operator"),
+    "t10c.onnx_import.catalogue": ("CatalogueEntry", "operator_catalogue"),
     "t10c.onnx_import.importer": ("import_model",),
     "t10c.schedule.choices": ("Choices", "find_choices"),
     "t10c.schedule.document": ("dump_plan", "load_plan"),

@@ -25,6 +25,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "Plan a model: write the plan, report latency.",
     ),
     "inspect": ("t10c.cli.inspect:inspect_command", "Show what is in a model; no search."),
+    "ops": ("t10c.cli.ops:ops_command", "List operators and what becomes of each."),
     "op": ("t10c.cli.op:op_command", "Search one operator and print its front."),
     "explain": ("t10c.cli.explain:explain_command", "Explain one operator of a plan."),
     "hw": ("t10c.cli.hw:hw", "List, show and check hardware specifications."),

@@ -14,6 +14,9 @@ from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
 
 _DOMAIN = "t10c.composite"
 
+PREVIEW_DOMAIN = "ai.onnx.preview"
+"""Where the standard tries out operators."""
+
 
 def function_body(builder: GraphBuilder, node: ResolvedNode) -> ResolvedModel | None:
     """The body as a resolved model of its own, with constants folded; None if there is none.
@@ -21,22 +24,18 @@ def function_body(builder: GraphBuilder, node: ResolvedNode) -> ResolvedModel | 
     Its tensors and nodes are named after the node; inputs and outputs keep their names. The node
     must be the one that the builder is at.
     """
-    if node.domain or not onnx.defs.has(
-        node.op_type, max_inclusive_version=builder.opset, domain=""
-    ):
-        return None
-    schema = _schema(node.op_type, builder.opset)
-    if not (schema.has_function or schema.has_context_dependent_function):
+    schema = _schema(node.domain, node.op_type, builder.opset)
+    if schema is None or not (schema.has_function or schema.has_context_dependent_function):
         return None
     try:
-        model = _single_node_model(builder, node)
+        model = _single_node_model(builder, node, schema)
         body = resolve_model(model.SerializeToString())
     except (T10cError, RuntimeError, ValueError):
         return None  # a body that this case of the operator cannot use
     return _renamed(body, node, builder.opset)
 
 
-def _single_node_model(builder: GraphBuilder, node: ResolvedNode) -> onnx.ModelProto:
+def _single_node_model(builder: GraphBuilder, node: ResolvedNode, schema: Any) -> onnx.ModelProto:
     """A model that calls the node's body: known operands are initializers, all others inputs."""
     names = [name for name in dict.fromkeys(node.inputs) if name]
     infos = {
@@ -45,15 +44,15 @@ def _single_node_model(builder: GraphBuilder, node: ResolvedNode) -> onnx.ModelP
         )
         for name in (*names, *filter(None, node.outputs))
     }
-    proto = helper.make_node(node.op_type, node.inputs, node.outputs, node.name)
+    proto = helper.make_node(node.op_type, node.inputs, node.outputs, node.name, domain=node.domain)
     for name, value in node.attributes.items():
         plain = numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
         proto.attribute.append(helper.make_attribute(name, plain))
-    for name, attribute in _schema(node.op_type, builder.opset).attributes.items():
+    for name, attribute in schema.attributes.items():
         if name not in node.attributes and attribute.default_value.type:
             proto.attribute.append(attribute.default_value)
     types = [infos[name].type.SerializeToString() if name else b"" for name in node.inputs]
-    function = _function(proto, types, builder.opset)
+    function = _function(proto, types, schema, builder.opset)
     proto.domain = function.domain = _DOMAIN
     known = {name: value for name in names if (value := builder.value(name)) is not None}
     graph = helper.make_graph(
@@ -67,12 +66,13 @@ def _single_node_model(builder: GraphBuilder, node: ResolvedNode) -> onnx.ModelP
     return helper.make_model(graph, functions=[function], opset_imports=imports, ir_version=10)
 
 
-def _function(node: onnx.NodeProto, types: list[bytes], opset: int) -> onnx.FunctionProto:
+def _function(
+    node: onnx.NodeProto, types: list[bytes], schema: Any, opset: int
+) -> onnx.FunctionProto:
     """The standard's body of an operator: the newest that the model's opset knows.
 
     Where the standard builds it for the case at hand, `types` are the input types.
     """
-    schema = _schema(node.op_type, opset)
     fixed = [version for version in schema.function_opset_versions if version <= opset]
     if fixed:
         data = schema.get_function_with_opset_version(max(fixed))
@@ -90,9 +90,16 @@ def _function(node: onnx.NodeProto, types: list[bytes], opset: int) -> onnx.Func
     return function
 
 
-def _schema(op_type: str, opset: int) -> Any:
-    """The operator's definition; onnx does not declare the types of what we ask it."""
-    return onnx.defs.get_schema(op_type, opset, "")
+def _schema(domain: str, op_type: str, opset: int) -> Any:
+    """The operator's definition or None; onnx does not declare the types of what we ask it.
+
+    Operators of the standard's preview have no version but the present one.
+    """
+    if domain == "" and onnx.defs.has(op_type, max_inclusive_version=opset, domain=""):
+        return onnx.defs.get_schema(op_type, opset, "")
+    if domain == PREVIEW_DOMAIN and onnx.defs.has(op_type, domain=domain):
+        return onnx.defs.get_schema(op_type, domain=domain)
+    return None
 
 
 def _onnx_type(element_type: str) -> int:

@@ -37,10 +37,18 @@ class Lowering:
     node_class: NodeClass
 
 
+@dataclass(frozen=True, slots=True)
+class Expanding:
+    """An expansion and what the nodes of its operator usually become."""
+
+    function: ExpansionFunction
+    node_class: NodeClass
+
+
 LOWERINGS: dict[tuple[str, str], Lowering] = {}
 """Functions that add a node's operators to a graph builder."""
 
-EXPANSIONS: dict[tuple[str, str], ExpansionFunction] = {}
+EXPANSIONS: dict[tuple[str, str], Expanding] = {}
 """Functions that replace a node by nodes of the standard."""
 
 SHAPES: dict[tuple[str, str], ShapeFunction] = {}
@@ -61,13 +69,18 @@ def lowers(
     return register
 
 
-def expands(*op_types: str, domain: str) -> Callable[[ExpansionFunction], ExpansionFunction]:
-    """Register the decorated function as what takes the place of the given operator types."""
+def expands(
+    *op_types: str, domain: str, node_class: NodeClass = NodeClass.PLANNED
+) -> Callable[[ExpansionFunction], ExpansionFunction]:
+    """Register the decorated function as what takes the place of the given operator types.
+
+    One that always refuses its node says so with `node_class=NodeClass.UNSUPPORTED`.
+    """
 
     def register(function: ExpansionFunction) -> ExpansionFunction:
         for op_type in op_types:
             _check_new(EXPANSIONS, domain, op_type)
-            EXPANSIONS[domain, op_type] = function
+            EXPANSIONS[domain, op_type] = Expanding(function, node_class)
         return function
 
     return register

@@ -132,7 +132,7 @@ class _Walk:
         if not all(self._is_known(name) for name in node.input if name):
             return []
         expansion = Expansion(node, self._facts, self._names)
-        EXPANSIONS[node.domain, node.op_type](expansion)
+        EXPANSIONS[node.domain, node.op_type].function(expansion)
         self._facts.update(expansion.tensors)
         owner = self._folder.owners.get(node.name, (node.name, operator_name(node)))
         self._folder.owners.update((made.name, owner) for made in expansion.nodes)

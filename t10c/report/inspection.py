@@ -29,6 +29,11 @@ def graph_document(graph: Graph) -> dict[str, Any]:
             }
             for operator in graph.planned
         ],
+        "fallback": [
+            {"node": node.name, "operator": node.op_type, "reason": node.note}
+            for node in graph.nodes
+            if node.node_class is NodeClass.FALLBACK
+        ],
         "unsupported": [
             {"node": node.name, "operator": node.op_type}
             for node in graph.nodes
@@ -82,6 +87,11 @@ def graph_lines(graph: Graph, verbose: bool = False) -> list[str]:
     lines += table_lines(["operator", "class", "nodes"], rows, left=(0, 1))
     total = ", ".join(f"{n} {kind.replace('_', '-')}" for kind, n in graph.node_counts().items())
     lines.append(f"nodes      {len(graph.nodes)}: {total}")
+    fallbacks = [node for node in graph.nodes if node.node_class is NodeClass.FALLBACK]
+    shown_fallbacks = fallbacks if verbose else fallbacks[:6]
+    lines += [f"fallback   {n.name} ({n.op_type}): {n.note}" for n in shown_fallbacks]
+    if len(fallbacks) > len(shown_fallbacks):
+        lines.append(f"fallback   ... and {len(fallbacks) - len(shown_fallbacks)} more (-v)")
     if verbose:
         lines += _operator_lines(graph.planned)
     lines += [f"warning    {warning}" for warning in graph.warnings]

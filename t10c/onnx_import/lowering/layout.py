@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from t10c.ir.graph import NodeClass
 from t10c.onnx_import.attributes import (
     LoweringError,
     argument,
@@ -18,7 +19,15 @@ from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 
-@lowers("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
+@lowers(
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Identity",
+    "Dropout",
+    node_class=NodeClass.LAYOUT_ONLY,
+)
 def lower_reshape(builder: GraphBuilder, node: ResolvedNode) -> None:
     """The same elements in row-major order; the shapes say the rest."""
     if node.op_type == "Dropout":
@@ -35,7 +44,7 @@ def check_inference_dropout(builder: GraphBuilder, node: ResolvedNode) -> None:
         raise LoweringError("training mode is not supported")
 
 
-@lowers("Transpose")
+@lowers("Transpose", node_class=NodeClass.LAYOUT_ONLY)
 def lower_transpose(builder: GraphBuilder, node: ResolvedNode) -> None:
     """Dimension i of the output is dimension perm[i] of the input."""
     rank = len(builder.shape(node.inputs[0]))
@@ -43,13 +52,13 @@ def lower_transpose(builder: GraphBuilder, node: ResolvedNode) -> None:
     builder.transpose(node.inputs[0], node.outputs[0], perm)
 
 
-@lowers("Expand")
+@lowers("Expand", node_class=NodeClass.LAYOUT_ONLY)
 def lower_expand(builder: GraphBuilder, node: ResolvedNode) -> None:
     """NumPy broadcasting to the output's shape."""
     builder.expand(node.inputs[0], node.outputs[0])
 
 
-@lowers("Concat")
+@lowers("Concat", node_class=NodeClass.LAYOUT_ONLY)
 def lower_concat(builder: GraphBuilder, node: ResolvedNode) -> None:
     """Inputs joined along one axis."""
     rank = len(builder.shape(node.outputs[0]))
@@ -57,7 +66,7 @@ def lower_concat(builder: GraphBuilder, node: ResolvedNode) -> None:
     builder.concat(node.inputs, node.outputs[0], axis)
 
 
-@lowers("Slice")
+@lowers("Slice", node_class=NodeClass.LAYOUT_ONLY)
 def lower_slice(builder: GraphBuilder, node: ResolvedNode) -> None:
     """A strided selection; limits are attributes before opset 10, then known inputs."""
     shape = builder.shape(node.inputs[0])
@@ -86,7 +95,7 @@ def _limits(
     return integers(node, name)
 
 
-@lowers("Split")
+@lowers("Split", node_class=NodeClass.LAYOUT_ONLY)
 def lower_split(builder: GraphBuilder, node: ResolvedNode) -> None:
     """One slice per output; their shapes say where each begins."""
     shape = builder.shape(node.inputs[0])
@@ -98,7 +107,7 @@ def lower_split(builder: GraphBuilder, node: ResolvedNode) -> None:
             starts[axis] += builder.shape(output)[axis]
 
 
-@lowers("Pad")
+@lowers("Pad", node_class=NodeClass.LAYOUT_ONLY)
 def lower_pad(builder: GraphBuilder, node: ResolvedNode) -> None:
     """A constant around the input; `reflect`, `edge` and `wrap` as slices joined to it."""
     source, output = node.inputs[0], node.outputs[0]
@@ -200,7 +209,7 @@ def _border(
     return wide
 
 
-@lowers("Tile")
+@lowers("Tile", node_class=NodeClass.LAYOUT_ONLY)
 def lower_tile(builder: GraphBuilder, node: ResolvedNode) -> None:
     """Repetition: each dimension n becomes (1, n), expands to (r, n) and is joined to r * n."""
     source, output = node.inputs[0], node.outputs[0]
@@ -216,7 +225,7 @@ def lower_tile(builder: GraphBuilder, node: ResolvedNode) -> None:
     builder.reshape(wide, output)
 
 
-@lowers("DepthToSpace", "SpaceToDepth")
+@lowers("DepthToSpace", "SpaceToDepth", node_class=NodeClass.LAYOUT_ONLY)
 def lower_space(builder: GraphBuilder, node: ResolvedNode) -> None:
     """Reshape, transposition, reshape between blocks of pixels and channels."""
     source, output = node.inputs[0], node.outputs[0]
