@@ -92,9 +92,16 @@ def test_kernel_that_is_data() -> None:
     nodes = [node("ConvTranspose", "x w", "y", "up", strides=[2])]
     inputs = [value("x", [1, 3, 4]), value("w", [3, 2, 2])]
     assert kinds(check_runtime(model(nodes, inputs, ["y"]))) == ["matmul", "reshape"]
-    inputs = [value("x", [1, 3, 4]), value("w", [3, 2, 3])]
-    with pytest.raises(UnsupportedOperatorError, match="'w' is no weight"):
-        check(model(nodes, inputs, ["y"]))
+
+
+@pytest.mark.parametrize(("source", "weight", "attributes"), TRANSPOSED)
+def test_kernel_that_is_data_is_cut_by_layout_operators(
+    source: list[int], weight: list[int], attributes: dict[str, object]
+) -> None:
+    made = node("ConvTranspose", "x w", "y", "up", **attributes)
+    graph = check_runtime(model([made], [value("x", source), value("w", weight)], ["y"]))
+    (operator,) = graph.planned
+    assert operator.expression.kernel == "conv"
 
 
 def resize(

@@ -12,13 +12,10 @@ channels; a reshape interleaves them, and a slice drops what the padding cuts of
 
 No multiplication with an inserted zero is made, as a convolution over the dilated input would.
 Where the kernel is as long as the stride there is one tap per phase: a matmul that reads the
-model's own weight.
+model's own weight. transposed_kernel.py makes the kernel of all other cases.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
 
 from t10c.ir.expression import Dim, Operand, ScalarStep, TensorExpression
 from t10c.onnx_import.attributes import LoweringError, argument, integer, integers, text
@@ -27,56 +24,9 @@ from t10c.onnx_import.lowering.dims import AxisList, Shape, scaled
 from t10c.onnx_import.lowering.elementwise import Step, add_pointwise, broadcast
 from t10c.onnx_import.lowering.matmul import product_expression
 from t10c.onnx_import.lowering.registry import lowers
+from t10c.onnx_import.lowering.transposed_kernel import TransposedAxis, phase_kernel
 from t10c.onnx_import.lowering.window import Window, window_dims
 from t10c.onnx_import.resolved import ResolvedNode
-
-
-@dataclass(frozen=True, slots=True)
-class TransposedAxis:
-    """One spatial dimension of a ConvTranspose; `pad` is what is cut off at the output's start."""
-
-    source: int
-    target: int
-    kernel: int
-    stride: int
-    dilation: int
-    pad: int
-
-    @property
-    def taps(self) -> int:
-        """Kernel elements per phase; a dilated kernel is filled up with zeros if it is cut."""
-        if self.stride == 1:
-            return self.kernel
-        return -(-(self.dilation * (self.kernel - 1) + 1) // self.stride)
-
-    @property
-    def tap_distance(self) -> int:
-        """Input elements between neighbouring taps."""
-        return self.dilation if self.stride == 1 else 1
-
-    @property
-    def first(self) -> int:
-        """The first position q that the output needs."""
-        return self.pad // self.stride
-
-    @property
-    def count(self) -> int:
-        """Number of positions that the output needs."""
-        return -(-(self.pad + self.target) // self.stride) - self.first
-
-    @property
-    def skipped(self) -> int:
-        """Elements of the first position that the output does not need."""
-        return self.pad - self.stride * self.first
-
-    @property
-    def is_blocks(self) -> bool:
-        """Whether each input element makes a block of output elements of its own."""
-        return (
-            self.kernel == self.stride
-            and (self.dilation == 1 or self.kernel == 1)
-            and (self.first, self.count) == (0, self.source)
-        )
 
 
 def transposed_axes(
@@ -109,37 +59,6 @@ def transposed_axes(
     )
 
 
-def transposed_kernel(
-    weight: np.ndarray, groups: int, axes: Sequence[TransposedAxis]
-) -> np.ndarray:
-    """The value of the derived weight: [o, phase.., c, tap..] from the model's [c, o, kernel..].
-
-    c -> k0 k1 k2 k3, stride 2   becomes   phase 0: k2 k0, phase 1: k3 k1
-    """
-    channels, outputs = weight.shape[:2]
-    kernel = weight.reshape(groups, channels // groups, outputs, *weight.shape[2:])
-    kernel = kernel.swapaxes(1, 2).reshape(groups * outputs, channels // groups, *weight.shape[2:])
-    phases: list[int] = []
-    taps: list[int] = []
-    for axis in axes:
-        position = 2 + len(phases) + len(taps)
-        taps.append(position)
-        if axis.stride > 1:
-            phases.append(position + 1)
-            kernel = _cut_into_phases(kernel, position, axis)
-        kernel = np.flip(kernel, position)
-    return np.ascontiguousarray(kernel.transpose(0, *phases, 1, *taps))
-
-
-def _cut_into_phases(kernel: np.ndarray, position: int, axis: TransposedAxis) -> np.ndarray:
-    """Dimension `position` of the kernel as (tap, phase), with zeros where no element falls."""
-    before, after = kernel.shape[:position], kernel.shape[position + 1 :]
-    filled = np.zeros((*before, axis.taps * axis.stride, *after), kernel.dtype)
-    elements = np.arange(axis.kernel) * axis.dilation
-    filled[(slice(None),) * position + (elements,)] = kernel
-    return filled.reshape(*before, axis.taps, axis.stride, *after)
-
-
 @lowers("ConvTranspose")
 def lower_conv_transpose(builder: GraphBuilder, node: ResolvedNode) -> None:
     """All phases of the output, the bias as a step that fusion takes in, then the interleaving."""
@@ -158,13 +77,7 @@ def lower_conv_transpose(builder: GraphBuilder, node: ResolvedNode) -> None:
     else:
         expression = _phase_expression(source, weight, groups, axes)
         shape = tuple(dim.size for dim in expression.inputs[1].dims)
-        kernel = builder.derived_weight(
-            "kernel",
-            shape,
-            builder.element_type(kernel),
-            lambda weight: transposed_kernel(weight, groups, axes),
-            [kernel],
-        )
+        kernel = phase_kernel(builder, kernel, groups, axes, shape)
     phases = tuple(dim.size for dim in expression.output.dims)
     joined = (*target[:2], *(axis.count * axis.stride for axis in axes))
     result = output if phases == target else builder.temporary("phases", phases, output)
