@@ -22,6 +22,7 @@ ALLOWED = {
     "simulate": {"ir", "hardware"},
     "execute": {"ir", "hardware"},
     "baselines": {"ir", "hardware", "search", "schedule"},
+    "extend": {"ir", "onnx_import"},
     "report": {
         *("ir", "hardware", "search", "schedule", "onnx_import"),
         *("lower", "simulate", "execute", "baselines"),
