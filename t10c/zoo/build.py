@@ -64,10 +64,12 @@ def _workload(
     """Defaults applied; UsageError for an argument that the family or phase does not have."""
     if seq is not None and not family.has_sequence:
         raise UsageError(f"{recipe.name} has no sequence: leave out --seq")
-    if phase == "decode" and not family.has_cache:
+    if phase == "decode" and family.cache is None:
         raise UsageError(f"{recipe.name} has no decode phase: only decoders have one")
     if past is not None and phase != "decode":
         raise UsageError("--past is the length of the cache in decode: add --phase decode")
+    if past is not None and family.cache == "state":
+        raise UsageError(f"{recipe.name} keeps a state of fixed size: leave out --past")
     decode = phase == "decode"
     chosen = Workload(
         batch=recipe.batch if batch is None else batch,
@@ -78,6 +80,6 @@ def _workload(
     for option, size in (("--batch", chosen.batch), ("--seq", chosen.seq)):
         if size < 1:
             raise UsageError(f"{option} must be at least 1, not {size}")
-    if decode and chosen.past < 1:
+    if decode and family.cache == "positions" and chosen.past < 1:
         raise UsageError(f"--past must be at least 1, not {chosen.past}")
     return chosen

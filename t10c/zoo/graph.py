@@ -15,6 +15,8 @@ OPSET = 17
 IR_VERSION = 8
 """The IR version that opset 17 came with."""
 
+Attribute = int | float | Sequence[int] | GraphProto
+
 
 class GraphBuilder:
     """Collects nodes, constants and weights of one graph; values are handled by name.
@@ -26,6 +28,7 @@ class GraphBuilder:
     def __init__(self) -> None:
         self.weights: list[Weight] = []
         self._nodes: list[NodeProto] = []
+        self._touching: dict[str, list[NodeProto]] = {}
         self._constants: dict[str, TensorProto] = {}
         self._inputs: list[ValueInfoProto] = []
         self._outputs: list[ValueInfoProto] = []
@@ -39,34 +42,46 @@ class GraphBuilder:
         yield
         self._scopes.pop()
 
+    def path(self) -> str:
+        """The current scope, as it begins the names of nodes."""
+        return "/".join(["", *self._scopes])
+
     def input(self, name: str, shape: Sequence[int], element_type: int = TensorProto.FLOAT) -> str:
         """Declare a graph input."""
         self._inputs.append(helper.make_tensor_value_info(name, element_type, list(shape)))
         return name
 
     def output(self, value: str, name: str, shape: Sequence[int]) -> None:
-        """Declare the float32 graph output `name`, equal to `value`."""
-        for node in self._nodes:
-            for index, produced in enumerate(node.output):
-                if produced == value:
-                    node.output[index] = name
-            for index, read in enumerate(node.input):
-                if read == value:
-                    node.input[index] = name
+        """Declare the float32 graph output `name`: the value's name from here on."""
+        touching = self._touching.pop(value)
+        for node in touching:
+            for names in (node.output, node.input):
+                for index, known in enumerate(names):
+                    if known == value:
+                        names[index] = name
+        self._touching[name] = touching
         self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
 
-    def op(self, op_type: str, *inputs: str, **attributes: int | float | Sequence[int]) -> str:
+    def op(self, op_type: str, *inputs: str, **attributes: Attribute) -> str:
         """Append a node with one output and return the output's name."""
-        name = "/" + "/".join([*self._scopes, op_type])
+        return self.ops(op_type, *inputs, outputs=1, **attributes)[0]
+
+    def ops(
+        self, op_type: str, *inputs: str, outputs: int, **attributes: Attribute
+    ) -> tuple[str, ...]:
+        """Append a node with several outputs and return their names; an input `""` is left out."""
+        name = "/".join(["", *self._scopes, op_type])
         count = self._uses.get(name, 0)
         self._uses[name] = count + 1
         if count:
             name = f"{name}_{count}"
-        produced = f"{name}_output_0"
-        node = helper.make_node(op_type, list(inputs), [produced], name)
+        produced = [f"{name}_output_{index}" for index in range(outputs)]
+        node = helper.make_node(op_type, list(inputs), produced, name)
         node.attribute.extend(helper.make_attribute(k, v) for k, v in sorted(attributes.items()))
         self._nodes.append(node)
-        return produced
+        for value in {*inputs, *produced}:
+            self._touching.setdefault(value, []).append(node)
+        return tuple(produced)
 
     def weight(
         self, name: str, shape: Sequence[int], fill: Fill = "matrix", fan_in: int = 1
@@ -99,6 +114,20 @@ class GraphBuilder:
     def scalar(self, value: float) -> str:
         """Inline a float32 scalar."""
         return self.constant(value, np.float32)
+
+    def body(self) -> "GraphBuilder":
+        """A builder of a subgraph, which reads values, constants and weights of this graph.
+
+        The values that it reads must not become outputs later, which would rename them.
+        """
+        inner = GraphBuilder()
+        inner.weights, inner._constants = self.weights, self._constants
+        inner._scopes, inner._uses = self._scopes, self._uses
+        return inner
+
+    def finish_body(self, name: str) -> GraphProto:
+        """The subgraph; its constants and weights are the outer graph's."""
+        return helper.make_graph(self._nodes, name, self._inputs, self._outputs)
 
     def finish(self, name: str, initializers: Sequence[TensorProto]) -> GraphProto:
         """The graph, with `initializers` standing for the declared weights."""

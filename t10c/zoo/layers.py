@@ -1,8 +1,11 @@
 """Layers that several families share, in the forms that exporters write."""
 
 import math
+from collections.abc import Callable
 
 from t10c.zoo.graph import GraphBuilder
+
+Activation = Callable[[GraphBuilder, str], str]
 
 MASKED = -10000.0
 """Added to scores that must vanish: exp of it is 0, and sums of it stay finite in fp16."""
@@ -30,10 +33,76 @@ def layer_norm(g: GraphBuilder, x: str, name: str, hidden: int, epsilon: float) 
         return g.op("LayerNormalization", x, gain, offset, axis=-1, epsilon=epsilon)
 
 
+def rms_norm(g: GraphBuilder, x: str, name: str, hidden: int, epsilon: float) -> str:
+    """x / sqrt(mean(x^2) + epsilon) * weight, as exporters decompose it."""
+    with g.scope(name):
+        mean = g.op("ReduceMean", g.op("Pow", x, g.scalar(2)), axes=[-1], keepdims=1)
+        root = g.op("Sqrt", g.op("Add", mean, g.scalar(epsilon)))
+        normed = g.op("Mul", x, g.op("Div", g.scalar(1), root))
+        return g.op("Mul", normed, g.weight("weight", [hidden], "gain"))
+
+
 def gelu(g: GraphBuilder, x: str) -> str:
     """GELU by the error function: x * (1 + erf(x / sqrt 2)) * 0.5."""
     erf = g.op("Erf", g.op("Div", x, g.scalar(math.sqrt(2))))
     return g.op("Mul", g.op("Mul", x, g.op("Add", erf, g.scalar(1))), g.scalar(0.5))
+
+
+def gelu_tanh(g: GraphBuilder, x: str) -> str:
+    """GELU approximated: 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))."""
+    cube = g.op("Mul", g.op("Pow", x, g.scalar(3)), g.scalar(0.044715))
+    inner = g.op("Mul", g.op("Add", x, cube), g.scalar(math.sqrt(2 / math.pi)))
+    half = g.op("Mul", x, g.scalar(0.5))
+    return g.op("Mul", half, g.op("Add", g.op("Tanh", inner), g.scalar(1)))
+
+
+def silu(g: GraphBuilder, x: str) -> str:
+    """x * sigmoid(x)."""
+    return g.op("Mul", x, g.op("Sigmoid", x))
+
+
+def soft_cap(g: GraphBuilder, x: str, limit: float) -> str:
+    """tanh(x / limit) * limit: the values stay within the limit."""
+    return g.op("Mul", g.op("Tanh", g.op("Div", x, g.scalar(limit))), g.scalar(limit))
+
+
+def gated_mlp(
+    g: GraphBuilder, x: str, hidden: int, intermediate: int, activation: Activation = silu
+) -> str:
+    """down(activation(gate(x)) * up(x)), without biases."""
+    with g.scope("mlp"):
+        gate = activation(g, linear(g, x, "gate_proj", hidden, intermediate, False))
+        product = g.op("Mul", gate, linear(g, x, "up_proj", hidden, intermediate, False))
+        return linear(g, product, "down_proj", intermediate, hidden, False)
+
+
+def conv(
+    g: GraphBuilder,
+    x: str,
+    name: str,
+    sizes: tuple[int, int],
+    kernel: int,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    dimensions: int = 2,
+) -> str:
+    """Convolution with bias from sizes[0] to sizes[1] channels, padded by half the kernel."""
+    size_in, size_out = sizes
+    with g.scope(name):
+        window = [kernel] * dimensions
+        shape = [size_out, size_in // groups, *window]
+        grouped = {"group": groups} if groups > 1 else {}
+        return g.op(
+            "Conv",
+            x,
+            g.weight("weight", shape, fan_in=math.prod(shape[1:])),
+            g.weight("bias", [size_out], "offset"),
+            kernel_shape=window,
+            strides=[stride] * dimensions,
+            pads=[kernel // 2] * 2 * dimensions,
+            **grouped,
+        )
 
 
 def split_heads(g: GraphBuilder, x: str, heads: int, size: int, *, transposed: bool = False) -> str:
@@ -48,12 +117,20 @@ def merge_heads(g: GraphBuilder, x: str, hidden: int) -> str:
 
 
 def attend(
-    g: GraphBuilder, query: str, key_t: str, value: str, mask: str | None, divisor: float = 1
+    g: GraphBuilder,
+    query: str,
+    key_t: str,
+    value: str,
+    mask: str | None,
+    divisor: float = 1,
+    cap: float | None = None,
 ) -> str:
-    """softmax(query @ key_t / divisor + mask) @ value over [batch, heads, ..]."""
+    """softmax(soft_cap(query @ key_t / divisor, cap) + mask) @ value over [batch, heads, ..]."""
     scores = g.op("MatMul", query, key_t)
     if divisor != 1:
         scores = g.op("Div", scores, g.scalar(divisor))
+    if cap is not None:
+        scores = soft_cap(g, scores, cap)
     if mask is not None:
         scores = g.op("Add", scores, mask)
     return g.op("MatMul", g.op("Softmax", scores, axis=-1), value)

@@ -11,7 +11,8 @@ WeightMode = Literal["absent", "random"]
 class Workload:
     """Sizes of one run: `seq` new positions per sequence after `past` cached ones.
 
-    Families without a sequence ignore `seq`; only decoders know `past` and `phase`.
+    Families without a sequence ignore `seq`; only decoders know `past` and `phase`. `past` is 0 in
+    decode too if the model keeps a state instead of past positions.
     """
 
     batch: int

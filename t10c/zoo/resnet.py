@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 
 from t10c.zoo.graph import GraphBuilder
-from t10c.zoo.layers import gemm
+from t10c.zoo.layers import conv, gemm
 from t10c.zoo.request import Workload
 
 
@@ -34,7 +34,7 @@ class ResnetParameters:
 def build_resnet(g: GraphBuilder, p: ResnetParameters, run: Workload) -> None:
     """input [batch, channels, image, image] to logits [batch, classes]; v1.5 strides."""
     x = g.input("input", [run.batch, p.channels, p.image, p.image])
-    x = g.op("Relu", _conv(g, x, "conv1", p.channels, p.width, 7, 2))
+    x = g.op("Relu", conv(g, x, "conv1", (p.channels, p.width), 7, stride=2))
     x = g.op("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
     size = p.width
     for stage, blocks in enumerate(p.stages):
@@ -51,29 +51,12 @@ def build_resnet(g: GraphBuilder, p: ResnetParameters, run: Workload) -> None:
 def _block(g: GraphBuilder, x: str, size_in: int, width: int, expansion: int, stride: int) -> str:
     size_out = width * expansion
     if expansion == 1:
-        y = g.op("Relu", _conv(g, x, "conv1", size_in, width, 3, stride))
-        y = _conv(g, y, "conv2", width, width, 3, 1)
+        y = g.op("Relu", conv(g, x, "conv1", (size_in, width), 3, stride=stride))
+        y = conv(g, y, "conv2", (width, width), 3)
     else:
-        y = g.op("Relu", _conv(g, x, "conv1", size_in, width, 1, 1))
-        y = g.op("Relu", _conv(g, y, "conv2", width, width, 3, stride))
-        y = _conv(g, y, "conv3", width, size_out, 1, 1)
+        y = g.op("Relu", conv(g, x, "conv1", (size_in, width), 1))
+        y = g.op("Relu", conv(g, y, "conv2", (width, width), 3, stride=stride))
+        y = conv(g, y, "conv3", (width, size_out), 1)
     if stride != 1 or size_in != size_out:
-        x = _conv(g, x, "downsample", size_in, size_out, 1, stride)
+        x = conv(g, x, "downsample", (size_in, size_out), 1, stride=stride)
     return g.op("Relu", g.op("Add", y, x))
-
-
-def _conv(
-    g: GraphBuilder, x: str, name: str, size_in: int, size_out: int, kernel: int, stride: int
-) -> str:
-    with g.scope(name):
-        shape = [size_out, size_in, kernel, kernel]
-        weight = g.weight("weight", shape, fan_in=size_in * kernel**2)
-        return g.op(
-            "Conv",
-            x,
-            weight,
-            g.weight("bias", [size_out], "offset"),
-            kernel_shape=[kernel, kernel],
-            strides=[stride, stride],
-            pads=[kernel // 2] * 4,
-        )
