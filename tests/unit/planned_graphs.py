@@ -6,7 +6,7 @@ from dataclasses import replace
 from t10c.hardware.load import load_spec
 from t10c.hardware.spec import HardwareSpec, ShiftBuffer
 from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
-from t10c.ir.graph import Graph, LayoutOp, Operator, Tensor
+from t10c.ir.graph import Graph, LayoutOp, Operator, Tensor, with_widths
 from t10c.search.templates import named_expression
 
 
@@ -39,18 +39,20 @@ class GraphWriter:
         self.tensors: dict[str, Tensor] = {}
         self.operators: list[Operator | LayoutOp] = []
 
-    def tensor(self, name: str, *shape: int, kind: str = "activation") -> str:
+    def tensor(
+        self, name: str, *shape: int, kind: str = "activation", element_type: str = "float32"
+    ) -> str:
         """A tensor, once."""
-        self.tensors.setdefault(name, Tensor(name, shape, "float32", kind))
+        self.tensors.setdefault(name, Tensor(name, shape, element_type, kind))
         return name
 
-    def input(self, name: str, *shape: int) -> str:
+    def input(self, name: str, *shape: int, element_type: str = "float32") -> str:
         """A graph input."""
-        return self.tensor(name, *shape, kind="input")
+        return self.tensor(name, *shape, kind="input", element_type=element_type)
 
-    def weight(self, name: str, *shape: int) -> str:
+    def weight(self, name: str, *shape: int, element_type: str = "float32") -> str:
         """A weight."""
-        return self.tensor(name, *shape, kind="weight")
+        return self.tensor(name, *shape, kind="weight", element_type=element_type)
 
     def apply(self, output: str, expression: TensorExpression, *inputs: str) -> str:
         """An operator with a given expression."""
@@ -77,12 +79,12 @@ class GraphWriter:
 
     def layout(self, output: str, kind: str, inputs: tuple[str, ...], *shape: int, **fields) -> str:
         """A layout-only operator."""
-        self.tensor(output, *shape)
+        self.tensor(output, *shape, element_type=self.tensors[inputs[0]].element_type)
         self.operators.append(LayoutOp(f"op_{output}", kind, kind, inputs, output, (), **fields))
         return output
 
     def graph(self, *outputs: str) -> Graph:
-        """The graph so far."""
+        """The graph so far; operands are as wide as their tensors."""
         inputs = tuple(t.name for t in self.tensors.values() if t.kind == "input")
         planned = [op for op in self.operators if isinstance(op, Operator)]
         flop = sum(2 * op.expression.points for op in planned if op.op_type == "matmul")
@@ -91,7 +93,7 @@ class GraphWriter:
             tuple(self.tensors.values()),
             inputs,
             outputs,
-            tuple(self.operators),
+            with_widths(self.operators, self.tensors.values()),
             (),
             flop,
             17,

@@ -1,7 +1,9 @@
 """Plans of whole models: memory recomputed from scratch, costs, bounds, and what does not fit."""
 
 import itertools
+import math
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from planned_graphs import GraphWriter, chip, elements, relu, residual
@@ -44,6 +46,13 @@ def roots(graph: Graph) -> dict[str, str]:
     return root
 
 
+def stored_bytes(graph: Graph, name: str, count: int, spec: HardwareSpec) -> int:
+    """Bytes of so many elements of a tensor as it is stored."""
+    narrow = {"int8": 8, "uint8": 8, "int4": 4, "uint4": 4}
+    bits = narrow.get(graph.tensor[name].element_type, 8 * spec.element_bytes)
+    return math.ceil(Fraction(count * bits, 8))
+
+
 def slow_memory(plan: ModelPlan, persistent: tuple[str, ...] = ()) -> list[dict[str, int]]:
     """Every operator's memory terms, from the plan's pieces and the graph alone."""
     graph, spec = plan.graph, plan.spec
@@ -59,7 +68,7 @@ def slow_memory(plan: ModelPlan, persistent: tuple[str, ...] = ()) -> list[dict[
     fixed = spec.shift_buffer.size_bytes if spec.shift_buffer.policy == "fixed" else 0
     read_through_views = {root[n] for step in steps for n in step.inputs}
     loose = sum(
-        -(-elements(graph, n) // spec.core_count) * spec.element_bytes
+        stored_bytes(graph, n, -(-elements(graph, n) // spec.core_count), spec)
         for n in read_through_views
         if graph.tensor[n].kind == "weight" and n not in owned
     )
@@ -86,10 +95,11 @@ def slow_memory(plan: ModelPlan, persistent: tuple[str, ...] = ()) -> list[dict[
             if made:
                 layout = output_layout(place(steps[born].expression, plan.operators[born].plan))
                 share = int(layout.elements.max())
+            size = stored_bytes(graph, tensor.name, share, spec)
             if max(readers) > i:
-                live += share * spec.element_bytes
+                live += size
             elif max(readers) == i:
-                dying += share * spec.element_bytes
+                dying += size
         others = sum(idle) - idle[i] + loose
         terms.append(
             {
@@ -162,7 +172,28 @@ def attention() -> Graph:
     return w.graph(z, q)
 
 
-GRAPHS = {"residual": residual, "two_layers": lambda: residual(24, 8, 2), "attention": attention}
+def quantised() -> Graph:
+    """Integer matmuls, a 4-bit weight, one read through a view, and a fork between widths."""
+    w = GraphWriter()
+    x = w.input("x", 15, 32, element_type="int8")
+    w.tensor("h", 15, 32, element_type="uint8")
+    h = w.matmul("h", x, w.weight("a", 32, 32, element_type="int8"))
+    turned = w.layout(
+        "turned", "transpose", (w.weight("b", 33, 32, element_type="int4"),), 32, 33, perm=(1, 0)
+    )
+    y = w.matmul("y", h, turned)
+    z = w.matmul("z", y, w.weight("c", 33, 32, element_type="uint4"))
+    w.tensor("s", 15, 32, element_type="int8")
+    s = w.add("s", z, h)
+    return w.graph(w.relu("out", s), h)
+
+
+GRAPHS = {
+    "residual": residual,
+    "two_layers": lambda: residual(24, 8, 2),
+    "attention": attention,
+    "quantised": quantised,
+}
 
 
 @pytest.mark.parametrize("transitions", ["exact", "uniform"])
@@ -205,7 +236,7 @@ def test_a_misfit_never_demands_what_there_is():
 @pytest.mark.parametrize("name", GRAPHS)
 def test_the_memory_that_a_misfit_asks_for_is_enough(name):
     graph = GRAPHS[name]()
-    spec = chip(kib=0.75)
+    spec = chip(kib=0.5)
     result = schedule_model(graph, spec)
     assert isinstance(result, DoesNotFit)
     enough = replace(spec, sram_bytes=result.demanded_bytes)
