@@ -12,11 +12,16 @@ from t10c.onnx_import.lowering import (
     einsum,
     gather,
     layout,
+    lp_norm,
+    masks,
     matmul,
+    pad,
     pointwise,
     pool,
+    recurrent,
     reduce,
     resize,
+    rotary,
     rowwise,
 )
 from t10c.onnx_import.lowering.builder import GraphBuilder, NodeGroup
@@ -29,11 +34,16 @@ _FAMILIES = (
     einsum,
     gather,
     layout,
+    lp_norm,
+    masks,
     matmul,
+    pad,
     pointwise,
     pool,
+    recurrent,
     reduce,
     resize,
+    rotary,
     rowwise,
 )
 

@@ -1,7 +1,5 @@
 """Operators that move or rename elements and compute nothing."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from t10c.ir.graph import NodeClass
@@ -10,11 +8,10 @@ from t10c.onnx_import.attributes import (
     argument,
     integer,
     integers,
-    number,
+    result,
     text,
 )
-from t10c.onnx_import.lowering.builder import GraphBuilder, literal_text
-from t10c.onnx_import.lowering.dims import Shape
+from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
@@ -25,23 +22,28 @@ from t10c.onnx_import.resolved import ResolvedNode
     "Squeeze",
     "Unsqueeze",
     "Identity",
-    "Dropout",
+    "BitCast",
     node_class=NodeClass.LAYOUT_ONLY,
 )
 def lower_reshape(builder: GraphBuilder, node: ResolvedNode) -> None:
     """The same elements in row-major order; the shapes say the rest."""
-    if node.op_type == "Dropout":
-        check_inference_dropout(builder, node)
     builder.reshape(node.inputs[0], node.outputs[0])
 
 
-def check_inference_dropout(builder: GraphBuilder, node: ResolvedNode) -> None:
-    """Raise LoweringError unless the Dropout passes its input through."""
-    if any(node.outputs[1:]):
-        raise LoweringError("its mask output is not supported")
-    mode = argument(node, 2)
-    if mode and bool(builder.constant(mode, "training mode").reshape(-1)[0]):
-        raise LoweringError("training mode is not supported")
+@lowers("Dropout", node_class=NodeClass.LAYOUT_ONLY)
+def lower_dropout(builder: GraphBuilder, node: ResolvedNode) -> None:
+    """Its input, and a mask of ones: nothing is dropped in inference."""
+    mode, ratio, mask = argument(node, 2), argument(node, 1), result(node, 1)
+    if mode and builder.constant(mode, "training mode").reshape(-1)[0]:
+        known = builder.value(ratio) if ratio else None
+        if known is None or known.reshape(-1)[0]:
+            raise LoweringError("training mode is not supported: what it drops is random")
+    if node.outputs[0]:
+        builder.reshape(node.inputs[0], node.outputs[0])
+    if mask:
+        shape, kind = builder.shape(mask), builder.element_type(mask)
+        ones = builder.derived_weight("ones", shape, kind, lambda: np.ones(shape, kind))
+        builder.reshape(ones, mask, "mask")
 
 
 @lowers("Transpose", node_class=NodeClass.LAYOUT_ONLY)
@@ -107,108 +109,6 @@ def lower_split(builder: GraphBuilder, node: ResolvedNode) -> None:
             starts[axis] += builder.shape(output)[axis]
 
 
-@lowers("Pad", node_class=NodeClass.LAYOUT_ONLY)
-def lower_pad(builder: GraphBuilder, node: ResolvedNode) -> None:
-    """A constant around the input; `reflect`, `edge` and `wrap` as slices joined to it."""
-    source, output = node.inputs[0], node.outputs[0]
-    shape = builder.shape(source)
-    begins, ends = _pad_widths(builder, node, len(shape))
-    mode = text(node, "mode", "constant")
-    if mode != "constant":
-        return _pad_with_input(builder, node, begins, ends, mode)
-    fill = _fill(builder, node)
-    if min((*begins, *ends)) < 0:
-        starts = [max(0, -pad) for pad in begins]
-        kept = tuple(
-            size + min(0, b) + min(0, e) for size, b, e in zip(shape, begins, ends, strict=True)
-        )
-        cropped = output
-        if max((*begins, *ends)) > 0:
-            cropped = builder.temporary("cropped", kept, source)
-        builder.slice(
-            source, cropped, starts, (1,) * len(shape), "" if cropped == output else "crop"
-        )
-        if cropped == output:
-            return None
-        source = cropped
-    return builder.pad(source, output, [max(0, pad) for pad in begins], fill=fill)
-
-
-def _fill(builder: GraphBuilder, node: ResolvedNode) -> str:
-    """The value of the padding: an attribute before opset 11, then a known input."""
-    value = argument(node, 2)
-    known = builder.constant(value, "padding value").reshape(-1) if value else np.zeros(0)
-    return literal_text(known[0]) if known.size else repr(number(node, "value", 0.0))
-
-
-def _pad_widths(
-    builder: GraphBuilder, node: ResolvedNode, rank: int
-) -> tuple[list[int], list[int]]:
-    pads = integers(node, "pads")
-    if pads is None:
-        pads = tuple(int(v) for v in builder.constant(node.inputs[1], "padding").reshape(-1))
-    axes: Sequence[int] = range(rank)
-    if argument(node, 3):
-        axes = [int(a) % rank for a in builder.constant(node.inputs[3], "axes").reshape(-1)]
-    begins, ends = [0] * rank, [0] * rank
-    for index, axis in enumerate(axes):
-        begins[axis], ends[axis] = pads[index], pads[len(axes) + index]
-    return begins, ends
-
-
-def _pad_with_input(
-    builder: GraphBuilder, node: ResolvedNode, begins: list[int], ends: list[int], mode: str
-) -> None:
-    """One axis at a time: a piece of the input, the input, a piece of the input."""
-    if mode not in ("reflect", "edge", "wrap") or min((*begins, *ends)) < 0:
-        raise LoweringError(f"padding mode {mode!r} with these widths is not supported")
-    current, shape = node.inputs[0], builder.shape(node.inputs[0])
-    axes = [axis for axis in range(len(shape)) if begins[axis] or ends[axis]]
-    for axis in axes:
-        size = shape[axis]
-        if max(begins[axis], ends[axis]) > (size - 1 if mode == "reflect" else size):
-            raise LoweringError(f"padding mode {mode!r} is wider than the input")
-        parts = [current]
-        for before, width in ((True, begins[axis]), (False, ends[axis])):
-            if width:
-                piece = _border(builder, current, shape, axis, before, width, mode)
-                parts = [piece, *parts] if before else [*parts, piece]
-        shape = (*shape[:axis], size + begins[axis] + ends[axis], *shape[axis + 1 :])
-        last = axis == axes[-1]
-        joined = node.outputs[0] if last else builder.temporary(f"padded{axis}", shape, current)
-        builder.concat(parts, joined, axis, "" if last else f"join{axis}")
-        current = joined
-
-
-def _border(
-    builder: GraphBuilder,
-    source: str,
-    shape: Shape,
-    axis: int,
-    before: bool,
-    width: int,
-    mode: str,
-) -> str:
-    """The piece that continues the input beyond one end of an axis."""
-    size = shape[axis]
-    start, step = {
-        "reflect": (width, -1) if before else (size - 2, -1),
-        "wrap": (size - width, 1) if before else (0, 1),
-        "edge": (0, 1) if before else (size - 1, 1),
-    }[mode]
-    side = f"{'before' if before else 'after'}{axis}"
-    starts, steps = [0] * len(shape), [1] * len(shape)
-    starts[axis], steps[axis] = start, step
-    length = 1 if mode == "edge" else width
-    piece = builder.temporary(side, (*shape[:axis], length, *shape[axis + 1 :]), source)
-    builder.slice(source, piece, starts, steps, side)
-    if mode != "edge" or width == 1:
-        return piece
-    wide = builder.temporary(f"{side}.wide", (*shape[:axis], width, *shape[axis + 1 :]), source)
-    builder.expand(piece, wide, f"{side}.wide")
-    return wide
-
-
 @lowers("Tile", node_class=NodeClass.LAYOUT_ONLY)
 def lower_tile(builder: GraphBuilder, node: ResolvedNode) -> None:
     """Repetition: each dimension n becomes (1, n), expands to (r, n) and is joined to r * n."""
@@ -231,10 +131,11 @@ def lower_space(builder: GraphBuilder, node: ResolvedNode) -> None:
     source, output = node.inputs[0], node.outputs[0]
     block = integer(node, "blocksize", 1)
     b, c, h, w = builder.shape(source)
+    depth_first = text(node, "mode", "DCR") == "DCR"
     if node.op_type == "SpaceToDepth":
         shape = (b, c, h // block, block, w // block, block)
-        perm: tuple[int, ...] = (0, 3, 5, 1, 2, 4)
-    elif text(node, "mode", "DCR") == "DCR":
+        perm: tuple[int, ...] = (0, 3, 5, 1, 2, 4) if depth_first else (0, 1, 3, 5, 2, 4)
+    elif depth_first:
         shape, perm = (b, block, block, c // block**2, h, w), (0, 3, 4, 1, 5, 2)
     else:
         shape, perm = (b, c // block**2, block, block, h, w), (0, 1, 4, 2, 5, 3)

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from t10c.ir.expression import Dim, Operand, ScalarStep, TensorExpression
+from t10c.ir.expression import Dim, Operand, Role, ScalarStep, TensorExpression
 from t10c.onnx_import.attributes import LoweringError
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer
@@ -80,9 +80,10 @@ def _arg_max(builder: GraphBuilder, windows: str) -> str:
     slot = builder.new_tensor(f"{builder.node}.slot", shape[:-1], "int64")
     dims = plain_dims(shape)
     last = ("select_last_index", 0)
+    roles: list[Role] = ["parallel"] * (len(shape) - 1)
     expression = TensorExpression(
         kernel="reduce",
-        axes=plain_axes(shape, ["parallel"] * (len(shape) - 1) + ["reduced"]),
+        axes=plain_axes(shape, [*roles, "reduced"]),
         inputs=(Operand("A", dims),),
         output=Operand("C", dims[:-1]),
         body=(ScalarStep("ArgMax", ("A",), (last,)),),

@@ -98,7 +98,7 @@ def kernel_value(weight: np.ndarray, groups: int, axes: Sequence[TransposedAxis]
         kernel = filled
     cut = kernel.reshape(*kernel.shape[:3], *_flat((axis.taps, axis.stride) for axis in axes))
     taps, phases = _positions(axes)
-    moved = np.flip(cut, taps).transpose(0, 2, *phases, 1, *taps)
+    moved: np.ndarray = np.flip(cut, tuple(taps)).transpose(0, 2, *phases, 1, *taps)
     joined = (groups * outputs, *(axis.stride for axis in axes if axis.stride > 1))
     return moved.reshape(*joined, channels // groups, *(axis.taps for axis in axes))
 
