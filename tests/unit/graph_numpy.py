@@ -87,6 +87,8 @@ def evaluate(graph: Graph, values: Mapping[str, np.ndarray]) -> Arrays:
         tensor = graph.tensor[op.output]
         if isinstance(op, LayoutOp):
             result = _move(op, inputs, tensor.shape)
+            if op.op_type == "BitCast":
+                result = result.view(np.zeros(0).astype(tensor.element_type).dtype)
         else:
             result = _compute(op.expression, inputs, tensor.shape)
         assert result.shape == tensor.shape, op.name
@@ -282,7 +284,7 @@ def _step(expression: TensorExpression, step: ScalarStep, inputs: list[np.ndarra
             for c in range(array.shape[-1])
         ]
         return np.moveaxis(np.stack(sums, -1), -1, rows[0])
-    if step.op == "CumSum":
+    if step.op in ("CumSum", "CumProd"):
         inputs = [inputs[0], np.asarray(rows[0])]
     if step.op == "Cast":
         return inputs[0].astype(attributes["to"])
@@ -291,7 +293,8 @@ def _step(expression: TensorExpression, step: ScalarStep, inputs: list[np.ndarra
     inputs = _of_one_width(step, inputs)
     node = helper.make_node(step.op, [f"x{i}" for i in range(len(inputs))], ["y"], **attributes)
     feeds = {f"x{i}": np.asarray(array) for i, array in enumerate(inputs)}
-    result = ReferenceEvaluator(node, opsets={"": 20}).run(None, feeds)[0]
+    opset = 26 if step.op == "CumProd" else 20
+    result = ReferenceEvaluator(node, opsets={"": opset}).run(None, feeds)[0]
     if step.rows:
         assert all(result.shape[d] == 1 for d in rows)
     return result

@@ -3,7 +3,6 @@
 The last call of a lowering names the node's own output (`into`); the others make temporaries.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -161,8 +160,3 @@ def placed_dims(shape: Shape, dims: Sequence[int] | None, rank: int) -> tuple[Di
         Dim((), 1) if size == 1 else Dim(((f"d{d}", 1),), size)
         for size, d in zip(shape, at, strict=True)
     )
-
-
-def elements(shape: Sequence[int]) -> int:
-    """Number of elements of a shape."""
-    return math.prod(shape)

@@ -123,7 +123,8 @@ class _Contraction:
         if len(self._terms) == 1:
             self._deliver(self._terms[0])
         else:
-            self._pair(*self._terms, self._needed(()), self._output)
+            left, right = self._terms
+            self._pair(left, right, self._needed(()), self._output)
 
     def _needed(self, rest: Sequence[_Term]) -> frozenset[str]:
         return frozenset(self._result).union(*(term.own for term in rest))

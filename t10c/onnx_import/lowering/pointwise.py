@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+import numpy as np
 import onnx
 
 from t10c.onnx_import.attributes import LoweringError, argument
@@ -137,11 +138,12 @@ def lower_cast(builder: GraphBuilder, node: ResolvedNode) -> None:
 
 @lowers("Clip")
 def lower_clip(builder: GraphBuilder, node: ResolvedNode) -> None:
-    """Clip(x, low, high); absent limits are infinite, opset 6 has them as attributes."""
+    """Clip(x, low, high); absent limits are the type's own, opset 6 has them as attributes."""
     output = node.outputs[0]
+    limits = _limits(builder.element_type(output))
     arguments: list[Argument] = [broadcast(builder, node.inputs[0], output)]
     inputs: list[int | str] = [0]
-    for index, (name, absent) in enumerate((("min", "-inf"), ("max", "inf")), start=1):
+    for index, (name, absent) in enumerate(zip(("min", "max"), limits, strict=True), start=1):
         tensor = argument(node, index)
         if tensor:
             inputs.append(len(arguments))
@@ -149,3 +151,11 @@ def lower_clip(builder: GraphBuilder, node: ResolvedNode) -> None:
         else:
             inputs.append(str(node.attributes.get(name, absent)))
     add_pointwise(builder, "", output, arguments, [Step("Clip", tuple(inputs))])
+
+
+def _limits(element_type: str) -> tuple[str, str]:
+    """Lowest and highest value of an element type as literals."""
+    if "int" not in element_type:
+        return "-inf", "inf"
+    info = np.iinfo(element_type)
+    return str(info.min), str(info.max)

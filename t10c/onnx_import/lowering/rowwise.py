@@ -1,8 +1,9 @@
 """Row-wise operators: a chain of reductions and pointwise steps over axes that are never cut.
 
 A step named Reduce... yields one value per row (`rows`), broadcast back over the row where a later
-step uses it. Two steps work along the row without reducing it: CumSum, as in ONNX, and WindowSum,
-which sums `size` neighbours, (size - 1) // 2 of them before the element, absent ones as zero.
+step uses it. Three steps work along the row without reducing it: CumSum and CumProd, as in ONNX,
+and WindowSum, which sums `size` neighbours, (size - 1) // 2 of them before the element, absent ones
+as zero.
 """
 
 import math
@@ -19,11 +20,11 @@ from t10c.onnx_import.attributes import (
     integers,
     normalise_axes,
     number,
-    result,
 )
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import plain_axes, plain_dims
 from t10c.onnx_import.lowering.elementwise import Argument, Step, add_pointwise, broadcast
+from t10c.onnx_import.lowering.moments import add_statistics
 from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
@@ -135,11 +136,12 @@ def _row_axes(builder: GraphBuilder, node: ResolvedNode, default: int) -> tuple[
 @lowers("LayerNormalization", "RMSNormalization")
 def lower_layer_norm(builder: GraphBuilder, node: ResolvedNode) -> None:
     """Layer or RMS normalisation, in ONNX's form or as a pattern found it."""
-    if result(node, 1) or result(node, 2):
-        raise LoweringError("its outputs Mean and InvStdDev are not supported")
     epsilon = repr(number(node, "epsilon", 1e-5))
     build = layer_norm_steps if node.op_type == "LayerNormalization" else rms_norm_steps
-    _add_scaled(builder, node, _row_axes(builder, node, -1), build(epsilon), None)
+    axes = _row_axes(builder, node, -1)
+    if node.outputs[0]:
+        _add_scaled(builder, node, axes, build(epsilon), None)
+    add_statistics(builder, node, axes, epsilon)
 
 
 @lowers("InstanceNormalization")
@@ -187,13 +189,13 @@ def lower_softmax(builder: GraphBuilder, node: ResolvedNode) -> None:
     add_rowwise(builder, "", node.inputs[0], node.outputs[0], axes, steps)
 
 
-@lowers("CumSum")
+@lowers("CumSum", "CumProd")
 def lower_cumsum(builder: GraphBuilder, node: ResolvedNode) -> None:
-    """Running sum along one axis."""
+    """Running sum or product along one axis."""
     rank = len(builder.shape(node.inputs[0]))
     axis = int(builder.constant(node.inputs[1], "axis").reshape(-1)[0])
     options = tuple((name, integer(node, name, 0)) for name in ("exclusive", "reverse"))
-    steps = (ScalarStep("CumSum", ("A",), options),)
+    steps = (ScalarStep(node.op_type, ("A",), options),)
     axes = normalise_axes((axis,), rank)
     add_rowwise(builder, "", node.inputs[0], node.outputs[0], axes, steps)
 
