@@ -82,7 +82,8 @@ class _Merger:
         if tensor in self._values:
             return self._values[tensor]
         dims = tuple(
-            Dim(terms[dim.terms[0][0]] if dim.terms else (), dim.size) for dim in operand.dims
+            Dim(terms[dim.terms[0][0]] if dim.terms else (), dim.size, dim.offset)
+            for dim in operand.dims
         )
         key = (tensor, dims)
         if key not in self._names:

@@ -1,6 +1,6 @@
 """What lowerings write to: collects operators, new tensors and their names."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -278,14 +278,14 @@ class GraphBuilder:
     def _operator_name(self, suffix: str) -> str:
         own = self._nodes[0]
         wanted = f"{own}.{suffix}" if suffix else own
-        taken = self._used if wanted == own else self._used | self._names
-        name = self._unique(wanted, taken)
+        taken = (self._used,) if wanted == own else (self._used, self._names)
+        name = self._unique(wanted, *taken)
         self._used.add(name)
         return name
 
-    def _unique(self, wanted: str, taken: Mapping[str, object] | set[str]) -> str:
+    def _unique(self, wanted: str, *taken: Container[str]) -> str:
         name, count = wanted, 1
-        while name in taken:
+        while any(name in names for names in taken):
             count += 1
             name = f"{wanted}.{count}"
         return name
