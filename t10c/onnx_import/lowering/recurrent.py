@@ -1,0 +1,184 @@
+"""LSTM, GRU and RNN, unrolled: one matmul for the input of all steps, then cells step by step.
+
+    x = X * W + bias                     all steps and directions at once
+    gates = h * R + x[step]              then, for every step,
+    c = f(gates, c);  h = f(gates, c)
+
+The two directions of a bidirectional operator are a batch of two: step s is time s forwards and
+time steps - 1 - s backwards. Where sequences are shorter than the input, a mask keeps the state
+beyond their end; going backwards that is the initial state, and so the reversal is of the sequence.
+"""
+
+import numpy as np
+
+from t10c.onnx_import.attributes import argument, result
+from t10c.onnx_import.lowering.builder import GraphBuilder
+from t10c.onnx_import.lowering.dims import Shape, plain_dims
+from t10c.onnx_import.lowering.elementwise import Argument, Step, add_pointwise, broadcast
+from t10c.onnx_import.lowering.recurrent_lane import Lane
+from t10c.onnx_import.lowering.recurrent_node import (
+    Recurrence,
+    add_mask,
+    lstm_output_shapes,
+    read_options,
+    read_recurrence,
+)
+from t10c.onnx_import.lowering.recurrent_products import Weights, input_expression, part
+from t10c.onnx_import.registry import lowers
+from t10c.onnx_import.resolved import ResolvedNode
+
+__all__ = ["lstm_output_shapes"]
+
+_MICROSOFT = "com.microsoft"
+
+
+@lowers("LSTM", "GRU", "RNN")
+def lower_recurrent(builder: GraphBuilder, node: ResolvedNode) -> None:
+    """One matmul for the input of all time steps, then each step a matmul and one or two cells."""
+    _unroll(builder, node, node.op_type, Weights(node.inputs[1]), Weights(node.inputs[2]))
+
+
+@lowers("DynamicQuantizeLSTM", domain=_MICROSOFT)
+def lower_quantized_lstm(builder: GraphBuilder, node: ResolvedNode) -> None:
+    """An LSTM of 8-bit weights, dequantised in the tile; its input and state stay unquantised."""
+    weights = [
+        Weights(
+            node.inputs[index],
+            flipped=True,
+            scale=node.inputs[scale],
+            zero_point=_zero_point(builder, node, scale, f"{label}.zero_point"),
+        )
+        for index, scale, label in ((1, 8, "W"), (2, 10, "R"))
+    ]
+    _unroll(builder, node, "LSTM", *weights)
+
+
+def _zero_point(builder: GraphBuilder, node: ResolvedNode, scale: int, suffix: str) -> str:
+    """The zero point after input `scale` in the scale's type; '' where it is known to be 0."""
+    tensor, kind = argument(node, scale + 1), builder.element_type(node.inputs[scale])
+    known = builder.value(tensor)
+    if not tensor or (known is not None and not np.any(known)):
+        return ""
+    shape = builder.shape(tensor)
+    if builder.is_weight(tensor):
+        return builder.derived_weight(suffix, shape, kind, lambda v: v.astype(kind), (tensor,))
+    wide = builder.new_tensor(f"{builder.node}.{suffix}", shape, kind)
+    step = Step("Cast", (0,), (("to", kind),))
+    add_pointwise(builder, suffix, wide, [broadcast(builder, tensor, wide)], [step])
+    return wide
+
+
+def _unroll(
+    builder: GraphBuilder, node: ResolvedNode, kind: str, inputs: Weights, states: Weights
+) -> None:
+    """Lower a recurrent node of a kind with its weights for the input and for the state."""
+    shape = builder.shape(states.tensor)
+    hidden = shape[1] if states.flipped else shape[2]
+    sizes = read_recurrence(builder, node, kind, shape, hidden)
+    options = read_options(node, sizes)
+    linear = kind == "GRU" and options[0].linear_before_reset
+    projected = _project(builder, node, sizes, inputs, linear)
+    mask = add_mask(builder, node, sizes)
+    alike = len(set(options)) == 1
+    groups = [range(sizes.directions)] if alike else [range(d, d + 1) for d in (0, 1)]
+    lanes = []
+    for group in groups:
+        lane = Lane(builder, sizes, options[group[0]], group, "" if alike else f"lane{group[0]}.")
+        lane.prepare(node, states, linear)
+        lane.run(projected, mask, bool(result(node, 0)))
+        lanes.append(lane)
+    _deliver_sequence(builder, node, sizes, [times for lane in lanes for times in lane.times], mask)
+    for index, slot in ((1, "h"), (2, "c")):
+        if result(node, index):
+            finals = [lane.tensors[slot] for lane in lanes]
+            _deliver_state(builder, result(node, index), finals, sizes, f"last_{slot}")
+
+
+def _project(
+    builder: GraphBuilder, node: ResolvedNode, sizes: Recurrence, weights: Weights, linear: bool
+) -> str:
+    """X * W + bias of all steps [steps, directions, batch, columns]."""
+    source, bias = node.inputs[0], argument(node, 3)
+    shape = (sizes.steps, sizes.directions, sizes.batch, sizes.columns)
+    projected = builder.temporary("x", shape, source)
+    product = builder.temporary("product", shape, source) if bias else projected
+    expression = input_expression(builder, source, weights, product, sizes.batchwise)
+    builder.compute("", expression, (source, *weights.tensors), product)
+    if bias:
+        _, d, _, n = plain_dims(shape)
+        terms = [Argument(t, (d, n)) for t in _biases(builder, bias, sizes, linear)]
+        steps = [Step("Add", ("s0" if i else 0, i + 1)) for i in range(len(terms))]
+        whole = broadcast(builder, product, projected)
+        add_pointwise(builder, "bias", projected, [whole, *terms], steps)
+    return projected
+
+
+def _biases(builder: GraphBuilder, bias: str, sizes: Recurrence, linear: bool) -> list[str]:
+    """What is added to the input's product: one weight, or two tensors where they are data.
+
+    With `linear` the state's bias of the last gate is not part of it.
+    """
+    columns = sizes.columns
+    kept = columns - sizes.hidden if linear else columns
+    shape = (sizes.directions, columns)
+
+    def total(value: np.ndarray) -> np.ndarray:
+        summed = value[:, :columns].copy()
+        summed[:, :kept] += value[:, columns : columns + kept]
+        return summed
+
+    if builder.is_weight(bias):
+        kind = builder.element_type(bias)
+        return [builder.derived_weight("bias", shape, kind, total, (bias,))]
+    own = part(builder, "Wb", bias, 1, 0, columns)
+    other = part(builder, "Rb", bias, 1, columns, kept)
+    if linear:
+        padded = builder.temporary("Rb.padded", shape, bias)
+        builder.pad(other, padded, (0, 0), "Rb.padded")
+        other = padded
+    return [own, other]
+
+
+def _deliver_sequence(
+    builder: GraphBuilder,
+    node: ResolvedNode,
+    sizes: Recurrence,
+    times: list[list[str]],
+    mask: str,
+) -> None:
+    """Y: the states of all times, joined; zero beyond the end of a sequence."""
+    output = result(node, 0)
+    if not output:
+        return
+    shape = (sizes.steps, sizes.directions, sizes.batch, sizes.hidden)
+    straight = builder.temporary("y", shape, output) if sizes.batchwise else output
+    joined = builder.temporary("y.all", shape, output) if mask else straight
+    if len(times) == 1:
+        builder.concat(times[0], joined, 0, "y.all")
+    else:
+        one = (sizes.steps, 1, sizes.batch, sizes.hidden)
+        ways = [builder.temporary(f"y{d}", one, output) for d in range(len(times))]
+        for direction, way in enumerate(ways):
+            builder.concat(times[direction], way, 0, f"y{direction}")
+        builder.concat(ways, joined, 1, "y.all")
+    if mask:
+        arguments = [broadcast(builder, tensor, straight) for tensor in (mask, joined)]
+        add_pointwise(builder, "y.masked", straight, arguments, [Step("Where", (0, 1, "0.0"))])
+    if sizes.batchwise:
+        builder.transpose(straight, output, (2, 0, 1, 3), "y")
+
+
+def _deliver_state(
+    builder: GraphBuilder, output: str, finals: list[str], sizes: Recurrence, suffix: str
+) -> None:
+    """Y_h or Y_c: the last state of every direction."""
+    shape: Shape = (sizes.directions, sizes.batch, sizes.hidden)
+    state = finals[0]
+    if len(finals) > 1:
+        state = builder.temporary(f"{suffix}.all", (1, *shape), output)
+        builder.concat(finals, state, 1, f"{suffix}.all")
+    if not sizes.batchwise:
+        return builder.reshape(state, output, suffix)
+    straight = builder.temporary(suffix, shape, output)
+    builder.reshape(state, straight, suffix)
+    return builder.transpose(straight, output, (1, 0, 2), f"{suffix}.moved")
