@@ -1,19 +1,28 @@
 """Decoder-only models with a cache: attention, masks, experts, against NumPy formulations."""
 
+import math
+
 import numpy as np
 import pytest
-from onnx import numpy_helper
+from onnx import ModelProto, numpy_helper
 from zoo_models import (
     GEMMA,
     LLAMA,
     MIXTRAL,
     OPT,
+    SMALL,
+    Array,
     as_past,
     assert_equals_end_of,
     feeds,
     run,
     small,
+    weights_of,
 )
+from zoo_numpy import Weights, attention, dense, gelu_tanh, rms_norm, rotated, silu, softmax
+
+from t10c.errors import UsageError
+from t10c.zoo import build_model
 
 CACHED = [OPT, LLAMA, GEMMA, MIXTRAL]
 
@@ -89,3 +98,125 @@ def test_grouped_heads_equal_full_heads_with_repeated_weights() -> None:
     np.testing.assert_allclose(
         run(grouped, inputs)["logits"], run(full, inputs)["logits"], rtol=1e-4, atol=1e-4
     )
+
+
+def reference_attention(
+    x: Array,
+    w: Weights,
+    layer: str,
+    heads: tuple[int, int, int],
+    divisor: float,
+    base: float = 10000.0,
+    cap: float = math.inf,
+    window: int = 99,
+) -> Array:
+    """Rotary grouped-query attention of [seq, hidden]; `heads` are heads, kv heads and size."""
+    query_heads, kv_heads, size = heads
+    query, key, value = (
+        dense(x, w, f"{layer}.self_attn.{name}").reshape(len(x), count, size)
+        for name, count in (("q_proj", query_heads), ("k_proj", kv_heads), ("v_proj", kv_heads))
+    )
+    query, key = (
+        np.array([[rotated(head, i, base) for head in row] for i, row in enumerate(array)])
+        for array in (query, key)
+    )
+
+    def visible(i: int) -> range:
+        return range(max(0, i - window + 1), i + 1)
+
+    context = attention(query, key, value, visible, divisor, cap)
+    return dense(context, w, f"{layer}.self_attn.o_proj")
+
+
+@pytest.mark.parametrize("setting", [{}, {"window": "2"}, {"query_scale": "3"}])
+def test_gemma_is_what_its_paper_says(setting: dict[str, str]) -> None:
+    model = small(GEMMA, seq=9, overrides=setting)
+    inputs, w = feeds(model), weights_of(model)
+    chosen = {name: float(text) for name, text in {**SMALL[GEMMA], **setting}.items()}
+
+    def norm(x: Array, name: str) -> Array:
+        return rms_norm(x, w[name], 1e-6)
+
+    for ids, logits in zip(inputs["input_ids"], run(model, inputs)["logits"], strict=True):
+        x = w["embed_tokens"][ids].astype(np.float64) * 8
+        for layer in range(2):
+            at = f"layers.{layer}"
+            attended = reference_attention(
+                norm(x, f"{at}.input_layernorm"),
+                w,
+                at,
+                heads=(4, 2, 8),
+                divisor=math.sqrt(chosen["query_scale"]),
+                cap=1.5,
+                window=int(chosen["window"]) if layer == 0 else 99,
+            )
+            x = x + norm(attended, f"{at}.post_attention_layernorm")
+            y = norm(x, f"{at}.pre_feedforward_layernorm")
+            gate = gelu_tanh(dense(y, w, f"{at}.mlp.gate_proj"))
+            y = dense(gate * dense(y, w, f"{at}.mlp.up_proj"), w, f"{at}.mlp.down_proj")
+            x = x + norm(y, f"{at}.post_feedforward_layernorm")
+        expected = 2.5 * np.tanh(norm(x, "norm") @ w["embed_tokens"].T / 2.5)
+        np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_local_layers_of_gemma_cache_what_the_next_position_sees() -> None:
+    def cached(model: ModelProto, way: str) -> list[int]:
+        values = [*model.graph.input, *model.graph.output]
+        shapes = {v.name: v.type.tensor_type.shape.dim for v in values if way in v.name}
+        names = [f"{way}_{letter}{layer}" for layer in (0, 1) for letter in "kv"]
+        return [shapes[name][2].dim_value for name in names]
+
+    assert cached(small(GEMMA, seq=9), "present") == [3, 3, 9, 9]
+    assert cached(small(GEMMA, seq=2), "present") == [2, 2, 2, 2]
+    decode = small(GEMMA, phase="decode", seq=1, past=9)
+    assert cached(decode, "past") == [3, 3, 9, 9]
+    assert cached(decode, "present") == [3, 3, 10, 10]
+
+
+def reference_mixture(x: Array, w: Weights, at: str, selected: int) -> Array:
+    """Each token through its best experts, weighted by a softmax over their scores alone."""
+    out = np.zeros_like(x)
+    for token, result in zip(x, out, strict=True):
+        scores = dense(token, w, f"{at}.gate")
+        best = np.argsort(scores)[::-1][:selected]
+        for expert, share in zip(best, softmax(scores[best]), strict=True):
+            first, third, second = (w[f"{at}.experts.w{i}"][expert] for i in (1, 3, 2))
+            result += share * ((silu(token @ first) * (token @ third)) @ second)
+    return out
+
+
+@pytest.mark.parametrize("selected", [1, 2, 3])
+@pytest.mark.parametrize(("batch", "seq"), [(2, 6), (1, 1)])
+def test_mixtral_sends_each_token_to_its_best_experts(batch: int, seq: int, selected: int) -> None:
+    model = small(MIXTRAL, batch=batch, seq=seq, overrides={"selected": str(selected)})
+    kinds = {node.op_type for node in model.graph.node}
+    # one token gathers the weights of its experts, twelve go through all of them
+    assert ("ScatterElements" in kinds) == (seq > 1)
+    inputs, w = feeds(model), weights_of(model)
+    for ids, logits in zip(inputs["input_ids"], run(model, inputs)["logits"], strict=True):
+        x = w["embed_tokens"][ids].astype(np.float64)
+        for layer in range(2):
+            at = f"layers.{layer}"
+            normed = rms_norm(x, w[f"{at}.input_layernorm"], 1e-5)
+            x = x + reference_attention(normed, w, at, (4, 2, 16), divisor=4, base=1e6)
+            normed = rms_norm(x, w[f"{at}.post_attention_layernorm"], 1e-5)
+            x = x + reference_mixture(normed, w, f"{at}.block_sparse_moe", selected)
+        expected = dense(rms_norm(x, w["norm"], 1e-5), w, "lm_head")
+        np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        (MIXTRAL, {"selected": "9"}, "selected (9) must not exceed experts (8)"),
+        (MIXTRAL, {"kv_heads": "3"}, "multiple of kv_heads (3)"),
+        (GEMMA, {"window": "1"}, "window must be at least 2"),
+        (GEMMA, {"head_size": "7"}, "head_size (7)"),
+    ],
+)
+def test_hyper_parameters_that_contradict(
+    name: str, overrides: dict[str, str], message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        build_model(name, overrides=overrides)
+    assert message in str(caught.value)
