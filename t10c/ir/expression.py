@@ -99,7 +99,8 @@ class ScalarStep:
 
     `inputs` name operands of the expression (`A`), results of earlier steps (`s0`, `s1`, ...;
     body and epilogue count on), the value the kernel has produced (`acc`), or are literal numbers
-    in text (`0.125`). `rows` says that a row-wise step works on one value per row.
+    in text (`0.125`). `rows` says that a row-wise step works on one value per row. The attribute
+    `as` names an element type that inputs are read in: narrow integers multiply as `int32`.
     """
 
     op: str

@@ -92,8 +92,15 @@ def evaluate(graph: Graph, values: Mapping[str, np.ndarray]) -> Arrays:
         else:
             result = _compute(op.expression, inputs, tensor.shape)
         assert result.shape == tensor.shape, op.name
-        env[op.output] = result.astype(tensor.element_type)
+        env[op.output] = result.astype(dtype_of(tensor.element_type))
     return env
+
+
+def dtype_of(element_type: str) -> np.dtype:
+    """NumPy's type of a graph's element type."""
+    names = {"float32": "FLOAT", "float64": "DOUBLE"}
+    name = names.get(element_type, element_type.upper())
+    return helper.tensor_dtype_to_np_dtype(onnx.TensorProto.DataType.Value(name))
 
 
 def _move(op: LayoutOp, inputs: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
@@ -265,6 +272,8 @@ def _input(step: ScalarStep, name: str, env: Arrays) -> np.ndarray:
         return env[name]
     alike = step.inputs[1:] if step.op == "Where" else step.inputs
     others = [env[other].dtype for other in alike if not is_literal(other)]
+    if step.attribute("as", ""):
+        others = [dtype_of(str(step.attribute("as", "")))]
     return np.asarray(float(name)).astype(others[0] if others else np.float32)
 
 
@@ -287,7 +296,12 @@ def _step(expression: TensorExpression, step: ScalarStep, inputs: list[np.ndarra
     if step.op in ("CumSum", "CumProd"):
         inputs = [inputs[0], np.asarray(rows[0])]
     if step.op == "Cast":
-        return inputs[0].astype(attributes["to"])
+        if "float8" in attributes["to"] and attributes.get("saturate", 1):
+            return onnx.numpy_helper.saturate_cast(inputs[0], dtype_of(attributes["to"]))
+        return inputs[0].astype(dtype_of(attributes["to"]))
+    if "as" in attributes:
+        kind = dtype_of(str(attributes.pop("as")))
+        inputs = [array.astype(kind) for array in inputs]
     if step.op == "Gelu":
         return _gelu(inputs[0], str(attributes["approximate"]))
     inputs = _of_one_width(step, inputs)

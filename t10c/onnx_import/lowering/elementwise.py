@@ -6,7 +6,7 @@ A bias or scale is first a pointwise operator of its own; fusion.py moves it int
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from t10c.ir.expression import Dim, Operand, Role, ScalarStep, TensorExpression
+from t10c.ir.expression import Axis, Dim, Operand, Role, ScalarStep, TensorExpression
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import broadcast_dims, plain_axes, plain_dims
 
@@ -33,6 +33,14 @@ class Argument:
     dims: tuple[Dim, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """The axes an expression runs over, and its output's dimensions over them."""
+
+    axes: tuple[Axis, ...]
+    dims: tuple[Dim, ...]
+
+
 def operand_letter(index: int) -> str:
     """The name of input number `index` of a pointwise expression."""
     return _LETTERS[index] if index < len(_LETTERS) else f"X{index}"
@@ -52,9 +60,15 @@ def add_pointwise(
     output: str,
     arguments: Sequence[Argument],
     steps: Sequence[Step],
+    domain: Domain | None = None,
 ) -> None:
-    """Add one pointwise operator; known constants of one element become literals."""
+    """Add one pointwise operator; known constants of one element become literals.
+
+    It runs over an axis per dimension of the output, or over `domain`: then arguments that have
+    the output's plain dimensions get the domain's.
+    """
     shape = builder.shape(output)
+    plain = plain_dims(shape)
     names: list[str] = []
     tensors: list[str] = []
     operands: list[Operand] = []
@@ -63,15 +77,16 @@ def add_pointwise(
         literal = builder.literal(item.tensor)
         if literal is None and item not in seen:
             seen[item] = operand_letter(len(operands))
-            operands.append(Operand(seen[item], item.dims))
+            dims = domain.dims if domain and item.dims == plain else item.dims
+            operands.append(Operand(seen[item], dims))
             tensors.append(item.tensor)
         names.append(seen[item] if literal is None else literal)
     roles: list[Role] = ["parallel"] * len(shape)
     expression = TensorExpression(
         kernel="pointwise",
-        axes=plain_axes(shape, roles),
+        axes=domain.axes if domain else plain_axes(shape, roles),
         inputs=tuple(operands),
-        output=Operand("C", plain_dims(shape)),
+        output=Operand("C", domain.dims if domain else plain),
         body=tuple(
             ScalarStep(
                 step.op,
