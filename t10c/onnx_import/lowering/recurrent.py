@@ -12,6 +12,7 @@ beyond their end; going backwards that is the initial state, and so the reversal
 import numpy as np
 
 from t10c.onnx_import.attributes import argument, result
+from t10c.onnx_import.expansion import Expansion
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import Shape, plain_dims
 from t10c.onnx_import.lowering.elementwise import Argument, Step, add_pointwise, broadcast
@@ -24,10 +25,9 @@ from t10c.onnx_import.lowering.recurrent_node import (
     read_recurrence,
 )
 from t10c.onnx_import.lowering.recurrent_products import Weights, input_expression, part
-from t10c.onnx_import.registry import lowers
+from t10c.onnx_import.registry import infers, lowers
 from t10c.onnx_import.resolved import ResolvedNode
-
-__all__ = ["lstm_output_shapes"]
+from t10c.onnx_import.tensors import TensorFact
 
 _MICROSOFT = "com.microsoft"
 
@@ -36,6 +36,14 @@ _MICROSOFT = "com.microsoft"
 def lower_recurrent(builder: GraphBuilder, node: ResolvedNode) -> None:
     """One matmul for the input of all time steps, then each step a matmul and one or two cells."""
     _unroll(builder, node, node.op_type, Weights(node.inputs[1]), Weights(node.inputs[2]))
+
+
+@infers("DynamicQuantizeLSTM", domain=_MICROSOFT)
+def infer_quantized_lstm(call: Expansion) -> list[TensorFact]:
+    """Y, Y_h and Y_c; the weights for the state are [directions, hidden, 4 * hidden]."""
+    directions, hidden, _ = call.shape(2)
+    kind = call.fact(0).element_type
+    return [TensorFact(kind, s) for s in lstm_output_shapes(call.shape(0), hidden, directions)]
 
 
 @lowers("DynamicQuantizeLSTM", domain=_MICROSOFT)

@@ -110,11 +110,30 @@ class CellWriter:
         return None if left is None or right is None else self.step("Mul", left, right)
 
     def activate(self, options: CellOptions, index: int, value: Value) -> str:
-        """An activation function, of the clipped value."""
+        """An activation function of a clipped gate."""
         inner = "0.0" if value is None else value
         if options.clip > 0:
             inner = self.step("Clip", inner, repr(-options.clip), repr(options.clip))
-        return self._function(options.activations[index], inner)
+        return self.function(options.activations[index], inner)
+
+    def function(self, activation: Activation, value: str) -> str:
+        """An activation function; where not given, alpha and beta are those of its operator."""
+        name, alpha, beta = activation.name, activation.alpha, activation.beta
+        if name in _PLAIN:
+            return self.step(_PLAIN[name], value)
+        if name in _SCALED:
+            op, default = _SCALED[name]
+            return self.step(op, value, alpha=default if alpha is None else alpha)
+        if name == "hardsigmoid":
+            slope, shift = 0.2 if alpha is None else alpha, 0.5 if beta is None else beta
+            return self.step("HardSigmoid", value, alpha=slope, beta=shift)
+        if name == "affine":
+            scaled = self.step("Mul", value, repr(1.0 if alpha is None else alpha))
+            return self.step("Add", scaled, repr(beta)) if beta else scaled
+        if name == "scaledtanh":
+            inner = self.step("Mul", value, repr(1.0 if beta is None else beta))
+            return self.step("Mul", self.step("Tanh", inner), repr(1.0 if alpha is None else alpha))
+        raise LoweringError(f"the activation function {name} is not known")
 
     def keep(self, new: Value, old: Value) -> None:
         """End with the new state, or the old one where a sequence has ended."""
@@ -142,24 +161,6 @@ class CellWriter:
     def _operand(self, slot: str, dims: tuple[Dim, ...]) -> str:
         return self._names.setdefault((slot, dims), operand_letter(len(self._names)))
 
-    def _function(self, activation: Activation, value: str) -> str:
-        name, alpha, beta = activation.name, activation.alpha, activation.beta
-        if name in _PLAIN:
-            return self.step(_PLAIN[name], value)
-        if name in _SCALED:
-            op, default = _SCALED[name]
-            return self.step(op, value, alpha=default if alpha is None else alpha)
-        if name == "hardsigmoid":
-            slope, shift = 0.2 if alpha is None else alpha, 0.5 if beta is None else beta
-            return self.step("HardSigmoid", value, alpha=slope, beta=shift)
-        if name == "affine":
-            scaled = self.step("Mul", value, repr(1.0 if alpha is None else alpha))
-            return self.step("Add", scaled, repr(beta)) if beta else scaled
-        if name == "scaledtanh":
-            inner = self.step("Mul", value, repr(1.0 if beta is None else beta))
-            return self.step("Mul", self.step("Tanh", inner), repr(1.0 if alpha is None else alpha))
-        raise LoweringError(f"the activation function {name} is not known")
-
 
 def lstm_memory(cell: CellWriter, options: CellOptions) -> None:
     """c = f * c + i * g, gates i, o, f, g side by side."""
@@ -178,11 +179,12 @@ def lstm_memory(cell: CellWriter, options: CellOptions) -> None:
 
 
 def lstm_hidden(cell: CellWriter, options: CellOptions) -> None:
-    """h = o * activation(c)."""
+    """h = o * activation(c); runtimes clip gates only, so c is not clipped."""
     memory = cell.state("c")
+    assert memory is not None
     peephole = cell.multiply(cell.weight("peephole_o"), memory)
     exit_gate = cell.activate(options, 0, cell.add(cell.gate("gates", 1), peephole))
-    new = cell.multiply(exit_gate, cell.activate(options, 2, memory))
+    new = cell.multiply(exit_gate, cell.function(options.activations[2], memory))
     cell.keep(new, cell.state("h"))
 
 
