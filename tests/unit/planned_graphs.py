@@ -32,6 +32,24 @@ def relu(shape: tuple[int, ...]) -> TensorExpression:
     )
 
 
+def fallback(
+    output: tuple[int, ...], *inputs: tuple[int, ...], passes: int = 0
+) -> TensorExpression:
+    """An operator with axes of its own for every dimension of every operand."""
+    axes: list[Axis] = []
+
+    def operand(name: str, shape: tuple[int, ...]) -> Operand:
+        own = [Axis(f"{name}{i}", n, "whole") for i, n in enumerate(shape)]
+        axes.extend(own)
+        return Operand(name, tuple(Dim(((a.name, 1),), a.length) for a in own))
+
+    operands = tuple(operand(f"I{i}", shape) for i, shape in enumerate(inputs))
+    made = operand("C", output)
+    attributes = (("passes", passes),) if passes else ()
+    step = ScalarStep("NonZero", tuple(o.name for o in operands), attributes)
+    return TensorExpression("fallback", tuple(axes), operands, made, (step,))
+
+
 class GraphWriter:
     """Collects operators in execution order; every method returns the name of what it makes."""
 

@@ -5,10 +5,9 @@ import math
 from dataclasses import replace
 
 import pytest
-from planned_graphs import GraphWriter, chip
+from planned_graphs import GraphWriter, chip, fallback
 
 from t10c.hardware import kernels
-from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
 from t10c.ir.graph import Graph
 from t10c.report.explain import operator_document, operator_lines
 from t10c.report.summary import misfit_lines, plan_document, plan_lines
@@ -19,22 +18,6 @@ from t10c.schedule.result import DoesNotFit, ModelPlan
 from t10c.search import SearchOptions, search_operator
 
 EXACT, UNIFORM = ScheduleOptions(), ScheduleOptions(transitions="uniform")
-
-
-def fallback(output: tuple[int, ...], *inputs: tuple[int, ...], passes: int = 0):
-    """An operator with axes of its own for every dimension of every operand."""
-    axes: list[Axis] = []
-
-    def operand(name: str, shape: tuple[int, ...]) -> Operand:
-        own = [Axis(f"{name}{i}", n, "whole") for i, n in enumerate(shape)]
-        axes.extend(own)
-        return Operand(name, tuple(Dim(((a.name, 1),), a.length) for a in own))
-
-    operands = tuple(operand(f"I{i}", shape) for i, shape in enumerate(inputs))
-    made = operand("C", output)
-    attributes = (("passes", passes),) if passes else ()
-    step = ScalarStep("NonZero", tuple(o.name for o in operands), attributes)
-    return TensorExpression("fallback", tuple(axes), operands, made, (step,))
 
 
 def sandwich(passes: int = 0, width: int = 32, weight: bool = False) -> Graph:

@@ -19,7 +19,7 @@ from t10c.report.summary import plan_document, plan_lines
 from t10c.schedule.document import dump_plan, load_plan
 from t10c.schedule.model import schedule_model
 from t10c.schedule.options import ScheduleOptions
-from t10c.schedule.result import ModelPlan
+from t10c.schedule.result import DoesNotFit, ModelPlan
 from t10c.schedule.rowwise import chain_rowwise
 from t10c.search import search_operator
 from t10c.search.templates import named_expression
@@ -197,6 +197,14 @@ def test_wider_integers_and_floats_are_planned_as_before():
         found = schedule_model(narrowed(graph, element_type), spec)
         assert found.operators == expected.operators
         assert found.problems == expected.problems
+
+
+def test_weights_that_fit_at_their_own_width_are_not_refused():
+    w = GraphWriter()
+    x = w.input("x", 16, 128, element_type="int8")
+    graph = w.graph(w.matmul("y", x, w.weight("w", 128, 128, element_type="int4")))
+    assert isinstance(schedule_model(graph, chip(kib=1.75)), ModelPlan)
+    assert isinstance(schedule_model(narrowed(graph, "float32"), chip(kib=1.75)), DoesNotFit)
 
 
 def test_what_a_chain_passes_on_is_not_narrow():
