@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from graph_numpy import check, random_feeds, runtime_results
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, helper
 from onnx_models import model, node, value
 
 from t10c.errors import UnsupportedOperatorError
@@ -180,11 +180,18 @@ def test_crop_beyond_the_input() -> None:
     region = [0.0, 0.0, -0.2, 0.1, 1.0, 1.0, 1.3, 0.9]
     sizes = [1, 1, 5, 5]
     check(resize([1, 1, 4, 4], "linear", "tf_crop_and_resize", sizes=sizes, roi=region))
-    filled = resize(
-        [1, 1, 4, 4], "linear", "tf_crop_and_resize", sizes=sizes, roi=region,
-        extrapolation_value=3.0,
+
+
+@pytest.mark.parametrize("mode", ["linear", "cubic", "nearest"])
+@pytest.mark.parametrize("fill", [0.0, 3.0])
+@pytest.mark.parametrize("region", [[-0.2, 0.1, 1.3, 0.9], [-0.3, -0.2, 1.3, 1.4], [0, 0, 1, 1]])
+def test_extrapolation(mode: str, fill: float, region: list[float]) -> None:
+    roi = [0.0, 0.0, *region[:2], 1.0, 1.0, *region[2:]]
+    made = resize(
+        [1, 2, 4, 4], mode, "tf_crop_and_resize", sizes=[1, 2, 5, 6], roi=roi,
+        extrapolation_value=fill,
     )  # fmt: skip
-    assert "extrapolation" in check(filled).nodes[-1].note
+    assert check(made).node_counts()["fallback"] == 0
 
 
 @pytest.mark.parametrize("policy", ["not_larger", "not_smaller"])
@@ -230,14 +237,35 @@ def test_regular_and_irregular_nearest_selections() -> None:
     assert kinds(check(mixed)) == ["slice", "gather", "reshape", "expand", "reshape"]
 
 
-def test_nearest_of_integers_and_interpolation_of_integers() -> None:
-    def made(mode: str) -> ModelProto:
-        nodes = [node("Resize", "x _ s", "y", "resize", mode=mode)]
-        constants = {"s": np.array([1.7, 2.0], np.float32)}
-        return model(nodes, [value("x", [3, 4], TensorProto.INT32)], ["y"], constants, opset=13)
+def integers(mode: str, scales: list[float], element_type: int) -> ModelProto:
+    nodes = [node("Resize", "x _ s", "y", "resize", mode=mode)]
+    constants = {"s": np.array([1.0, 1.0, *scales], np.float32)}
+    return model(nodes, [value("x", [1, 1, 3, 4], element_type)], ["y"], constants, opset=13)
 
-    assert kinds(check(made("nearest"))) == ["gather", "reshape", "expand", "reshape"]
-    assert "interpolating int32" in check(made("linear")).nodes[-1].note
+
+def test_nearest_of_integers() -> None:
+    made = integers("nearest", [1.7, 2.0], TensorProto.INT32)
+    assert kinds(check(made)) == ["gather", "reshape", "expand", "reshape"]
+
+
+@pytest.mark.parametrize("element_type", [TensorProto.INT32, TensorProto.INT8])
+def test_integers_are_interpolated_as_floats(element_type: int) -> None:
+    made = integers("linear", [2.0, 2.0], element_type)
+    data = RNG.integers(-100, 100, (1, 1, 3, 4))
+    feeds = {"x": data.astype(helper.tensor_dtype_to_np_dtype(element_type))}
+    graph = check(made, feeds=feeds, expected=runtime_results(made, feeds))
+    assert graph.node_counts()["fallback"] == 0
+
+
+def test_integers_that_a_cubic_filter_overshoots_are_cut_off() -> None:
+    made = integers("cubic", [2.0, 2.0], TensorProto.UINT8)
+    floats = integers("cubic", [2.0, 2.0], TensorProto.FLOAT)
+    data = RNG.choice([0, 255], (1, 1, 3, 4))
+    (exact,) = runtime_results(floats, {"x": data.astype(np.float32)})
+    assert exact.min() < -1
+    assert exact.max() > 256
+    expected = np.trunc(np.clip(exact, 0, 255)).astype(np.uint8)
+    check(made, feeds={"x": data.astype(np.uint8)}, expected=[expected])
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear"])

@@ -162,22 +162,21 @@ def _coordinates(resampling: Resampling, axis: ResizedAxis, dtype: type[np.float
     return at
 
 
-def _outside(resampling: Resampling, axis: ResizedAxis, at: np.ndarray) -> np.ndarray:
-    """Output elements that take the extrapolation value."""
+def extrapolated(resampling: Resampling, axis: ResizedAxis) -> np.ndarray:
+    """Output elements along an axis that take the extrapolation value."""
+    at = _coordinates(resampling, axis, np.float32)
     if resampling.transformation != "tf_crop_and_resize":
         return np.zeros(at.shape, bool)
-    return (at < 0) | (at > axis.source - 1)
+    return np.asarray((at < 0) | (at > axis.source - 1))
 
 
-def nearest_indices(resampling: Resampling, axis: ResizedAxis) -> np.ndarray | None:
-    """The input index of every output element, None if some lie outside the input.
+def nearest_indices(resampling: Resampling, axis: ResizedAxis) -> np.ndarray:
+    """The input index of every output element; of one outside the input, that of its border.
 
     In single precision, as runtimes compute it: points between two elements then fall on the same
     side.
     """
     at = _coordinates(resampling, axis, np.float32)
-    if _outside(resampling, axis, at).any():
-        return None
     rounded: np.ndarray
     match resampling.rounding:
         case "floor":
@@ -199,12 +198,9 @@ def interpolation_matrix(resampling: Resampling, axis: ResizedAxis) -> np.ndarra
 
     Column j holds a filter centred at j's coordinate in the input. What reaches beyond the input
     falls on its border, or with `exclude_outside` is dropped. Antialiasing stretches the filter of
-    a smaller output.
+    a smaller output. Columns of extrapolated elements are zero.
     """
     at = _coordinates(resampling, axis, np.float64)
-    outside = _outside(resampling, axis, at)
-    if outside.any() and resampling.extrapolation:
-        raise LoweringError("an extrapolation value other than 0 is not supported")
     stretch = max(1.0, 1.0 / axis.scale) if resampling.antialias else 1.0
     reach = int(np.ceil(_REACH[resampling.mode] * stretch))
     positions = np.floor(at).astype(np.int64)[:, None] + np.arange(-reach, reach + 1)
@@ -213,7 +209,7 @@ def interpolation_matrix(resampling: Resampling, axis: ResizedAxis) -> np.ndarra
     if resampling.exclude_outside:
         weights = np.where(inside == positions, weights, 0.0)
     weights /= weights.sum(axis=1, keepdims=True)
-    weights[outside] = 0.0
+    weights[extrapolated(resampling, axis)] = 0.0
     matrix = np.zeros((axis.source, axis.target))
     np.add.at(matrix, (inside, np.arange(axis.target)[:, None]), weights)
     return matrix

@@ -1,7 +1,7 @@
 """Resize and Upsample, one axis after the other (see interpolation.py for what an axis computes).
 
 A nearest element is a slice, a repetition, or a gather by a constant index; linear and cubic
-interpolation is a matmul with a constant matrix.
+interpolation is a matmul with a constant matrix. Elements outside the input are replaced last.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,13 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from t10c.ir.expression import Dim, Role, TensorExpression
-from t10c.onnx_import.attributes import LoweringError
 from t10c.onnx_import.lowering.builder import GraphBuilder
-from t10c.onnx_import.lowering.dims import AxisList, Shape
+from t10c.onnx_import.lowering.compose import Composer
+from t10c.onnx_import.lowering.dims import AxisList, Shape, broadcast_dims
+from t10c.onnx_import.lowering.elementwise import Argument, Step, add_pointwise, broadcast
 from t10c.onnx_import.lowering.gather import gather_expression, progression
 from t10c.onnx_import.lowering.interpolation import (
     Resampling,
     ResizedAxis,
+    extrapolated,
     interpolation_matrix,
     nearest_indices,
     read_resampling,
@@ -42,26 +44,86 @@ def lower_resize(builder: GraphBuilder, node: ResolvedNode) -> None:
     source, output = node.inputs[0], node.outputs[0]
     shape = builder.shape(source)
     resampling = read_resampling(node, builder.opset, shape, builder.shape(output), builder.value)
+    outside = _outside_masks(builder, resampling)
+    inner = builder.temporary("inside", builder.shape(output), output) if outside else output
+    kind = builder.element_type(source)
     if resampling.mode == "nearest":
-        stages = _nearest_stages(builder, resampling)
+        _add_chain(builder, _nearest_stages(builder, resampling), source, inner)
+    elif kind.endswith(("float16", "float32", "float64")):
+        _add_chain(builder, _matrix_stages(builder, resampling), source, inner)
     else:
-        if not builder.element_type(source).endswith(("float16", "float32", "float64")):
-            raise LoweringError(f"interpolating {builder.element_type(source)} is not supported")
-        axes = sorted(resampling.axes, key=lambda axis: axis.target / axis.source)
-        matrices = [(axis, interpolation_matrix(resampling, axis)) for axis in axes]
-        stages = [
-            _matrix_stage(builder, axis, matrix)
-            for axis, matrix in matrices
-            if not _is_identity(matrix)
-        ]
+        _add_in_floats(builder, resampling, source, inner)
+    if outside:
+        arguments = [Argument(mask, dims) for mask, dims in outside]
+        steps = [Step("Or", (0, 1))] if len(outside) == 2 else []
+        for index in range(2, len(outside)):
+            steps.append(Step("Or", (f"s{len(steps) - 1}", index)))
+        condition: int | str = f"s{len(steps) - 1}" if steps else 0
+        value = repr(resampling.extrapolation)
+        steps.append(Step("Where", (condition, value, len(outside))))
+        arguments.append(broadcast(builder, inner, output))
+        add_pointwise(builder, "outside", output, arguments, steps)
+
+
+def _outside_masks(
+    builder: GraphBuilder, resampling: Resampling
+) -> list[tuple[str, tuple[Dim, ...]]]:
+    """Along each axis, which elements of the output take an extrapolation value.
+
+    None is needed where that is what an interpolation yields anyway: 0.
+    """
+    if resampling.mode != "nearest" and not resampling.extrapolation:
+        return []
+    target = tuple(axis.target for axis in resampling.axes)
+    masks = [(axis, extrapolated(resampling, axis)) for axis in resampling.axes]
+    return [
+        (
+            Composer(builder).weight(f"outside{axis.axis}", mask),
+            broadcast_dims(mask.shape, target, axis.axis),
+        )
+        for axis, mask in masks
+        if mask.any()
+    ]
+
+
+def _matrix_stages(builder: GraphBuilder, resampling: Resampling) -> list[_Stage]:
+    """One product per axis; what shrinks most comes first."""
+    axes = sorted(resampling.axes, key=lambda axis: axis.target / axis.source)
+    matrices = [(axis, interpolation_matrix(resampling, axis)) for axis in axes]
+    return [
+        _matrix_stage(builder, axis, matrix)
+        for axis, matrix in matrices
+        if not _is_identity(matrix)
+    ]
+
+
+def _add_chain(
+    builder: GraphBuilder, stages: Sequence[_Stage], source: str, output: str, last: str = ""
+) -> None:
+    """The stages one after the other; `last` is the suffix of the last operator."""
     if not stages:
-        return builder.reshape(source, output)
+        return builder.reshape(source, output, last)
+    shape = builder.shape(source)
     for stage in stages[:-1]:
         shape = tuple(stage.sizes.get(axis, size) for axis, size in enumerate(shape))
         target = builder.temporary(stage.suffix, shape, source)
         stage.add(source, target, stage.suffix)
         source = target
-    return stages[-1].add(source, output, "")
+    return stages[-1].add(source, output, last)
+
+
+def _add_in_floats(builder: GraphBuilder, resampling: Resampling, source: str, output: str) -> None:
+    """Integers are interpolated as floats; what a cubic filter overshoots is cut off."""
+    compose, kind = Composer(builder), builder.element_type(output)
+    cast = Step("Cast", (0,), (("to", "float32"),))
+    floats = compose.pointwise("floats", builder.shape(source), "float32", [source], [cast])
+    resized = builder.temporary("resized", builder.shape(output), floats)
+    _add_chain(builder, _matrix_stages(builder, resampling), floats, resized, "resized")
+    limits = np.iinfo(kind)
+    low, high = str(limits.min), str(limits.max)
+    steps = [] if resampling.mode == "linear" else [Step("Clip", (0, low, high))]
+    steps.append(Step("Cast", ("s0" if steps else 0,), (("to", kind),)))
+    compose.pointwise("", builder.shape(output), kind, [resized], steps, output)
 
 
 def _is_identity(matrix: np.ndarray) -> bool:
@@ -100,8 +162,6 @@ def _nearest_stages(builder: GraphBuilder, resampling: Resampling) -> list[_Stag
     repeats: dict[int, int] = {}
     for axis in resampling.axes:
         indices = nearest_indices(resampling, axis)
-        if indices is None:
-            raise LoweringError("a nearest element outside the input is not supported")
         factor = axis.target // axis.source
         if factor and np.array_equal(indices, np.repeat(np.arange(axis.source), factor)):
             repeats[axis.axis] = factor
