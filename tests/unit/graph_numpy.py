@@ -227,6 +227,8 @@ def _reduce(expression: TensorExpression, value: np.ndarray, inside: np.ndarray)
         "max": (np.max, -np.inf),
         "min": (np.min, np.inf),
     }[expression.reduce_op or ""]
+    if inside.all():
+        return function(value, axis=axes, keepdims=True).astype(value.dtype)
     return function(np.where(inside, value, identity), axis=axes, keepdims=True).astype(value.dtype)
 
 
@@ -274,7 +276,9 @@ def _input(step: ScalarStep, name: str, env: Arrays) -> np.ndarray:
     others = [env[other].dtype for other in alike if not is_literal(other)]
     if step.attribute("as", ""):
         others = [dtype_of(str(step.attribute("as", "")))]
-    return np.asarray(float(name)).astype(others[0] if others else np.float32)
+    kind = others[0] if others else np.dtype(np.float32)
+    exact = kind.kind in "iu" and name.removeprefix("-").isdigit()
+    return np.asarray(int(name), kind) if exact else np.asarray(float(name)).astype(kind)
 
 
 def _step(expression: TensorExpression, step: ScalarStep, inputs: list[np.ndarray]) -> np.ndarray:

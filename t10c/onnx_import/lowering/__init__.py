@@ -25,6 +25,7 @@ from t10c.onnx_import.lowering import (
     resize,
     rotary,
     rowwise,
+    scatter,
 )
 from t10c.onnx_import.lowering.builder import GraphBuilder, NodeGroup
 from t10c.onnx_import.lowering.fallback import add_fallback
@@ -49,6 +50,7 @@ _FAMILIES = (
     resize,
     rotary,
     rowwise,
+    scatter,
 )
 
 __all__ = [

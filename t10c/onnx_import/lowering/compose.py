@@ -26,8 +26,12 @@ class Composer:
         """Shape of a tensor."""
         return self.builder.shape(tensor)
 
+    def new(self, name: str, shape: Shape, kind: str) -> str:
+        """A tensor for an operator that the caller adds."""
+        return self.builder.new_tensor(f"{self.builder.node}.{name}", shape, kind)
+
     def _target(self, name: str, shape: Shape, kind: str, into: str) -> str:
-        return into or self.builder.new_tensor(f"{self.builder.node}.{name}", shape, kind)
+        return into or self.new(name or "result", shape, kind)
 
     def weight(self, name: str, value: np.ndarray) -> str:
         """A weight of known value."""
@@ -68,8 +72,10 @@ class Composer:
         step: int = 1,
         into: str = "",
     ) -> str:
-        """Elements start, start + step, ... below stop along one axis."""
+        """Elements start, start + step, ... below stop of an axis; the tensor if that is all."""
         shape = list(self.shape(tensor))
+        if not into and (start, stop, step) == (0, shape[axis], 1):
+            return tensor
         starts, steps = [0] * len(shape), [1] * len(shape)
         shape[axis], starts[axis], steps[axis] = len(range(start, stop, step)), start, step
         output = self._target(name, tuple(shape), self.builder.element_type(tensor), into)

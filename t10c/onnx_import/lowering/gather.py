@@ -92,7 +92,7 @@ def gather_expression(table: Shape, index: Shape, axis: int) -> TensorExpression
     ]
     v = Dim(axes.add("v", table[axis], "table", reduction=True), table[axis])
     before, after = e[:axis], e[axis + 1 :]
-    return _expression(axes, (*before, v, *after), tuple(i), (*before, *i, *after))
+    return index_expression(axes, (*before, v, *after), tuple(i), (*before, *i, *after))
 
 
 @lowers("GatherND")
@@ -116,7 +116,7 @@ def lower_gather_nd(builder: GraphBuilder, node: ResolvedNode) -> None:
         for d, n in enumerate(table[batch : batch + width], start=batch)
     ]
     entry = Dim((), width)
-    expression = _expression(axes, (*i[:batch], *v, *e), (*i, entry), (*i, *e))
+    expression = index_expression(axes, (*i[:batch], *v, *e), (*i, entry), (*i, *e))
     builder.compute("", expression, node.inputs[:2], node.outputs[0])
 
 
@@ -130,12 +130,13 @@ def lower_gather_elements(builder: GraphBuilder, node: ResolvedNode) -> None:
     v = axes.add("v", table[axis], "table", reduction=True)
     i = tuple(Dim(t, n) for t, n in zip(terms, index, strict=True))
     source = tuple(Dim(v if d == axis else terms[d], n) for d, n in enumerate(table))
-    builder.compute("", _expression(axes, source, i, i), node.inputs[:2], node.outputs[0])
+    builder.compute("", index_expression(axes, source, i, i), node.inputs[:2], node.outputs[0])
 
 
-def _expression(
+def index_expression(
     axes: AxisList, table: tuple[Dim, ...], index: tuple[Dim, ...], output: tuple[Dim, ...]
 ) -> TensorExpression:
+    """C = T, at the entry of the axes of role table that X names."""
     return TensorExpression(
         kernel="gather",
         axes=axes.axes,
