@@ -1,7 +1,7 @@
 """A node of another domain while the standard's operators take its place."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 import numpy as np
 import onnx
@@ -57,6 +57,10 @@ class Expansion(NodeBuilder):
         name = self.input(index)
         return self._facts[name].value if name else None
 
+    def given(self, name: str) -> bool:
+        """Whether the node has an attribute."""
+        return name in self._attributes
+
     def attribute(self, name: str, default: _T) -> _T:
         """An attribute in the type of its default (texts are decoded)."""
         value = self._attributes.get(name, default)
@@ -76,6 +80,6 @@ class Expansion(NodeBuilder):
         if self.output(index):
             self.deliver([source], [self.output(index)])
 
-    def refuse(self, reason: str) -> None:
+    def refuse(self, reason: str) -> NoReturn:
         """Give up: the node is reported as unsupported with this reason."""
         raise NotInlinableError(reason)

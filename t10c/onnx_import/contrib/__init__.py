@@ -3,6 +3,20 @@
 One module per family; importing the package fills the table of expansions (registry.py).
 """
 
-from t10c.onnx_import.contrib import pointwise
+from t10c.onnx_import.contrib import (
+    convolutions,
+    norms,
+    pointwise,
+    products,
+    rotary,
+    standard,
+)
 
-_FAMILIES = (pointwise,)
+_FAMILIES = (
+    convolutions,
+    norms,
+    pointwise,
+    products,
+    rotary,
+    standard,
+)

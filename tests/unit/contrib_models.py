@@ -1,0 +1,95 @@
+"""Models of one com.microsoft node, and their graphs against ONNX Runtime or NumPy."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+from graph_numpy import Arrays, evaluate, runtime_results
+from onnx import helper, numpy_helper
+
+from t10c.ir.graph import Graph, NodeClass
+from t10c.onnx_import.derived import derive_weights
+from t10c.onnx_import.importer import lower_model
+from t10c.onnx_import.resolve import resolve_model
+
+RNG = np.random.default_rng(5)
+
+
+def floats(*shape: int) -> np.ndarray:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def contrib_model(
+    op_type: str,
+    inputs: Mapping[str, np.ndarray | None],
+    outputs: Sequence[str] = ("y",),
+    weights: Sequence[str] = (),
+    opset: int = 17,
+    domain: str = "com.microsoft",
+    **attributes: object,
+) -> tuple[onnx.ModelProto, Arrays]:
+    """A model of one node, whose inputs are data but for those in `weights`; None is absent.
+
+    Returns the model and its feeds. An output called '' is absent.
+    """
+    present = {name: value for name, value in inputs.items() if value is not None}
+    names = [name if inputs[name] is not None else "" for name in inputs]
+    node = helper.make_node(op_type, names, list(outputs), "one", domain=domain, **attributes)
+    infos = [
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
+        )
+        for name, value in present.items()
+        if name not in weights
+    ]
+    tensors = [numpy_helper.from_array(present[name], name) for name in weights]
+    graph = helper.make_graph(
+        [node], "g", infos, [helper.make_empty_tensor_value_info(o) for o in outputs if o], tensors
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    if domain:
+        opsets.append(helper.make_opsetid(domain, 1))
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    return model, {name: present[name] for name in present if name not in weights}
+
+
+def check_contrib(
+    op_type: str,
+    inputs: Mapping[str, np.ndarray | None],
+    outputs: Sequence[str] = ("y",),
+    weights: Sequence[str] = (),
+    opset: int = 17,
+    domain: str = "com.microsoft",
+    expected: Sequence[np.ndarray] | None = None,
+    node_class: NodeClass | None = NodeClass.PLANNED,
+    **attributes: object,
+) -> Graph:
+    """Assert that the graph computes what ONNX Runtime does, or `expected`.
+
+    The node must end in `node_class`, if given.
+    """
+    model, feeds = contrib_model(op_type, inputs, outputs, weights, opset, domain, **attributes)
+    expected = expected if expected is not None else runtime_results(model, feeds)
+    return compare(model, feeds, expected, node_class)
+
+
+def compare(
+    model: onnx.ModelProto,
+    feeds: Arrays,
+    expected: Sequence[np.ndarray],
+    node_class: NodeClass | None = NodeClass.PLANNED,
+) -> Graph:
+    """Assert that the graph of a model of one node computes `expected`."""
+    resolved = resolve_model(model.SerializeToString())
+    assert not resolved.weights, "test models keep their weights below 64 KiB"
+    graph = lower_model(resolved)
+    assert [record.name for record in graph.nodes] == ["one"]
+    assert node_class in (None, graph.nodes[0].node_class)
+    assert graph.nodes[0].op_type.endswith(model.graph.node[0].op_type)
+    values = {**resolved.constants, **feeds}
+    actual = evaluate(graph, {**values, **derive_weights(resolved, values)})
+    for name, want in zip(graph.outputs, expected, strict=True):
+        assert actual[name].shape == want.shape == graph.tensor[name].shape, name
+        assert graph.tensor[name].element_type == want.dtype.name
+        np.testing.assert_allclose(actual[name], want, rtol=2e-4, atol=2e-5, err_msg=name)
+    return graph
