@@ -55,6 +55,7 @@ def compile_command(
     buffers: str | None,
     dims: tuple[str, ...],
     shapes: tuple[str, ...],
+    values: tuple[str, ...],
     output: str | None,
     transitions: Literal["exact", "uniform"],
     pruning: Literal["pruned", "exhaustive"],
@@ -88,7 +89,7 @@ def compile_command(
     options = ScheduleOptions(SearchOptions(pruning), transitions, tuple(sorted(set(persistent))))
     with progress(quiet) as shown:
         shown.stage("reading the model")
-        graph = import_graph(model, dims, shapes)
+        graph = import_graph(model, dims, shapes, values)
         known_persistent(persistent, graph)
         work = searcher(spec, options, jobs, shown)
         plan = schedule_model(graph, spec, options, work, overrides)
@@ -109,7 +110,9 @@ def compile_command(
     return 0
 
 
-def import_graph(model: str, dims: tuple[str, ...], shapes: tuple[str, ...]) -> "Graph":
+def import_graph(
+    model: str, dims: tuple[str, ...], shapes: tuple[str, ...], values: tuple[str, ...] = ()
+) -> "Graph":
     """The graph of a model argument; `-` is standard input."""
     from t10c import import_model
     from t10c.errors import UnsupportedOperatorError, UsageError
@@ -119,7 +122,12 @@ def import_graph(model: str, dims: tuple[str, ...], shapes: tuple[str, ...]) -> 
         raise UsageError("MODEL is empty: name an ONNX file, or - for standard input")
     source = shared.read_bytes("-", MODEL_WANTED) if model == "-" else Path(model)
     try:
-        return import_model(source, shared.read_dims(dims), shared.read_shapes(shapes))
+        return import_model(
+            source,
+            shared.read_dims(dims),
+            shared.read_shapes(shapes),
+            values=shared.read_values(values),
+        )
     except UnsupportedOperatorError as error:
         place = "standard input" if model == "-" else model
         if str(error).startswith(f"{place}: "):

@@ -21,6 +21,7 @@ def inspect_command(
     model: str,
     dims: tuple[str, ...],
     shapes: tuple[str, ...],
+    values: tuple[str, ...],
     form: str,
     quiet: bool,
     verbose: bool,
@@ -39,7 +40,7 @@ def inspect_command(
     try:
         with progress(quiet) as shown:
             shown.stage("reading the model")
-            graph = import_graph(model, dims, shapes)
+            graph = import_graph(model, dims, shapes, values)
     except UnsupportedOperatorError as error:
         nodes = error.nodes
         print_result(form, True, lambda: unsupported_document(nodes), list)

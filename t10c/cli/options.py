@@ -1,5 +1,6 @@
 """Options that several commands take, and how their texts are read."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -119,7 +120,14 @@ def search_option(command: Command) -> Command:
 
 
 def binding_options(command: Command) -> Command:
-    """`--dim` and `--shape`."""
+    """`--dim`, `--shape` and `--value`."""
+    command = click.option(
+        "--value",
+        "values",
+        multiple=True,
+        metavar="TENSOR=JSON",
+        help="Fix an input to numbers, e.g. k=5 or 'axes=[0,1]'; may be repeated.",
+    )(command)
     command = click.option(
         "--shape",
         "shapes",
@@ -168,6 +176,33 @@ def read_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
         if shapes.setdefault(name, shape) != shape:
             raise UsageError(f"--shape {name} is given twice, with different sizes")
     return shapes
+
+
+def read_values(texts: tuple[str, ...]) -> dict[str, object]:
+    """`k=5` and `axes=[0,1]` texts as a mapping to numbers and nested lists (UsageError)."""
+    values: dict[str, object] = {}
+    for text in texts:
+        name, equals, written = text.rpartition("=")
+        try:
+            value = json.loads(written)
+        except (ValueError, RecursionError):
+            value = None
+        if not equals or not name or not _is_numeric(value):
+            raise UsageError(
+                f"--value {text[:80]}: write TENSOR=NUMBER or TENSOR=LIST,"
+                " e.g. --value k=5 or --value 'axes=[0,1]'"
+            )
+        if name in values and values[name] != value:
+            raise UsageError(f"--value {name} is given twice, with different values")
+        values[name] = value
+    return values
+
+
+def _is_numeric(value: object) -> bool:
+    """Whether a JSON value is a number, a truth value, or lists of them."""
+    if isinstance(value, list):
+        return all(map(_is_numeric, value))
+    return isinstance(value, int | float)
 
 
 def read_axes(text: str) -> dict[str, int]:

@@ -1,19 +1,30 @@
-"""Sizes for symbolic dimensions: from `--dim name=size` and `--shape input:1x3x224x224`."""
+"""Sizes for symbolic dimensions, and values for inputs: from --dim, --shape and --value."""
 
-import ast
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from onnx import GraphProto, TypeProto, ValueInfoProto
+import numpy as np
+from onnx import GraphProto, TensorProto, ValueInfoProto
 
 from t10c.errors import InvalidInputError, UnsupportedOperatorError, UsageError
 from t10c.onnx_import.names import remedy_for
 from t10c.onnx_import.structure import initializer_names
-from t10c.onnx_import.tensors import TensorFact, check_size, shape_text
-
-Dimension = int | str
-"""A size, a symbol, or '' for a dimension without a name."""
+from t10c.onnx_import.symbols import (
+    Dimension,
+    declared_dimensions,
+    names_in,
+    quoted,
+    size_of,
+    usual_shape,
+    usual_size,
+)
+from t10c.onnx_import.tensors import TensorFact, check_size, empty, shape_text
+from t10c.onnx_import.values import (
+    as_array,
+    fixed_input,
+    value_flag,
+    value_notes,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,36 +36,82 @@ class DeclaredInput:
     dimensions: tuple[Dimension, ...] | None
 
 
-def bind_inputs(
-    graph: GraphProto, dims: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]
-) -> dict[str, TensorFact]:
-    """The graph's inputs (without initializers), every dimension bound, in the file's order.
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The inputs with every dimension bound, in the file's order, and the sizes of symbols.
 
-    Raises UsageError for a name the model does not have or a size that is not positive,
-    InvalidInputError for an unbound dimension or a shape that contradicts the model.
+    An input without elements, or with a value, is a constant.
+    """
+
+    inputs: Mapping[str, TensorFact]
+    sizes: Mapping[str, int]
+    warnings: tuple[str, ...]
+
+
+def bind_inputs(
+    graph: GraphProto,
+    dims: Mapping[str, int],
+    shapes: Mapping[str, tuple[int, ...]],
+    values: Mapping[str, object] | None = None,
+) -> Bound:
+    """Bind every dimension of the graph's inputs (without initializers).
+
+    Raises UsageError for a name the model does not have, a size that is not positive or a value
+    that its input cannot hold, InvalidInputError for an unbound dimension or a shape that
+    contradicts the model.
     """
     declared = declared_inputs(graph)
-    sizes = _collect_sizes(declared, graph, dims, shapes)
+    arrays = {name: as_array(name, value) for name, value in (values or {}).items()}
+    given = _given_shapes(graph, declared, shapes, arrays)
+    sizes = _collect_sizes(declared, graph, dims, given)
     bound: dict[str, TensorFact] = {}
     unbound: list[tuple[DeclaredInput, int, Dimension]] = []
     for entry in declared:
-        if entry.name in shapes:
-            shape: tuple[Dimension, ...] = shapes[entry.name]
+        if entry.name in given:
+            shape: tuple[Dimension, ...] = given[entry.name][0]
         elif entry.dimensions is None:
             raise InvalidInputError(
                 f"input '{entry.name}' has no shape in the file\n"
-                f"give it one, for instance --shape {entry.name}:1x3x224x224"
+                f"give it one, for instance --shape {quoted(f'{entry.name}:1x3x224x224')}"
             )
         else:
-            shape = tuple(_size_of(dimension, sizes) for dimension in entry.dimensions)
+            shape = tuple(size_of(dimension, sizes) for dimension in entry.dimensions)
         unbound.extend((entry, i, size) for i, size in enumerate(shape) if isinstance(size, str))
         if not unbound:
             final = tuple(int(size) for size in shape)
             check_size(entry.name, final)
-            bound[entry.name] = TensorFact(entry.element_type, final)
+            bound[entry.name] = _input_fact(entry, final, arrays)
     if unbound:
         raise InvalidInputError(_unbound_message(unbound))
-    return bound
+    notes = (*map(_empty_warning, _empty_inputs(bound, arrays)), *value_notes(arrays))
+    return Bound(bound, sizes, notes)
+
+
+def _input_fact(
+    entry: DeclaredInput, shape: tuple[int, ...], arrays: Mapping[str, np.ndarray]
+) -> TensorFact:
+    fact = TensorFact(entry.element_type, shape)
+    if entry.name in arrays:
+        return fixed_input(entry.name, arrays[entry.name], fact)
+    return empty(fact) if 0 in shape else fact
+
+
+def _empty_inputs(
+    bound: Mapping[str, TensorFact], arrays: Mapping[str, np.ndarray]
+) -> list[tuple[str, tuple[int, ...]]]:
+    return [
+        (name, fact.shape) for name, fact in bound.items() if 0 in fact.shape and name not in arrays
+    ]
+
+
+def _empty_warning(entry: tuple[str, tuple[int, ...]]) -> str:
+    """Say that an input without elements makes what follows from it constant."""
+    name, shape = entry
+    flag = f"{name}:{shape_text([size or 1 for size in shape])}"
+    return (
+        f"input '{name}' is declared with 0 elements ({shape_text(shape)}): nothing is computed "
+        f"from it; if that size is open, give it: --shape {quoted(flag)}"
+    )
 
 
 def declared_inputs(graph: GraphProto) -> list[DeclaredInput]:
@@ -68,56 +125,92 @@ def declared_inputs(graph: GraphProto) -> list[DeclaredInput]:
 def _declared(value: ValueInfoProto) -> DeclaredInput:
     kind = value.type.WhichOneof("value")
     if kind not in (None, "tensor_type"):
-        what = str(kind).removesuffix("_type")
+        what = str(kind).removesuffix("_type").replace("_", " ")
         raise UnsupportedOperatorError(
             f"input '{value.name}' is a {what}, not a tensor\nexport the model with tensor inputs",
             ((value.name, f"input of type {what}"),),
         )
-    if value.type.tensor_type.elem_type == 0:
+    element_type = value.type.tensor_type.elem_type
+    if element_type == 0:
         raise InvalidInputError(f"input '{value.name}' has no element type; export the model again")
-    return DeclaredInput(
-        value.name, value.type.tensor_type.elem_type, declared_dimensions(value.type)
-    )
+    if element_type not in TensorProto.DataType.values():
+        raise InvalidInputError(
+            f"input '{value.name}' has the element type {element_type}, which ONNX does not have\n"
+            "export the model again"
+        )
+    return DeclaredInput(value.name, element_type, declared_dimensions(value.type))
 
 
-def declared_dimensions(type_proto: TypeProto) -> tuple[Dimension, ...] | None:
-    """The dimensions of a tensor type; sizes below 1 are taken for anonymous dimensions."""
-    tensor = type_proto.tensor_type
-    if not tensor.HasField("shape"):
-        return None
-    return tuple(dim.dim_value if dim.dim_value > 0 else dim.dim_param for dim in tensor.shape.dim)
+Given = Mapping[str, tuple[tuple[int, ...], str]]
+"""Shapes of inputs that the user gave, by --shape or with a value, and the flag that did."""
+
+
+def _given_shapes(
+    graph: GraphProto,
+    declared: Sequence[DeclaredInput],
+    shapes: Mapping[str, tuple[int, ...]],
+    arrays: Mapping[str, np.ndarray],
+) -> Given:
+    """The shapes that flags give to inputs; raises UsageError for a name that is no input."""
+    inputs = {entry.name: entry for entry in declared}
+    given: dict[str, tuple[tuple[int, ...], str]] = {}
+    for name, shape in shapes.items():
+        flag = f"--shape {name}:{shape_text(shape)}"
+        _check_input(name, flag, graph, inputs, "shape")
+        _check_positive(flag, shape)
+        given[name] = tuple(shape), flag
+    for name, array in arrays.items():
+        flag = value_flag(name, array)
+        _check_input(name, flag, graph, inputs, "value")
+        if array.ndim == 0 and inputs[name].dimensions:
+            continue  # fills whatever shape the input gets otherwise
+        given.setdefault(name, (array.shape, flag))
+    return given
+
+
+def _check_input(
+    name: str, flag: str, graph: GraphProto, inputs: Mapping[str, DeclaredInput], what: str
+) -> None:
+    if name in initializer_names(graph):
+        raise UsageError(f"{flag}: '{name}' is a weight, whose {what} is fixed")
+    if name not in inputs:
+        raise UsageError(f"{flag}: the model has no input '{name}'\n" + remedy_for(name, inputs))
 
 
 def _collect_sizes(
-    declared: Sequence[DeclaredInput],
-    graph: GraphProto,
-    dims: Mapping[str, int],
-    shapes: Mapping[str, tuple[int, ...]],
+    declared: Sequence[DeclaredInput], graph: GraphProto, dims: Mapping[str, int], given: Given
 ) -> dict[str, int]:
-    """Sizes of symbols by --dim and --shape together, checked for contradictions."""
-    inputs = {entry.name: entry for entry in declared}
+    """Sizes of symbols by all flags together, checked for contradictions."""
     symbols = {d for e in declared for d in e.dimensions or () if isinstance(d, str) and d}
-    names = {name for symbol in symbols for name in _names_in(symbol)}
+    names = symbols | {name for symbol in symbols for name in names_in(symbol)}
     for name, size in dims.items():
-        if name not in symbols | names:
-            raise UsageError(
-                f"--dim {name}={size}: no input has a dimension '{name}'\n"
-                + remedy_for(name, symbols)
-            )
-        _check_positive(f"--dim {name}={size}", (size,))
+        flag = f"--dim {name}={size}"
+        if name not in names:
+            names |= _further_symbols(graph)
+        if name not in names:
+            raise UsageError(f"{flag}: no input has a dimension '{name}'\n{_known(name, names)}")
+        _check_positive(flag, (size,))
     sizes = dict(dims)
     origin = {name: f"--dim {name}={size}" for name, size in dims.items()}
-    for name, shape in shapes.items():
-        flag = f"--shape {name}:{shape_text(shape)}"
-        if name in initializer_names(graph):
-            raise UsageError(f"{flag}: '{name}' is a weight, whose shape is fixed")
-        if name not in inputs:
-            raise UsageError(
-                f"{flag}: the model has no input '{name}'\n" + remedy_for(name, inputs)
-            )
-        _check_positive(flag, shape)
-        _unify(inputs[name], shape, flag, sizes, origin)
+    for entry in declared:
+        if entry.name in given:
+            _unify(entry, *given[entry.name], sizes, origin)
     return sizes
+
+
+def _known(name: str, names: set[str]) -> str:
+    """Which symbols there are, the nearest if one is near."""
+    return remedy_for(name, names) if names else "the model has none"
+
+
+def _further_symbols(graph: GraphProto) -> set[str]:
+    """Symbols of outputs and of tensors in between: they may size what depends on data."""
+    found: set[str] = set()
+    for value in (*graph.output, *graph.value_info):
+        for dimension in declared_dimensions(value.type) or ():
+            if isinstance(dimension, str) and dimension:
+                found |= {dimension, *names_in(dimension)}
+    return found
 
 
 def _check_positive(flag: str, shape: Sequence[int]) -> None:
@@ -133,16 +226,19 @@ def _unify(
     sizes: dict[str, int],
     origin: dict[str, str],
 ) -> None:
-    """Match a --shape with the declared dimensions, adding the symbols it binds to `sizes`."""
+    """Match a given shape with the declared dimensions, adding the symbols it binds to `sizes`.
+
+    A dimension that is declared as 0 may be given any size.
+    """
     if entry.dimensions is None:
         return
-    in_file = ", ".join(str(d) if d else "?" for d in entry.dimensions)
+    in_file = ", ".join("?" if d == "" else str(d) for d in entry.dimensions)
     remedy = f"the model declares '{entry.name}' as [{in_file}]"
     if len(entry.dimensions) != len(shape):
         raise InvalidInputError(f"{flag} has {len(shape)} dimensions\n{remedy}")
     for index, (dimension, size) in enumerate(zip(entry.dimensions, shape, strict=True)):
         if isinstance(dimension, int):
-            if dimension != size:
+            if dimension not in (0, size):
                 raise InvalidInputError(
                     f"{flag}: dimension {index} is {dimension} in the model, not {size}\n{remedy}"
                 )
@@ -153,59 +249,6 @@ def _unify(
             )
         elif dimension:
             origin.setdefault(dimension, flag)
-
-
-def _size_of(dimension: Dimension, sizes: Mapping[str, int]) -> Dimension:
-    """The bound size of a dimension, or the dimension as it was."""
-    if isinstance(dimension, int):
-        return dimension
-    if dimension in sizes:
-        return sizes[dimension]
-    size = _evaluate(dimension, sizes)
-    return dimension if size is None or size < 1 else size
-
-
-_OPERATORS = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.FloorDiv: operator.floordiv,
-}
-
-
-def _parse(symbol: str) -> ast.expr | None:
-    try:
-        return ast.parse(symbol, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def _names_in(symbol: str) -> set[str]:
-    """The names in a dimension that is an expression: `past_length + 1` needs `past_length`."""
-    tree = _parse(symbol)
-    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} if tree else set()
-
-
-def _evaluate(symbol: str, sizes: Mapping[str, int]) -> int | None:
-    """The value of a dimension expression of bound names, or None."""
-
-    def value(node: ast.expr) -> int:
-        if isinstance(node, ast.Constant) and type(node.value) is int:
-            return node.value
-        if isinstance(node, ast.Name):
-            return sizes[node.id]
-        if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-            result: int = _OPERATORS[type(node.op)](value(node.left), value(node.right))
-            return result
-        raise KeyError(symbol)
-
-    tree = _parse(symbol)
-    if tree is None:
-        return None
-    try:
-        return value(tree)
-    except (KeyError, ZeroDivisionError, RecursionError):
-        return None
 
 
 def _unbound_message(unbound: Sequence[tuple[DeclaredInput, int, Dimension]]) -> str:
@@ -219,16 +262,11 @@ def _unbound_message(unbound: Sequence[tuple[DeclaredInput, int, Dimension]]) ->
     flags: dict[str, None] = {}
     for each, _, symbol in unbound:
         if symbol:
-            needed = sorted(_names_in(str(symbol))) or [str(symbol)]
-            flags.update((f"--dim {_quoted(f'{name}=1')}", None) for name in needed)
+            needed = sorted(names_in(str(symbol))) or [str(symbol)]
+            flags.update((f"--dim {quoted(f'{name}={usual_size(name)}')}", None) for name in needed)
         else:
-            guess = "x".join(str(d) if isinstance(d, int) else "1" for d in each.dimensions or ())
-            flags.setdefault(f"--shape {_quoted(f'{each.name}:{guess}')}")
+            guess = shape_text(usual_shape(each.dimensions or ()))
+            flags.setdefault(f"--shape {quoted(f'{each.name}:{guess}')}")
     shown = list(flags)
     more = f" and {len(shown) - 4} more" if len(shown) > 4 else ""
     return f"{text}\ngive it one, for instance: {' '.join(shown[:4])}{more}"
-
-
-def _quoted(argument: str) -> str:
-    """Quoted for a shell where a symbol needs it."""
-    return f"'{argument}'" if any(c in argument for c in " ()*$&;'\"?[]<>|") else argument

@@ -9,7 +9,7 @@ from onnx import NodeProto
 
 from t10c.errors import InvalidInputError
 from t10c.onnx_import.names import NEWEST_DOMAIN, describe, standard
-from t10c.onnx_import.tensors import VALUE_LIMIT_BYTES
+from t10c.onnx_import.tensors import VALUE_LIMIT_BYTES, TensorFact
 
 # Operators that give another result in every inference.
 RANDOM = frozenset(
@@ -75,3 +75,22 @@ def evaluate(
     if any(array.nbytes > VALUE_LIMIT_BYTES or array.dtype == object for array in arrays):
         return None
     return [np.array(array) for array in arrays]
+
+
+def of_nothing(
+    node: NodeProto,
+    facts: Sequence[TensorFact | None],
+    output: TensorFact,
+    versions: Mapping[str, int],
+) -> np.ndarray | None:
+    """A reduction of no elements: the same number everywhere, over whatever axes; else None."""
+    first = facts[0] if facts else None
+    if first is None or 0 not in first.shape or not node.op_type.startswith("Reduce"):
+        return None
+    plain = onnx.helper.make_node(node.op_type, node.input[:1], node.output[:1], keepdims=0)
+    plain.domain = node.domain
+    nothing = np.zeros(0, onnx.helper.tensor_dtype_to_np_dtype(first.element_type))
+    values = evaluate(plain, [nothing], versions)
+    if not values or values[0].size != 1:
+        return None
+    return np.array(np.broadcast_to(values[0].reshape(()), output.shape))

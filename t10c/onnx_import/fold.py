@@ -13,12 +13,16 @@ from onnx import NodeProto, TensorProto, helper
 
 from t10c.errors import InvalidInputError
 from t10c.ir.graph import NodeClass, NodeRecord
-from t10c.onnx_import.evaluate import RANDOM, SHRINKING, evaluate
+from t10c.onnx_import.declared import extend_backwards
+from t10c.onnx_import.evaluate import RANDOM, SHRINKING, evaluate, of_nothing
 from t10c.onnx_import.infer import NotATensorError, ShapeInference, UnknownOperatorError
 from t10c.onnx_import.names import describe, operator_name, standard
+from t10c.onnx_import.open_shapes import close_outputs
+from t10c.onnx_import.origins import shape_remedy, value_remedy
 from t10c.onnx_import.registry import SHAPES
 from t10c.onnx_import.tensors import (
     VALUE_LIMIT_BYTES,
+    OpenFact,
     TensorFact,
     empty,
     from_proto,
@@ -26,16 +30,15 @@ from t10c.onnx_import.tensors import (
     shape_text,
 )
 
-# Operators that only move elements: an empty output is harmless and simply a constant.
-_MOVING = frozenset(
+# Operators that slide a window: an output without elements means that the input is too small.
+_WINDOWED = frozenset(
     {
-        "Cast", "Concat", "Expand", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze",
-        "Tile", "Transpose", "Unsqueeze",
+        "AveragePool", "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "LpPool", "MaxPool",
+        "QLinearConv", "STFT",
     }
 )  # fmt: skip
 
-
-# Of these, the operators whose output is the same elements in another shape or order.
+# Operators whose output is the same elements in another shape or order.
 RELABELLING = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 
 
@@ -59,6 +62,8 @@ class Folder:
     - `wanted`: tensors that something reads; to be filled before the nodes are processed
     - `owners`: for nodes that t10c made, the node of the file they stand for and its operator
     - `relabelled`: folded nodes whose output is a weight's elements in another shape or order
+    - `declared`: what the file says of tensors whose shape inference may not find
+    - `warnings`: what was assumed, for the user to read
     """
 
     def __init__(
@@ -75,6 +80,9 @@ class Folder:
         self.wanted: set[str] = set()
         self.owners: dict[str, tuple[str, str]] = {}
         self.relabelled: list[NodeProto] = []
+        self.declared: dict[str, OpenFact] = {}
+        self.warnings: list[str] = []
+        self._producers: dict[str, NodeProto] = {}
         self._inference = inference
         self._versions = dict(versions)
         self._directory = directory
@@ -85,13 +93,41 @@ class Folder:
         """The version of the standard operators."""
         return self._versions[""]
 
+    def fork(self) -> "Folder":
+        """A folder that goes on from here by itself; `absorb` takes over what it did."""
+        other = Folder(self.facts, self._inference, self._versions, self._directory)
+        other.wanted, other.declared = self.wanted, self.declared
+        other.owners = dict(self.owners)
+        other._producers = dict(self._producers)
+        other._cache = self._cache
+        return other
+
+    def absorb(self, other: "Folder") -> None:
+        """Go on from where a forked folder has ended."""
+        self.facts.update(other.facts)
+        self.owners.update(other.owners)
+        self._producers.update(other._producers)
+        for mine, further in (
+            (self.kept, other.kept),
+            (self.relabelled, other.relabelled),
+        ):
+            mine.extend(further)
+        self.records.extend(other.records)
+        self.warnings.extend(other.warnings)
+        self.unsupported.extend(other.unsupported)
+
+    def declare(self, declared: Mapping[str, OpenFact], nodes: Sequence[NodeProto]) -> None:
+        """Take in what the file declares of the tensors of these nodes, in topological order."""
+        self.declared.update(declared)
+        extend_backwards(nodes, self.declared)
+
     def process(self, node: NodeProto) -> None:
         """Fold a node or keep it, and learn the shapes of its outputs."""
         if any(name and name not in self.facts for name in node.input):
             self._check_known_operator(node)
             return
         facts = [self.facts[name] if name else None for name in node.input]
-        if node.op_type == "Constant" and standard(node.domain):
+        if node.op_type == "Constant" and standard(node.domain) and node.output:
             tensor = next((a.t for a in node.attribute if a.name == "value"), None)
             if tensor is not None:
                 fact = from_proto(tensor, node.output[0], self._directory)
@@ -105,14 +141,52 @@ class Folder:
         except NotATensorError as error:
             self.refuse(node, f"its output is a {error}, not a tensor")
             return
-        inferred = self._folded(node, facts, inferred) or inferred
-        if not self._all_known(node, inferred):
+        found = [fact if isinstance(fact, TensorFact) else None for fact in inferred]
+        outputs = self._folded(node, facts, found)
+        fixed = outputs is not None
+        if outputs is None or any(
+            fact is None and name in self.wanted
+            for name, fact in zip(node.output, outputs, strict=True)
+        ):
+            merged = [o or i for o, i in zip(outputs or found, inferred, strict=True)]
+            outputs, warnings = close_outputs(node, facts, merged, self.declared, self.wanted)
+            self.warnings.extend(warnings)
+        if not self._all_known(node, outputs):
             return
-        outputs = [fact for fact in inferred if fact is not None]
-        if outputs and all(fact.fixed for fact in outputs):
-            self._fold(node, inferred)
+        if not fixed:
+            outputs = self._without_empty(node, facts, outputs)
+        present = [fact for fact in outputs if fact is not None]
+        if present and (fixed or all(fact.fixed for fact in present)):
+            self._fold(node, [fact and replace(fact, fixed=True) for fact in outputs])
         else:
-            self._keep(node, inferred)
+            self._keep(node, outputs)
+
+    def _without_empty(
+        self,
+        node: NodeProto,
+        facts: Sequence[TensorFact | None],
+        outputs: Sequence[TensorFact | None],
+    ) -> list[TensorFact | None]:
+        """The outputs, constant where they have no elements or follow from none.
+
+        Raises InvalidInputError if a window is larger than what it slides over.
+        """
+        given = any(fact is not None and 0 in fact.shape for fact in facts)
+        known_outputs = []
+        for name, fact in zip(node.output, outputs, strict=True):
+            if fact is not None and 0 in fact.shape:
+                if node.op_type in _WINDOWED and not given and name in self.wanted:
+                    raise InvalidInputError(
+                        f"{describe(node)}: tensor '{name}' has no elements "
+                        f"({shape_text(fact.shape)})\n"
+                        "the inputs are too small for this model; give larger sizes"
+                    )
+                fact = empty(fact)
+            elif fact is not None and given and fact.size_bytes <= VALUE_LIMIT_BYTES:
+                value = of_nothing(node, facts, fact, self._versions)
+                fact = fact if value is None else known(value, fact.element_type)
+            known_outputs.append(fact)
+        return known_outputs
 
     def _check_known_operator(self, node: NodeProto) -> None:
         """Of a node behind an unsupported one only this can be said: whether it is one itself."""
@@ -128,7 +202,8 @@ class Folder:
         for index, name in enumerate(node.output):
             if inferred[index] is None and name:
                 if name in self.wanted:
-                    self.refuse(node, "the shape of its output depends on data")
+                    remedy = shape_remedy(node, self.facts, self._producers)
+                    self.refuse(node, "the shape of its output depends on data", remedy)
                     return False
                 node.output[index] = ""
         return True
@@ -143,16 +218,14 @@ class Folder:
         self.record(node, "constant" if constant else "weight")
 
     def _keep(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> None:
-        for name, fact in zip(node.output, facts, strict=True):
+        for index, (name, fact) in enumerate(zip(node.output, facts, strict=True)):
             if not name or fact is None:
                 continue
-            if 0 in fact.shape and not fact.fixed and name in self.wanted:
-                raise InvalidInputError(
-                    f"{describe(node)}: tensor '{name}' has no elements "
-                    f"({shape_text(fact.shape)})\n"
-                    "the inputs are too small for this model; give larger sizes"
-                )
             self.facts[name] = fact
+            if fact.fixed:
+                node.output[index] = ""  # a constant that the node need not make
+            else:
+                self._producers[name] = node
         self.kept.append(node)
 
     def _folded(
@@ -165,14 +238,14 @@ class Folder:
         first = facts[0] if facts else None
         if standard(node.domain) and node.op_type in ("Shape", "Size") and first is not None:
             return [_shape_value(node, first.shape)]
-        if node.op_type in _MOVING and all(fact and 0 in fact.shape for fact in inferred):
-            return [empty(fact) for fact in inferred if fact is not None]
         if node.op_type == "CastLike" and first is not None and facts[1] is not None:
             facts = [first, _sample(facts[1].element_type)]
         if node.op_type in RANDOM or any(fact and not fact.fixed for fact in facts):
             return None
         if node.op_type == "Dropout" and len(facts) > 2 and not _known_false(facts[2]):
             return None
+        if any(inferred) and all(fact is None or 0 in fact.shape for fact in inferred):
+            return [fact and empty(fact) for fact in inferred]
         values = self._values(node, facts, inferred)
         if values is None:
             return [fact and replace(fact, fixed=True) for fact in inferred]
@@ -221,6 +294,10 @@ class Folder:
         """Note that a node is not supported; its outputs stay unknown."""
         name, operator = self.owners.get(node.name, (node.name, operator_name(node)))
         self.unsupported.append(UnsupportedNode(name, operator, reason, remedy))
+
+    def value_remedy(self, names: Sequence[str]) -> str:
+        """What makes the values of these tensors known, '' if nothing does."""
+        return value_remedy(names, self.facts, self._producers)
 
     def refuse_output(self, name: str, reason: str) -> None:
         """Note that an output of the model is not supported."""

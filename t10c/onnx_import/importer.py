@@ -19,12 +19,13 @@ def import_model(
     dims: Mapping[str, int] | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     name: str | None = None,
+    values: Mapping[str, object] | None = None,
 ) -> Graph:
     """Read an ONNX model into a graph of tensor expressions.
 
     Arguments and errors are those of `resolve_model` and `lower_model`.
     """
-    return lower_model(resolve_model(source, dims, shapes, name))
+    return lower_model(resolve_model(source, dims, shapes, name, values))
 
 
 def lower_model(model: ResolvedModel) -> Graph:

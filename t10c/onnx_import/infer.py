@@ -1,9 +1,10 @@
 """Shape inference of one node whose inputs are known."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import onnx
-from onnx import NodeProto, TensorProto, TypeProto, numpy_helper
+from onnx import AttributeProto, NodeProto, TensorProto, TypeProto, numpy_helper
 from onnx.checker import ValidationError
 from onnx.defs import OpSchema, SchemaError
 from onnx.shape_inference import InferenceError, infer_function_output_types, infer_node_outputs
@@ -14,13 +15,25 @@ from t10c.onnx_import.expansion import Expansion
 from t10c.onnx_import.inline import NotInlinableError
 from t10c.onnx_import.names import NEWEST_DOMAIN, NameScope, describe
 from t10c.onnx_import.registry import EXPANSIONS, LOWERINGS, SHAPES
-from t10c.onnx_import.tensors import TensorFact, check_size, element_type_name, shape_text
+from t10c.onnx_import.tensors import (
+    OpenFact,
+    TensorFact,
+    check_size,
+    element_type_name,
+    shape_text,
+)
 from t10c.suggest import closest
 
 _DATA_LIMIT = 1024  # elements; inference reads shapes, axes, pads and scales, which are short
 
 # Operators of whose outputs the schema gives no shape: it is the first input's.
 _SAME_SHAPE = frozenset({"GroupNormalization", "MeanVarianceNormalization", "Dropout"})
+
+
+_ATTRIBUTE_TYPES = dict(AttributeProto.AttributeType.items())
+
+Inferred = TensorFact | OpenFact | None
+"""An output: of known shape, of a shape that depends on data, or absent."""
 
 
 class UnknownOperatorError(Exception):
@@ -31,6 +44,16 @@ class NotATensorError(Exception):
     """An output is a sequence, an optional or a map."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What a schema demands of a node before its inputs are looked at."""
+
+    types: Mapping[str, int]
+    required: tuple[str, ...]
+    inputs: tuple[int, int]
+    outputs: int
+
+
 class ShapeInference:
     """Infers the outputs of single nodes under the opset versions of a model."""
 
@@ -39,9 +62,29 @@ class ShapeInference:
         self._imports = [onnx.helper.make_opsetid(d, v) for d, v in versions.items()]
         newest = self._versions[NEWEST_DOMAIN]
         self._newest = [onnx.helper.make_opsetid("", newest)]
+        self._schemas: dict[tuple[str, str], tuple[OpSchema, _Form]] = {}
 
     def schema(self, node: NodeProto) -> OpSchema:
         """The operator's schema; raises UnknownOperatorError."""
+        return self._known(node)[0]
+
+    def _known(self, node: NodeProto) -> tuple[OpSchema, _Form]:
+        key = node.domain, node.op_type
+        if key not in self._schemas:
+            schema = self._find_schema(node)
+            attributes = schema.attributes.values()
+            self._schemas[key] = (
+                schema,
+                _Form(
+                    {a.name: _ATTRIBUTE_TYPES[str(a.type).rpartition(".")[2]] for a in attributes},
+                    tuple(a.name for a in attributes if a.required),
+                    (schema.min_input, schema.max_input),
+                    schema.max_output,
+                ),
+            )
+        return self._schemas[key]
+
+    def _find_schema(self, node: NodeProto) -> OpSchema:
         version = self._versions.get(node.domain)
         if version is None:
             raise UnknownOperatorError(f"domain {node.domain} is not in the model's opset_import")
@@ -62,25 +105,39 @@ class ShapeInference:
         )
 
     def check_form(self, node: NodeProto) -> None:
-        """Check the number of inputs and that required attributes are there, before inference.
+        """Check the numbers of inputs and outputs, and which attributes there are of which type.
 
         Raises InvalidInputError or UnknownOperatorError.
         """
-        schema = self.schema(node)
-        present = {attribute.name for attribute in node.attribute}
-        missing = [
-            a.name for a in schema.attributes.values() if a.required and a.name not in present
-        ]
-        if missing:
-            raise InvalidInputError(f"{describe(node)}: the attribute '{missing[0]}' is missing")
-        if not schema.min_input <= len(node.input) <= schema.max_input or not node.output:
+        form = self._known(node)[1]
+        present = {attribute.name: attribute for attribute in node.attribute}
+        for name in form.required:
+            if name not in present:
+                raise InvalidInputError(f"{describe(node)}: the attribute '{name}' is missing")
+        for name, attribute in present.items():
+            if attribute.ref_attr_name:
+                raise InvalidInputError(
+                    f"{describe(node)}: the attribute '{name}' refers to one of a function, "
+                    "but the node is in none"
+                )
+            wanted = form.types.get(name, attribute.type)
+            if attribute.type != wanted:
+                kinds = (AttributeProto.AttributeType.Name(k) for k in (attribute.type, wanted))
+                raise InvalidInputError(
+                    "{}: the attribute '{}' is of type {}, not {}".format(
+                        describe(node), name, *kinds
+                    )
+                )
+        fewest, most = form.inputs
+        if not fewest <= len(node.input) <= most or not 1 <= len(node.output) <= form.outputs:
             raise InvalidInputError(
-                f"{describe(node)} has {len(node.input)} inputs and {len(node.output)} outputs, "
-                f"but takes {schema.min_input} to {schema.max_input} inputs"
+                f"{describe(node)}: input size {len(node.input)} and output size "
+                f"{len(node.output)} do not fit the operator\n"
+                f"it takes {_span(fewest, most)} inputs and has {_span(1, form.outputs)} outputs"
             )
 
-    def infer(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> list[TensorFact | None]:
-        """Type and shape of each output; None for an absent output or an unknown shape.
+    def infer(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> list[Inferred]:
+        """Type and shape of each output; None for an absent one.
 
         `facts` is parallel to the node's inputs, None for an absent one. Raises InvalidInputError
         for a node that is wrong, UnknownOperatorError and NotATensorError for one that is not
@@ -88,6 +145,7 @@ class ShapeInference:
         """
         if (node.domain, node.op_type) in SHAPES:
             return self._by_extension(node, facts)
+        self.check_form(node)
         schema = self.schema(node)
         types: dict[str, TypeProto] = {}
         data: dict[str, TensorProto] = {}
@@ -103,17 +161,16 @@ class ShapeInference:
         except (InferenceError, ValidationError, RuntimeError, ValueError, IndexError) as error:
             # the first two are meant; the others escape from the C++ code on damaged nodes
             raise InvalidInputError(_explain(node, facts, str(error))) from error
-        outputs = [
+        outputs: list[Inferred] = [
             self._complete(node, facts, name, inferred.get(name, TypeProto())) if name else None
             for name in node.output
         ]
-        if not any(outputs) and schema.function_body.node:
-            return self._by_function(node, schema, [types[name] for name in node.input if name])
+        if schema.function_body.node and not any(isinstance(o, TensorFact) for o in outputs):
+            operands = [types[name] for name in node.input if name]
+            return self._by_function(node, schema, operands) or outputs
         return outputs
 
-    def _by_extension(
-        self, node: NodeProto, facts: Sequence[TensorFact | None]
-    ) -> list[TensorFact | None]:
+    def _by_extension(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> list[Inferred]:
         """Infer an operator that onnx does not know, by the function registered for it."""
         known = {
             name: fact
@@ -122,21 +179,25 @@ class ShapeInference:
         }
         names = Names(NameScope(), NameScope(known), self._versions[""])
         try:
-            found = list(SHAPES[node.domain, node.op_type](Expansion(node, known, names)))
+            found: list[Inferred] = list(
+                SHAPES[node.domain, node.op_type](Expansion(node, known, names))
+            )
         except NotInlinableError as error:
             raise UnknownOperatorError(str(error)) from error
         return (found + [None] * len(node.output))[: len(node.output)]
 
     def _by_function(
         self, node: NodeProto, schema: OpSchema, types: Sequence[TypeProto]
-    ) -> list[TensorFact | None]:
-        """Infer through the body that defines an operator, where its schema says nothing itself."""
+    ) -> list[Inferred]:
+        """Infer through the body that defines an operator; empty where that says nothing either."""
         try:
             found = infer_function_output_types(schema.function_body, types, node.attribute)
         except (InferenceError, RuntimeError, ValueError):
-            return [None] * len(node.output)
+            return []
+        if len(found) < len(node.output):
+            return []
         return [
-            self._complete(node, (), name, type_proto)
+            self._complete(node, (), name, type_proto) if name else None
             for name, type_proto in zip(node.output, found, strict=False)
         ]
 
@@ -146,7 +207,7 @@ class ShapeInference:
         facts: Sequence[TensorFact | None],
         name: str,
         type_proto: TypeProto,
-    ) -> TensorFact | None:
+    ) -> TensorFact | OpenFact:
         """The inferred type as a fact, filling in what the schemas leave open."""
         if type_proto.WhichOneof("value") not in (None, "tensor_type"):
             raise NotATensorError(str(type_proto.WhichOneof("value")).removesuffix("_type"))
@@ -157,16 +218,23 @@ class ShapeInference:
         if not tensor.HasField("shape") and node.op_type in _SAME_SHAPE and first:
             dims = list(first.shape)
             element_type = element_type or first.element_type
-        elif not tensor.HasField("shape") or tensor.elem_type == 0:
-            return None
+        elif not tensor.HasField("shape"):
+            return OpenFact(element_type)
         shape = tuple(dim for dim in dims if dim is not None)
-        if len(shape) < len(dims):
-            return None
         if any(size < 0 for size in shape):
             reason = f"its inputs are too small, its output would be {shape_text(shape)}"
             raise InvalidInputError(_explain(node, facts, reason))
+        if len(shape) < len(dims) or element_type == 0:
+            return OpenFact(element_type, tuple(dims))
         check_size(name, shape)
         return TensorFact(element_type, shape)
+
+
+def _span(fewest: int, most: int) -> str:
+    """A range of counts; the schemas write the largest integer for "any number"."""
+    if fewest == most:
+        return str(most)
+    return f"{fewest} to {most}" if most < 1000 else f"at least {fewest}"
 
 
 def _unknown_domain(node: NodeProto) -> str:

@@ -9,7 +9,8 @@ from onnx import AttributeProto, GraphProto, NodeProto, numpy_helper
 
 from t10c.errors import T10cError, UnsupportedOperatorError
 from t10c.ir.graph import NodeClass, NodeRecord
-from t10c.onnx_import.bind import bind_inputs, declared_dimensions
+from t10c.onnx_import.bind import Bound, bind_inputs
+from t10c.onnx_import.declared import contradictions, declared_tensors
 from t10c.onnx_import.fold import Folder, UnsupportedNode
 from t10c.onnx_import.infer import ShapeInference
 from t10c.onnx_import.load import normalise, opset_versions, read_model
@@ -32,15 +33,18 @@ def resolve_model(
     dims: Mapping[str, int] | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     name: str | None = None,
+    values: Mapping[str, object] | None = None,
 ) -> ResolvedModel:
     """Load a model, bind its dimensions, and fold all that does not change between inferences.
 
-    `dims` gives sizes to symbols, `shapes` to whole inputs. Weights are never read. `name`
-    defaults to the file's stem, or to the graph's name for bytes.
+    `dims` gives sizes to symbols, `shapes` to whole inputs; `values` (arrays, or numbers and nested
+    lists) makes inputs constants. Weights are never read. `name` defaults to the file's stem, or
+    to the graph's name for bytes.
 
     Raises FileAccessError (no such file), InvalidInputError (not a valid model, unbound
-    dimension), UsageError (a name in `dims` or `shapes` that the model does not have) and
-    UnsupportedOperatorError, whose `nodes` lists every unsupported node.
+    dimension), UsageError (a name in `dims`, `shapes` or `values` that the model does not have, or
+    a value that its input cannot hold) and UnsupportedOperatorError, whose `nodes` lists every
+    unsupported node.
     """
     load_extensions()
     with _located(source):
@@ -50,12 +54,12 @@ def resolve_model(
         graph = model.graph
         facts = _initial_facts(graph, directory)
         check_producers(graph)
-        bound = bind_inputs(graph, dims or {}, shapes or {})
-        facts.update(bound)
+        bound = bind_inputs(graph, dims or {}, shapes or {}, values)
+        facts.update(bound.inputs)
         node_names = name_nodes(graph.node)
-        folder = _fold(model, versions, facts, node_names, directory)
+        folder = _fold(model, versions, facts, node_names, directory, bound.sizes)
         default = Path(source).stem if isinstance(source, str | Path) else graph.name
-        return _assemble(model, name or default or "model", versions[""], tuple(bound), folder)
+        return _assemble(model, name or default or "model", versions[""], bound, folder)
 
 
 @contextmanager
@@ -84,6 +88,7 @@ def _fold(
     facts: Mapping[str, TensorFact],
     node_names: NameScope,
     directory: Path | None,
+    sizes: Mapping[str, int],
 ) -> Folder:
     """Fold the nodes that reach an output; raises UnsupportedOperatorError naming all it met."""
     outputs = [value.name for value in model.graph.output]
@@ -91,7 +96,8 @@ def _fold(
     live = reaching(nodes, outputs)
     folder = Folder(facts, ShapeInference(versions), versions, directory)
     used_nodes = [node for node, used in zip(nodes, live, strict=True) if used]
-    fold_nodes(folder, used_nodes, outputs, node_names)
+    folder.declare(declared_tensors(model.graph, sizes), used_nodes)
+    fold_nodes(folder, used_nodes, outputs, node_names, sizes)
     if folder.unsupported:
         raise UnsupportedOperatorError(
             _unsupported_message(folder.unsupported),
@@ -117,10 +123,11 @@ def _unused(node: NodeProto) -> NodeRecord:
 
 
 def _assemble(
-    model: onnx.ModelProto, name: str, opset: int, inputs: tuple[str, ...], folder: Folder
+    model: onnx.ModelProto, name: str, opset: int, bound: Bound, folder: Folder
 ) -> ResolvedModel:
     """What is left of the model, without nodes whose only use was folded away."""
     outputs = tuple(value.name for value in model.graph.output)
+    inputs = tuple(name for name, fact in bound.inputs.items() if not fact.fixed)
     live = reaching(folder.kept, outputs)
     nodes = [node for node, used in zip(folder.kept, live, strict=True) if used]
     shared = _views_of_shared_weights(folder.relabelled, nodes)
@@ -153,7 +160,12 @@ def _assemble(
             t for t, f in facts.items() if f.fixed and f.value is None and t not in views
         ),
         folded=(*folded, *unused),
-        warnings=tuple(_output_warnings(model.graph, facts)),
+        warnings=(
+            *bound.warnings,
+            *folder.warnings,
+            *contradictions(model.graph, folder.facts, bound.sizes),
+            *_empty_outputs(outputs, facts),
+        ),
         expanded=dict(folder.owners.values()),
     )
 
@@ -214,20 +226,7 @@ def _attribute_value(attribute: AttributeProto) -> AttributeValue:
     return tuple(v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in value)
 
 
-def _output_warnings(graph: GraphProto, facts: Mapping[str, TensorFact]) -> Iterator[str]:
-    """Say where the file's declaration of an output is wrong; the inferred shape holds."""
-    for value in graph.output:
-        fact = facts[value.name]
-        declared = declared_dimensions(value.type)
-        if declared is None:
-            continue
-        agrees = len(declared) == len(fact.shape) and all(
-            isinstance(size, str) or size == actual
-            for size, actual in zip(declared, fact.shape, strict=True)
-        )
-        if not agrees:
-            said = "x".join(str(size) if size else "?" for size in declared) or "scalar"
-            yield (
-                f"output '{value.name}' is declared as {said} but has the shape "
-                f"{shape_text(fact.shape)}; the declaration is ignored"
-            )
+def _empty_outputs(outputs: Sequence[str], facts: Mapping[str, TensorFact]) -> Iterator[str]:
+    for name in outputs:
+        if 0 in facts[name].shape:
+            yield f"output '{name}' has no elements ({shape_text(facts[name].shape)})"

@@ -37,8 +37,8 @@ class ResolvedModel:
     `weights` are tensors fixed before inference whose value is unknown or too large to hold
     (initializers with external or large data, and folded results derived from them).
     A graph output that is constant stays in `constants`. `folded` records the nodes that are gone,
-    and `inputs` are graph inputs without those that are initializers. `expanded` maps the nodes of
-    the file that others stand for to their operators.
+    and `inputs` are graph inputs without those that are initializers, empty or given a value.
+    `expanded` maps the nodes of the file that others stand for to their operators.
     """
 
     name: str

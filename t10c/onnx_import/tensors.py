@@ -37,6 +37,18 @@ class TensorFact:
         return math.prod(self.shape) * element_bits(self.element_type) // 8
 
 
+@dataclass(frozen=True, slots=True)
+class OpenFact:
+    """A tensor whose shape depends on data.
+
+    `element_type` is 0 where not even that is known; `dims` is None where the rank is not, and has
+    None for every open dimension.
+    """
+
+    element_type: int = 0
+    dims: tuple[int | None, ...] | None = None
+
+
 def element_type_name(element_type: int) -> str:
     """NumPy's name of an ONNX element type where there is one: `float32`, `bfloat16`, `int4`."""
     name: str = TensorProto.DataType.Name(element_type).lower()

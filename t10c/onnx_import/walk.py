@@ -1,18 +1,22 @@
 """The walk over the nodes: control flow and sequences are taken apart, the rest is folded."""
 
+import copy
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from onnx import NodeProto
 
 from t10c.onnx_import import contrib
 from t10c.onnx_import.build import Names
+from t10c.onnx_import.cost import operations
 from t10c.onnx_import.expansion import Expansion
 from t10c.onnx_import.fold import Folder
 from t10c.onnx_import.infer import UnknownOperatorError
-from t10c.onnx_import.inline import Inliner, LoopRun, NotInlinableError
-from t10c.onnx_import.names import NameScope, operator_name
+from t10c.onnx_import.inline import Inliner, Instance, LoopRun, NotInlinableError, branch_name
+from t10c.onnx_import.names import NameScope, describe, operator_name, standard
 from t10c.onnx_import.registry import EXPANSIONS
+from t10c.onnx_import.scan import is_batched, split_batch, start_scan
 from t10c.onnx_import.sequences import SEQUENCE_OPERATORS, SequenceRewriter
 from t10c.onnx_import.structure import needed_names, subgraphs
 
@@ -21,18 +25,21 @@ assert contrib  # imported for its expansions
 Item = NodeProto | LoopRun
 """What is still to be done: a node, or the rest of a loop after some of its iterations."""
 
-_BRANCH_REMEDY = "export only the branch that is taken, or fold the condition to a constant"
 _LOOP_REMEDY = "export it with a fixed number of iterations, or one iteration by itself"
 
 
 def fold_nodes(
-    folder: Folder, nodes: Sequence[NodeProto], outputs: Sequence[str], node_names: NameScope
+    folder: Folder,
+    nodes: Sequence[NodeProto],
+    outputs: Sequence[str],
+    node_names: NameScope,
+    sizes: Mapping[str, int],
 ) -> None:
     """Process the topologically ordered nodes; the outcome is in the folder's fields.
 
-    Raises InvalidInputError for a node that is wrong.
+    `sizes` are those of symbolic dimensions. Raises InvalidInputError for a node that is wrong.
     """
-    _Walk(folder, nodes, outputs, node_names).run(nodes, outputs)
+    _Walk(folder, nodes, outputs, node_names, sizes).run(nodes, outputs)
 
 
 class _Walk:
@@ -44,6 +51,7 @@ class _Walk:
         nodes: Sequence[NodeProto],
         outputs: Sequence[str],
         node_names: NameScope,
+        sizes: Mapping[str, int],
     ) -> None:
         self._folder = folder
         self._facts = folder.facts
@@ -53,7 +61,7 @@ class _Walk:
         taken = {*self._facts, *folder.wanted}
         taken.update(name for node in nodes for name in node.output)
         self._names = Names(node_names, NameScope(taken), folder.opset)
-        self._inliner = Inliner(self._names)
+        self._inliner = Inliner(self._names, sizes)
 
     def run(self, nodes: Sequence[NodeProto], outputs: Sequence[str]) -> None:
         pending: deque[Item] = deque(nodes)
@@ -66,13 +74,16 @@ class _Walk:
                 remedy = error.remedy if isinstance(error, NotInlinableError) else ""
                 self._folder.refuse(node, str(error), remedy)
                 continue
-            for each in following:
-                if isinstance(each, NodeProto):
-                    self._folder.wanted.update(needed_names(each))
+            self._want(following)
             pending.extendleft(reversed(following))
         for output in outputs:
             if output in self._sequences:
                 self._folder.refuse_output(output, "it is a sequence, not a tensor")
+
+    def _want(self, items: Iterable[Item]) -> None:
+        for each in items:
+            if isinstance(each, NodeProto):
+                self._folder.wanted.update(needed_names(each))
 
     def _replacement(self, item: Item) -> list[Item]:
         """Fold or keep a node, or say what takes its place."""
@@ -91,23 +102,92 @@ class _Walk:
         return name in self._facts or name in self._sequences
 
     def _control(self, node: NodeProto) -> list[Item]:
-        """What takes the place of an If or Loop; nothing if it depends on an unsupported node."""
+        """What takes the place of control flow; nothing if it depends on an unsupported node."""
         if not all(self._is_known(name) for name in needed_names(node)):
             return []
-        if node.op_type == "If" and not node.domain:
-            condition = self._scalar(_input(node, 0))
-            if condition is None:
-                raise NotInlinableError("its condition depends on data", _BRANCH_REMEDY)
-            instance = self._inliner.branch(node, bool(condition), self._available())
-            self._facts.update(instance.tensors)
-            self._folder.record(node, f"took its {'then' if condition else 'else'} branch")
-            return list(instance.nodes)
-        if node.op_type == "Loop" and not node.domain:
-            trips = self._scalar(_input(node, 0))
-            if _input(node, 0) and trips is None:
-                raise NotInlinableError("the number of iterations depends on data", _LOOP_REMEDY)
-            return [self._inliner.start(node, trips)]
+        if standard(node.domain):
+            if node.op_type in ("If", "Loop", "Scan"):
+                self._folder.check_form(node)
+            if node.op_type == "If":
+                return self._branch(node)
+            if node.op_type == "Loop":
+                return self._loop(node)
+            if node.op_type == "Scan":
+                return self._scan(node)
         raise NotInlinableError("operators with subgraphs are not supported")
+
+    def _branch(self, node: NodeProto) -> list[Item]:
+        """The branch that is taken; where data decide that, the costlier one."""
+        condition = self._scalar(_input(node, 0))
+        if condition is None:
+            return self._costlier_branch(node)
+        instance = self._inliner.branch(node, bool(condition), self._available())
+        self._folder.record(node, f"took its {branch_name(bool(condition))} branch")
+        return self._insert(instance)
+
+    def _costlier_branch(self, node: NodeProto) -> list[Item]:
+        """Take both branches apart and go on from the end of the one of more operations."""
+        trials = [self._trial(node, condition) for condition in (True, False)]
+        for trial in trials:
+            if trial._folder.unsupported:
+                self._folder.unsupported.extend(trial._folder.unsupported)
+                return []
+        costs = [operations(trial._folder.kept, trial._facts) for trial in trials]
+        taken = costs[0] >= costs[1]
+        trial = trials[0 if taken else 1]
+        self._folder.absorb(trial._folder)
+        self._sequences.update(trial._sequences)
+        name, other = branch_name(taken), branch_name(not taken)
+        if costs[0] == costs[1]:
+            why = f"both branches cost {costs[0]} operations"
+        else:
+            why = f"the costlier of the two ({max(costs)} against {min(costs)} operations)"
+        self._folder.record(node, f"planned as its {name} branch")
+        self._folder.warnings.append(
+            f"{describe(node)} chooses by data: planned as its {name} branch, {why}; "
+            f"its {other} branch is left out"
+        )
+        return []
+
+    def _trial(self, node: NodeProto, condition: bool) -> "_Walk":
+        """A walk that has gone through one branch of an If."""
+        walk = copy.copy(self)
+        walk._folder = self._folder.fork()
+        walk._facts = walk._folder.facts
+        walk._sequences = dict(self._sequences)
+        instance = self._inliner.branch(node, condition, self._available())
+        nodes = [item for item in walk._insert(instance) if isinstance(item, NodeProto)]
+        walk._want(nodes)
+        walk.run(nodes, ())
+        return walk
+
+    def _loop(self, node: NodeProto) -> list[Item]:
+        trips, goes_on = self._scalar(_input(node, 0)), self._scalar(_input(node, 1))
+        if not _input(node, 0) and not _input(node, 1):
+            raise NotInlinableError("it has neither a trip count nor a condition, and never ends")
+        if _input(node, 0) and trips is None and (goes_on or not _input(node, 1)):
+            raise self._endless([_input(node, 0)])
+        if _input(node, 0) and trips is None and goes_on is None:
+            raise self._endless([_input(node, 0), _input(node, 1)])
+        return [self._inliner.start(node, max(trips, 0) if trips is not None else None)]
+
+    def _scan(self, node: NodeProto) -> list[Item]:
+        if is_batched(node, self._folder.opset):
+            builder = split_batch(node, self._facts, self._names)
+            self._facts.update(builder.tensors)
+            owner = self._folder.owners.get(node.name, (node.name, operator_name(node)))
+            self._folder.owners.update((made.name, owner) for made in builder.nodes)
+            return list(builder.nodes)
+        builder, run = start_scan(node, self._facts, self._names)
+        self._inliner.check_length(run, run.trips or 0)
+        self._facts.update(builder.tensors)
+        return [*builder.nodes, run]
+
+    def _endless(self, names: Sequence[str]) -> NotInlinableError:
+        """How to refuse a loop whose number of iterations follows from these tensors."""
+        further = self._folder.value_remedy(names)
+        remedy = f"{_LOOP_REMEDY}; or {further}" if further else _LOOP_REMEDY
+        return NotInlinableError("the number of iterations depends on data", remedy)
 
     def _advance(self, run: LoopRun) -> list[Item]:
         """The next iteration of a loop, or its outputs if it ends here."""
@@ -116,16 +196,33 @@ class _Walk:
         goes_on = self._scalar(run.condition) if run.condition else 1
         ended = run.trips is not None and run.done >= run.trips
         if goes_on is None and not ended:
-            raise NotInlinableError("the number of iterations depends on data", _LOOP_REMEDY)
+            if run.trips is None:
+                raise self._endless([run.condition])
+            if not run.unsure:
+                self._inliner.check_length(run, run.trips)
+            run = replace(run, unsure=True)
+            goes_on = 1
         if ended or not goes_on:
-            instance = self._inliner.finish(run)
-            self._facts.update(instance.tensors)
-            self._folder.record(run.node, f"unrolled {run.done} times")
-            return list(instance.nodes)
+            return self._insert(self._finished(run))
         instance, after = self._inliner.iterate(run, self._available())
-        self._facts.update(instance.tensors)
         self._folder.wanted.update(instance.outputs)
-        return [*instance.nodes, after]
+        return [*self._insert(instance), after]
+
+    def _finished(self, run: LoopRun) -> Instance:
+        instance = self._inliner.finish(run)
+        self._folder.record(run.node, f"unrolled {run.done} times")
+        if run.unsure:
+            self._folder.warnings.append(
+                f"{describe(run.node)} may end early, which depends on data; "
+                f"planned for all {run.done} iterations"
+            )
+        return instance
+
+    def _insert(self, instance: Instance) -> list[Item]:
+        """Know the constants and declarations of what takes the place of a node."""
+        self._facts.update(instance.tensors)
+        self._folder.declare(instance.declared, instance.nodes)
+        return list(instance.nodes)
 
     def _expand(self, node: NodeProto) -> list[Item]:
         """The standard's operators that take the place of one of another domain."""

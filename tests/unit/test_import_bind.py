@@ -51,14 +51,24 @@ def test_symbols_are_bound_everywhere(dims: Dims, shapes: Shapes) -> None:
 def test_unbound_dimension_names_the_flag_to_type() -> None:
     text = failure(two_inputs(), {"batch": 2}, {}, InvalidInputError)
     assert "dimension 'seq' of input 'a'" in text
-    assert "--dim seq=1" in text
+    assert "--dim seq=128" in text
     assert "--dim batch" not in text
     text = failure(two_inputs(), {}, {}, InvalidInputError)
     assert "1 more" in text
-    assert "--dim batch=1 --dim seq=1" in text
+    assert text.endswith("give it one, for instance: --dim batch=1 --dim seq=128")
 
 
-@pytest.mark.parametrize("anonymous", [None, -1, 0])
+def test_suggested_sizes_follow_the_names() -> None:
+    shape = ["N", "channels", "image_height", "W", "sequence_length", "past_seq", "num_tokens"]
+    text = failure(one_input(*shape[:4]), {}, {}, InvalidInputError)
+    assert text.endswith("--dim N=1 --dim channels=3 --dim image_height=224 --dim W=224")
+    text = failure(one_input(*shape[4:]), {}, {}, InvalidInputError)
+    assert text.endswith("--dim sequence_length=128 --dim past_seq=1 --dim num_tokens=128")
+    text = failure(one_input(None, 3, None, None), {}, {}, InvalidInputError)
+    assert text.endswith("--shape x:1x3x224x224")
+
+
+@pytest.mark.parametrize("anonymous", [None, -1])
 def test_unbound_dimension_without_a_name(anonymous: int | None) -> None:
     text = failure(one_input(anonymous, 3), {}, {}, InvalidInputError)
     assert "dimension 0 (it has no name) of input 'x'" in text
@@ -98,6 +108,26 @@ def test_contradictory_shapes(dims: Dims, shapes: Shapes, expected: str) -> None
 )
 def test_usage_errors(dims: Dims, shapes: Shapes, expected: str) -> None:
     assert expected in failure(two_inputs(), dims, shapes, UsageError)
+
+
+def test_symbols_of_outputs_may_be_bound() -> None:
+    made = model([node("Relu", "x", "y")], [value("x", [3])], [value("y", ["boxes"])])
+    data = made.SerializeToString()
+    assert "output 'y' is declared as 4" in resolve_model(data, {"boxes": 4}).warnings[0]
+    assert "did you mean 'boxes'?" in failure(data, {"boxs": 4}, {}, UsageError)
+
+
+def test_size_of_zero_is_an_empty_constant() -> None:
+    resolved = resolve_model(one_input(0, 3))
+    assert resolved.inputs == ()
+    assert resolved.constants["y"].shape == (0, 3)
+    empty, output = resolved.warnings
+    assert empty.startswith("input 'x' is declared with 0 elements (0x3)")
+    assert empty.endswith("--shape x:1x3")
+    assert output == "output 'y' has no elements (0x3)"
+    assert resolve_model(one_input(0, 3), {}, {"x": (7, 3)}).shapes["y"] == (7, 3)
+    text = failure(one_input(0, 3), {}, {"x": (7, 4)}, InvalidInputError)
+    assert "dimension 1 is 3 in the model, not 4" in text
 
 
 def test_static_model_has_no_dimension_to_name() -> None:
