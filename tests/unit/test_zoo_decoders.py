@@ -1,6 +1,8 @@
 """Decoder-only models with a cache: attention, masks, experts, against NumPy formulations."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -152,8 +154,7 @@ def test_gemma_is_what_its_paper_says(setting: dict[str, str]) -> None:
             )
             x = x + norm(attended, f"{at}.post_attention_layernorm")
             y = norm(x, f"{at}.pre_feedforward_layernorm")
-            gate = gelu_tanh(dense(y, w, f"{at}.mlp.gate_proj"))
-            y = dense(gate * dense(y, w, f"{at}.mlp.up_proj"), w, f"{at}.mlp.down_proj")
+            y = gated(y, w, f"{at}.mlp", gelu_tanh)
             x = x + norm(y, f"{at}.post_feedforward_layernorm")
         expected = 2.5 * np.tanh(norm(x, "norm") @ w["embed_tokens"].T / 2.5)
         np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
@@ -171,6 +172,33 @@ def test_local_layers_of_gemma_cache_what_the_next_position_sees() -> None:
     decode = small(GEMMA, phase="decode", seq=1, past=9)
     assert cached(decode, "past") == [3, 3, 9, 9]
     assert cached(decode, "present") == [3, 3, 10, 10]
+
+
+def assert_is_llama(
+    model: ModelProto, base: float, part: str, feed_forward: Callable[[Array, Weights, str], Array]
+) -> None:
+    """Two layers of grouped-query attention and `feed_forward`, whose weights begin with `part`."""
+    inputs, w = feeds(model), weights_of(model)
+    for ids, logits in zip(inputs["input_ids"], run(model, inputs)["logits"], strict=True):
+        x = w["embed_tokens"][ids].astype(np.float64)
+        for layer in range(2):
+            at = f"layers.{layer}"
+            normed = rms_norm(x, w[f"{at}.input_layernorm"], 1e-5)
+            x = x + reference_attention(normed, w, at, (4, 2, 16), divisor=4, base=base)
+            normed = rms_norm(x, w[f"{at}.post_attention_layernorm"], 1e-5)
+            x = x + feed_forward(normed, w, f"{at}.{part}")
+        expected = dense(rms_norm(x, w["norm"], 1e-5), w, "lm_head")
+        np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
+
+
+def gated(x: Array, w: Weights, at: str, activation: Callable[[Array], Array] = silu) -> Array:
+    gate = activation(dense(x, w, f"{at}.gate_proj"))
+    return dense(gate * dense(x, w, f"{at}.up_proj"), w, f"{at}.down_proj")
+
+
+@pytest.mark.parametrize(("name", "base"), [("llama-2-70b", 1e4), ("llama-3-8b", 5e5)])
+def test_llama_with_grouped_queries(name: str, base: float) -> None:
+    assert_is_llama(small(name, seq=9), base, "mlp", gated)
 
 
 def reference_mixture(x: Array, w: Weights, at: str, selected: int) -> Array:
@@ -192,17 +220,7 @@ def test_mixtral_sends_each_token_to_its_best_experts(batch: int, seq: int, sele
     kinds = {node.op_type for node in model.graph.node}
     # one token gathers the weights of its experts, twelve go through all of them
     assert ("ScatterElements" in kinds) == (seq > 1)
-    inputs, w = feeds(model), weights_of(model)
-    for ids, logits in zip(inputs["input_ids"], run(model, inputs)["logits"], strict=True):
-        x = w["embed_tokens"][ids].astype(np.float64)
-        for layer in range(2):
-            at = f"layers.{layer}"
-            normed = rms_norm(x, w[f"{at}.input_layernorm"], 1e-5)
-            x = x + reference_attention(normed, w, at, (4, 2, 16), divisor=4, base=1e6)
-            normed = rms_norm(x, w[f"{at}.post_attention_layernorm"], 1e-5)
-            x = x + reference_mixture(normed, w, f"{at}.block_sparse_moe", selected)
-        expected = dense(rms_norm(x, w["norm"], 1e-5), w, "lm_head")
-        np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
+    assert_is_llama(model, 1e6, "block_sparse_moe", partial(reference_mixture, selected=selected))
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,38 @@ def test_parameters_of_gemma_divide_as_published() -> None:
     assert round((published_count("gemma-2-27b") - embedding) / 1e6) == 26_047
 
 
+@pytest.mark.parametrize(
+    ("name", "heads", "size"),
+    [
+        ("opt-1.3b", 32, 64),
+        ("opt-13b", 40, 128),
+        ("opt-30b", 56, 128),
+        ("llama-2-7b", 32, 128),
+        ("llama-2-13b", 40, 128),
+        ("llama-2-70b", 8, 128),
+        ("llama-3-8b", 8, 128),
+        ("gemma-2-27b", 16, 128),
+        ("mixtral-8x7b", 8, 128),
+        ("whisper-tiny-decoder", 6, 64),
+    ],
+)
+def test_cached_heads_are_as_many_and_as_wide_as_published(
+    name: str, heads: int, size: int
+) -> None:
+    graph = build_model(name, phase="decode", past=10).graph
+    cached = [value for value in graph.input if value.name.startswith("past_")]
+    shapes = {tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in cached}
+    assert {(shape[1], shape[3]) for shape in shapes} == {(heads, size)}
+
+
+def test_scales_and_caps_of_gemma() -> None:
+    # arXiv 2408.00118, section 2; the 27B model divides queries by the root of hidden / heads
+    recipe = next(recipe for recipe in list_recipes() if recipe.name == "gemma-2-27b")
+    chosen = dict(recipe.parameters)
+    assert chosen["query_scale"] == chosen["hidden"] / chosen["heads"]
+    assert (chosen["attention_cap"], chosen["logit_cap"]) == (50, 30)
+
+
 def test_parameters_of_mixtral_in_use() -> None:
     # arXiv 2401.04088, section 1: 47 billion, of which a token uses 13 billion
     whole = published_count("mixtral-8x7b")
