@@ -31,7 +31,7 @@ def test_every_operator_of_the_standard_that_is_read_is_listed_once() -> None:
         ("Reshape", 7, 0, NodeClass.LAYOUT_ONLY),
         ("Shape", 7, 0, NodeClass.FOLDED),
         ("SequenceAt", 11, 0, NodeClass.FOLDED),
-        ("TopK", 7, 0, NodeClass.FALLBACK),
+        ("Det", 11, 0, NodeClass.FALLBACK),
         ("StringSplit", 20, 0, NodeClass.UNSUPPORTED),
     ],
 )

@@ -5,25 +5,32 @@ from node_cases import TestCase, cases, run
 
 _MODULES = {
     "attention": ("Attention",),
+    "batch_normalization": ("BatchNormalization",),
     "bitcast": ("BitCast",),
+    "compress": ("Compress",),
     "cumprod": ("CumProd",),
     "cumsum": ("CumSum",),
     "einsum": ("Einsum",),
     "eyelike": ("EyeLike",),
+    "gather": ("Gather",),
+    "gatherelements": ("GatherElements",),
+    "gathernd": ("GatherND",),
     "hardmax": ("Hardmax",),
     "layernormalization": ("LayerNormalization",),
     "lpnormalization": ("LpNormalization",),
     "onehot": ("OneHot",),
+    "reversesequence": ("ReverseSequence",),
     "rotaryembedding": ("RotaryEmbedding",),
     "scatter": ("Scatter",),
     "scatterelements": ("ScatterElements",),
     "scatternd": ("ScatterND",),
     "tensorscatter": ("TensorScatter",),
+    "topk": ("TopK",),
     "trilu": ("Trilu",),
 }
 """Modules of onnx's cases and the operators whose cases they have."""
 
-_PARAMETERS = ("k", "axis", "depth")
+_PARAMETERS = ("k", "axis", "depth", "condition")
 """Inputs that models have as constants."""
 
 
@@ -48,7 +55,7 @@ def test_with_indices_as_data(case: TestCase) -> None:
     assert graph.node_counts()["fallback"] == 0
 
 
-@pytest.mark.parametrize("case", [p for p in collected() if "scatter" in p.id])
+@pytest.mark.parametrize("case", [p for p in collected() if "scatter" in p.id or "gather" in p.id])
 def test_with_known_indices(case: TestCase) -> None:
     graph = run(case, None)
     assert graph.node_counts()["fallback"] == 0

@@ -25,10 +25,12 @@ from t10c.onnx_import.lowering import (
     recurrent,
     reduce,
     resize,
+    reverse,
     roi,
     rotary,
     rowwise,
     scatter,
+    topk,
 )
 from t10c.onnx_import.lowering.builder import GraphBuilder, NodeGroup
 from t10c.onnx_import.lowering.fallback import add_fallback
@@ -53,10 +55,12 @@ _FAMILIES = (
     recurrent,
     reduce,
     resize,
+    reverse,
     roi,
     rotary,
     rowwise,
     scatter,
+    topk,
 )
 
 __all__ = [

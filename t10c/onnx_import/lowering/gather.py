@@ -1,5 +1,7 @@
 """Gather: O[i.., e] = T[idx[i..], e]; a selection that is known and regular is layout-only."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +9,7 @@ import numpy as np
 from t10c.ir.expression import Dim, Operand, ScalarStep, TensorExpression
 from t10c.onnx_import.attributes import integer
 from t10c.onnx_import.lowering.builder import GraphBuilder
+from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import AxisList, Shape
 from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
@@ -123,14 +126,40 @@ def lower_gather_nd(builder: GraphBuilder, node: ResolvedNode) -> None:
 @lowers("GatherElements")
 def lower_gather_elements(builder: GraphBuilder, node: ResolvedNode) -> None:
     """O[i, j] = T[idx[i, j], j]: the other dimensions are index axes of all three."""
-    table, index = builder.shape(node.inputs[0]), builder.shape(node.inputs[1])
-    axis = integer(node, "axis", 0) % len(table)
+    axis = integer(node, "axis", 0) % len(builder.shape(node.inputs[0]))
+    add_gather_elements(builder, "", node.inputs[:2], node.outputs[0], axis)
+
+
+def add_gather_elements(
+    builder: GraphBuilder, suffix: str, inputs: Sequence[str], output: str, axis: int
+) -> None:
+    """Add the gather of a table and an index of the same rank along one axis."""
+    table, index = (builder.shape(name) for name in inputs)
     axes = AxisList()
     terms = [axes.add(f"i{d}", n, "index") for d, n in enumerate(index)]
     v = axes.add("v", table[axis], "table", reduction=True)
     i = tuple(Dim(t, n) for t, n in zip(terms, index, strict=True))
     source = tuple(Dim(v if d == axis else terms[d], n) for d, n in enumerate(table))
-    builder.compute("", index_expression(axes, source, i, i), node.inputs[:2], node.outputs[0])
+    builder.compute(suffix, index_expression(axes, source, i, i), inputs, output)
+
+
+@lowers("Compress")
+def lower_compress(builder: GraphBuilder, node: ResolvedNode) -> None:
+    """Rows where a known condition is true: a slice where they are regular, else a gather."""
+    source, output = node.inputs[0], node.outputs[0]
+    wanted = np.flatnonzero(builder.constant(node.inputs[1], "condition"))
+    shape, compose = builder.shape(source), Composer(builder)
+    flat = "axis" not in node.attributes
+    axis = 0 if flat else integer(node, "axis", 0) % len(shape)
+    table = compose.reshape("flat", source, (math.prod(shape),)) if flat else source
+    run = progression(wanted, builder.shape(table)[axis])
+    if run is not None:
+        stop = run.start + run.step * run.length
+        compose.cut("", table, axis, run.start, stop, run.step, output)
+        return
+    index = compose.weight("index", wanted)
+    expression = gather_expression(builder.shape(table), wanted.shape, axis)
+    builder.compute("", expression, (table, index), output)
 
 
 def index_expression(

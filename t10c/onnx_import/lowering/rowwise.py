@@ -21,6 +21,7 @@ from t10c.onnx_import.attributes import (
     normalise_axes,
     number,
 )
+from t10c.onnx_import.lowering.batch_statistics import add_training_batch_norm
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import plain_axes, plain_dims
 from t10c.onnx_import.lowering.elementwise import Argument, Step, add_pointwise, broadcast
@@ -219,8 +220,10 @@ def lower_lrn(builder: GraphBuilder, node: ResolvedNode) -> None:
 @lowers("BatchNormalization")
 def lower_batch_norm(builder: GraphBuilder, node: ResolvedNode) -> None:
     """a * scale + shift per channel, both derived from the node's four weights."""
-    if integer(node, "training_mode", 0) or any(node.outputs[1:]):
-        raise LoweringError("training mode is not supported")
+    if integer(node, "training_mode", 0):
+        return add_training_batch_norm(builder, node)
+    if any(node.outputs[1:]):
+        raise LoweringError("training mode is not supported before opset 14")
     output, parameters = node.outputs[0], node.inputs[1:5]
     channels = (builder.shape(node.inputs[0])[1],)
     kind = builder.element_type(node.inputs[1])
