@@ -145,8 +145,8 @@ def weights_of(model: ModelProto) -> dict[str, Array]:
     }
 
 
-def published_count(name: str, **overrides: str) -> int:
-    """Parameters of the full-size model, or of another one of its family."""
+def built_count(name: str, **overrides: str) -> int:
+    """Parameters of the model as built, at full size or with other hyper-parameters."""
     return parameter_count(build_model(name, overrides=overrides))
 
 
