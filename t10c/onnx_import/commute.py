@@ -70,7 +70,7 @@ def _hoist(draft: Draft, builder: GraphBuilder, operator: Operator) -> None:
     chain.reverse()
     kind = builder.element_type(source)
     hoisted = builder.new_tensor(f"{operator.name}.result", builder.shape(source), kind)
-    moved = _over_shape(operator, builder.shape(source), source, hoisted)
+    moved = over_shape(operator, builder.shape(source), source, hoisted)
     position = draft.before(chain[0].name)
     draft.remove(operator.name)
     draft.put(moved, position)
@@ -107,7 +107,7 @@ def _sink(draft: Draft, builder: GraphBuilder, operator: Operator) -> None:
     inputs = tuple(unscaled if name == tensor else name for name in user.inputs)
     position = draft.after(user.name)
     draft.put(replace(user, inputs=inputs, output=product), draft.position(user.name))
-    draft.put(_over_shape(operator, builder.shape(output), product, output), position)
+    draft.put(over_shape(operator, builder.shape(output), product, output), position)
 
 
 def _rewire(
@@ -131,7 +131,7 @@ def _fresh(builder: GraphBuilder, like: str, owner: str) -> str:
     return builder.new_tensor(wanted, builder.shape(like), builder.element_type(like))
 
 
-def _over_shape(operator: Operator, shape: Shape, source: str, output: str) -> Operator:
+def over_shape(operator: Operator, shape: Shape, source: str, output: str) -> Operator:
     """A unary operator over a tensor of another shape."""
     roles: list[Role] = ["parallel"] * len(shape)
     dims = plain_dims(shape)

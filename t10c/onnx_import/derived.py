@@ -9,13 +9,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from t10c.onnx_import.lower import lower_nodes
+from t10c.onnx_import.importer import lower_to_stored
 from t10c.onnx_import.resolved import ResolvedModel
 
 
 def derive_weights(model: ResolvedModel, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Values of all derived weights of the model, given those of its weights and constants."""
-    builder = lower_nodes(model).builder
+    builder = lower_to_stored(model)[0].builder
     derived = {n: v for n, v in builder.constants().items() if n not in model.constants}
     known = {**model.constants, **values, **derived}
     for derivation in builder.derivations:

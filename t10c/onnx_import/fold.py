@@ -29,6 +29,7 @@ from t10c.onnx_import.tensors import (
     known,
     shape_text,
 )
+from t10c.onnx_import.widening import widens
 
 # Operators that slide a window: an output without elements means that the input is too small.
 _WINDOWED = frozenset(
@@ -56,7 +57,7 @@ class Folder:
     """What is known after the nodes processed so far, which must come in topological order.
 
     - `facts`: every tensor whose shape is known
-    - `kept`: the nodes that still compute, in topological order
+    - `kept`: the nodes that still compute, or widen a weight, in topological order
     - `records`: the nodes that are gone
     - `unsupported`: nodes that cannot be resolved; what depends on them is not in `facts`
     - `wanted`: tensors that something reads; to be filled before the nodes are processed
@@ -83,6 +84,7 @@ class Folder:
         self.declared: dict[str, OpenFact] = {}
         self.warnings: list[str] = []
         self._producers: dict[str, NodeProto] = {}
+        self._widened: set[str] = set()
         self._inference = inference
         self._versions = dict(versions)
         self._directory = directory
@@ -99,6 +101,7 @@ class Folder:
         other.wanted, other.declared = self.wanted, self.declared
         other.owners = dict(self.owners)
         other._producers = dict(self._producers)
+        other._widened = set(self._widened)
         other._cache = self._cache
         return other
 
@@ -107,6 +110,7 @@ class Folder:
         self.facts.update(other.facts)
         self.owners.update(other.owners)
         self._producers.update(other._producers)
+        self._widened |= other._widened
         for mine, further in (
             (self.kept, other.kept),
             (self.relabelled, other.relabelled),
@@ -157,7 +161,11 @@ class Folder:
             outputs = self._without_empty(node, facts, outputs)
         present = [fact for fact in outputs if fact is not None]
         if present and (fixed or all(fact.fixed for fact in present)):
-            self._fold(node, [fact and replace(fact, fixed=True) for fact in outputs])
+            folded = [fact and replace(fact, fixed=True) for fact in outputs]
+            if widens(node, facts, folded, self._widened, RELABELLING):
+                self._widen(node, folded)
+            else:
+                self._fold(node, folded)
         else:
             self._keep(node, outputs)
 
@@ -216,6 +224,14 @@ class Folder:
         if not constant and standard(node.domain) and node.op_type in RELABELLING:
             self.relabelled.append(node)
         self.record(node, "constant" if constant else "weight")
+
+    def _widen(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> None:
+        """Keep a node whose output, a weight, is known all the same."""
+        for name, fact in zip(node.output, facts, strict=True):
+            if name and fact is not None:
+                self.facts[name] = fact
+                self._widened.add(name)
+        self.kept.append(node)
 
     def _keep(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> None:
         for index, (name, fact) in enumerate(zip(node.output, facts, strict=True)):

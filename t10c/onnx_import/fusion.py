@@ -17,13 +17,18 @@ from t10c.onnx_import.merge import merge
 _JOINED_OPERANDS = 4
 """Most tensors, fused ones aside, that a joined operator may read: each must be laid out alike."""
 
+_SEARCHED = 32
+"""Most operators to look at when asking what an activation follows from."""
+
 
 def fuse(draft: Draft, builder: GraphBuilder) -> None:
     """Let every operator take in the pointwise operators after it, in execution order.
 
     A group joins its producer if it computes element by element on the producer's output, its
     other operands are literals or weights no larger than the producer's inputs, and only its last
-    result is used outside. Reshapes that only add or drop dimensions of size 1 do not part a group.
+    result is used outside. A product of narrow integers also takes in scales, zero points and
+    biases that are activations, which dynamic quantisation makes. Reshapes that only add or drop
+    dimensions of size 1 do not part a group.
     """
     for name in draft.names():
         if name in draft:
@@ -32,7 +37,9 @@ def fuse(draft: Draft, builder: GraphBuilder) -> None:
                 members = _Growth(draft, builder, producer).members()
                 if members:
                     merged = merge(builder, producer, members)
-                    _replace(draft, [producer, *members], merged, draft.position(name))
+                    late = _comes_later(draft, merged, draft.position(name))
+                    position = draft.position(members[-1].name if late else name)
+                    _replace(draft, [producer, *members], merged, position)
 
 
 def join(draft: Draft, builder: GraphBuilder) -> None:
@@ -76,6 +83,12 @@ def _may_join(producer: Operator, user: Operator, builder: GraphBuilder) -> bool
     return shapes[0] == shapes[1] and passes and len(tensors) <= _JOINED_OPERANDS
 
 
+def _comes_later(draft: Draft, operator: Operator, position: Position) -> bool:
+    """Whether an input of the operator is only made after this position."""
+    makers = (draft.producer(tensor) for tensor in operator.inputs)
+    return any(maker is not None and draft.position(maker.name) > position for maker in makers)
+
+
 def _replace(draft: Draft, old: list[AnyOperator], merged: Operator, position: Position) -> None:
     for operator in old:
         draft.remove(operator.name)
@@ -94,6 +107,9 @@ class _Growth:
             (math.prod(builder.shape(tensor)) for tensor in producer.inputs), default=1
         )
         self._own = _own_operands(producer)
+        self._narrow = producer.expression.kernel in ("matmul", "conv") and all(
+            builder.tensor(tensor).bits for tensor in producer.inputs[:2]
+        )
         self._values = {producer.output}
 
     def members(self) -> list[AnyOperator]:
@@ -167,7 +183,23 @@ class _Growth:
             return True  # as many elements as the output: it cannot broadcast
         if self._builder.is_weight(tensor):
             return math.prod(dim.size for dim in operand.dims) <= self._largest
+        if self._narrow and len(_squeezed_terms(operand)) <= 1:
+            return self._independent(tensor)
         return tensor in self._own and _squeezed_terms(operand) == output
+
+    def _independent(self, tensor: str) -> bool:
+        """Whether an activation follows from other tensors than the producer's output, and soon."""
+        first = self._draft.position(self._producer.name)
+        pending, seen = [tensor], set[str]()
+        while pending and len(seen) < _SEARCHED:
+            maker = self._draft.producer(pending.pop())
+            if maker is None or maker.name in seen or self._draft.position(maker.name) < first:
+                continue
+            if maker.name == self._producer.name:
+                return False
+            seen.add(maker.name)
+            pending.extend(maker.inputs)
+        return not pending
 
 
 def _own_operands(producer: Operator) -> dict[str, str]:

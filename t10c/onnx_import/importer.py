@@ -10,6 +10,7 @@ from t10c.onnx_import.commute import commute
 from t10c.onnx_import.draft import AnyOperator, Draft
 from t10c.onnx_import.fusion import fuse, join
 from t10c.onnx_import.lower import Lowered, lower_nodes, qualified
+from t10c.onnx_import.prologue import raise_quantisation, sink_dequantisation
 from t10c.onnx_import.resolve import resolve_model
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
 
@@ -34,10 +35,10 @@ def lower_model(model: ResolvedModel) -> Graph:
     Every ONNX node ends in exactly one class. Raises UnsupportedOperatorError, whose `nodes` lists
     every node that no operator can stand for.
     """
-    lowered = lower_nodes(model)
+    lowered, draft = lower_to_stored(model)
     builder = lowered.builder
-    draft = Draft(builder.operators, model.outputs)
     commute(draft, builder)
+    raise_quantisation(draft, builder)
     fuse(draft, builder)
     join(draft, builder)
     operators = _live(draft.operators(), model.outputs)
@@ -54,6 +55,15 @@ def lower_model(model: ResolvedModel) -> Graph:
         producer=model.producer,
         warnings=model.warnings,
     )
+
+
+def lower_to_stored(model: ResolvedModel) -> tuple[Lowered, Draft]:
+    """Lower every node and let operators read stored values; all derived weights are known then."""
+    lowered = lower_nodes(model)
+    draft = Draft(lowered.builder.operators, model.outputs)
+    raise_quantisation(draft, lowered.builder)
+    sink_dequantisation(draft, lowered.builder)
+    return lowered, draft
 
 
 def _live(operators: Sequence[AnyOperator], outputs: Iterable[str]) -> list[AnyOperator]:
@@ -108,12 +118,15 @@ def _record(
         note = f"computes the same as {twin}"
     elif name in fates:
         (fate, operator), note = fates[name], lowered.builder.fallbacks.get(name, "")
+    elif all(lowered.builder.is_weight(tensor) for tensor in node.outputs if tensor):
+        fate, operator, note = NodeClass.FOLDED, "", "weight"
     else:
         fate, operator, note = NodeClass.FUSED, "", "read as a broadcast by its users"
     return NodeRecord(node.name, qualified(node), fate, operator, note)
 
 
 _RANK = {
+    NodeClass.FOLDED: -1,
     NodeClass.LAYOUT_ONLY: 0,
     NodeClass.FUSED: 1,
     NodeClass.PLANNED: 2,
@@ -152,4 +165,4 @@ def _flop(node: ResolvedNode, shapes: Mapping[str, tuple[int, ...]]) -> int:
     return 2 * output * (left[0] if flipped else left[-1])
 
 
-__all__ = ["import_model", "lower_model"]
+__all__ = ["import_model", "lower_model", "lower_to_stored"]

@@ -1,5 +1,6 @@
 """Putting pointwise operators into the expression of the operator before them."""
 
+import itertools
 from collections.abc import Sequence
 
 from t10c.ir.expression import Dim, Operand, ScalarStep, TensorExpression
@@ -87,15 +88,18 @@ class _Merger:
         )
         key = (tensor, dims)
         if key not in self._names:
-            fused = operand.fused or self._builder.is_weight(tensor)
+            product = self._old.kernel in ("matmul", "conv")
+            fused = operand.fused or product or self._builder.is_weight(tensor)
             self._names[key] = self._new_name(fused)
             self._operands.append(Operand(self._names[key], dims, fused))
             self.tensors.append(tensor)
         return self._names[key]
 
     def _new_name(self, fused: bool) -> str:
+        taken = {operand.name for operand in self._operands}
         alike = sum(operand.fused == fused for operand in self._operands)
-        return f"F{alike}" if fused else operand_letter(alike)
+        wanted = (f"F{i}" if fused else operand_letter(i) for i in itertools.count(alike))
+        return next(name for name in wanted if name not in taken)
 
     def expression(self, shape: tuple[int, ...]) -> TensorExpression:
         """The merged expression, with an output of the given shape."""

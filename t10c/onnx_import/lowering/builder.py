@@ -144,10 +144,21 @@ class GraphBuilder:
 
         The inputs are weights themselves; LoweringError where one is not.
         """
+        return self.weight_from(f"{self._nodes[0]}.{suffix}", shape, element_type, formula, inputs)
+
+    def weight_from(
+        self,
+        wanted: str,
+        shape: Shape,
+        element_type: str,
+        formula: Callable[..., np.ndarray],
+        inputs: Sequence[str] = (),
+    ) -> str:
+        """A derived weight of any name, also after all nodes are lowered."""
         for tensor in inputs:
             if not self.is_weight(tensor):
                 raise LoweringError(f"{tensor!r} is no weight: it depends on data")
-        name = self.new_tensor(f"{self._nodes[0]}.{suffix}", shape, element_type)
+        name = self.new_tensor(wanted, shape, element_type)
         self._weights.add(name)
         self.derivations.append(Derivation(name, tuple(inputs), formula))
         return name

@@ -95,7 +95,7 @@ def _scaling(builder: GraphBuilder, node: ResolvedNode) -> _Scaling:
         wide = [_repeated(builder, t, shape, axis, block) for t in (scale, point) if t]
         arguments = [broadcast(builder, tensor, output) for tensor in wide]
         return _Scaling(None, arguments[0], arguments[1] if point else None)
-    domain = _blocks(shape, axis, block)
+    domain = block_domain(shape, axis, block)
     dims = tuple(
         Dim((), 1) if size == 1 else Dim(dim.terms if d != axis else ((f"d{axis}b", 1),), size)
         for d, (dim, size) in enumerate(zip(plain_dims(shape), builder.shape(scale), strict=True))
@@ -108,7 +108,7 @@ def _single(builder: GraphBuilder, tensor: str) -> Argument:
     return Argument(tensor, plain_dims(builder.shape(tensor)))
 
 
-def _blocks(shape: Shape, axis: int, block: int) -> Domain:
+def block_domain(shape: Shape, axis: int, block: int) -> Domain:
     """The axes of a tensor, one of them cut into blocks `d<axis>b` of `d<axis>e` elements."""
     roles: list[Role] = ["parallel"] * len(shape)
     count = shape[axis] // block
