@@ -157,7 +157,8 @@ class ShapeInference:
                 data[name] = numpy_helper.from_array(fact.value, name)
         try:
             imports = self._newest if node.domain == NEWEST_DOMAIN else self._imports
-            inferred = infer_node_outputs(schema, node, types, data, opset_imports=imports)
+            form = _spelled_out(node)
+            inferred = infer_node_outputs(schema, form, types, data, opset_imports=imports)
         except (InferenceError, ValidationError, RuntimeError, ValueError, IndexError) as error:
             # the first two are meant; the others escape from the C++ code on damaged nodes
             raise InvalidInputError(_explain(node, facts, str(error))) from error
@@ -228,6 +229,16 @@ class ShapeInference:
             return OpenFact(element_type, tuple(dims))
         check_size(name, shape)
         return TensorFact(element_type, shape)
+
+
+def _spelled_out(node: NodeProto) -> NodeProto:
+    """The node with the default that onnx's inference of STFT takes for another: one side only."""
+    if node.domain or node.op_type != "STFT" or any(a.name == "onesided" for a in node.attribute):
+        return node
+    whole = NodeProto()
+    whole.CopyFrom(node)
+    whole.attribute.append(onnx.helper.make_attribute("onesided", 1))
+    return whole
 
 
 def _span(fewest: int, most: int) -> str:
