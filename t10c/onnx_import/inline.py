@@ -1,13 +1,13 @@
 """Control flow that is decided before inference: branches and iterations in their place."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from onnx import GraphProto, NodeProto, ValueInfoProto
 
 from t10c.onnx_import.build import Names, NodeBuilder
 from t10c.onnx_import.declared import declared_tensors
-from t10c.onnx_import.structure import order_nodes, subgraphs
+from t10c.onnx_import.structure import Union, order_nodes, subgraphs
 from t10c.onnx_import.symbols import declared_dimensions, size_of
 from t10c.onnx_import.tensors import (
     OpenFact,
@@ -85,7 +85,7 @@ class Inliner:
         self._sizes = sizes
         self._made = 0
 
-    def branch(self, node: NodeProto, condition: bool, available: Iterable[str]) -> Instance:
+    def branch(self, node: NodeProto, condition: bool, available: Collection[str]) -> Instance:
         """The branch an `If` takes, producing the outputs of the `If`.
 
         `available` are the tensors the branch may capture, here and below.
@@ -131,7 +131,7 @@ class Inliner:
                 remedy,
             )
 
-    def iterate(self, run: LoopRun, available: Iterable[str]) -> tuple[Instance, LoopRun]:
+    def iterate(self, run: LoopRun, available: Collection[str]) -> tuple[Instance, LoopRun]:
         """One more iteration, and the loop after it; raises NotInlinableError if it is too long."""
         body = body_of(run.node)
         self.check_length(run, run.done + 1)
@@ -186,7 +186,11 @@ class Inliner:
         return empty(TensorFact(kind, tuple(shape)))
 
     def _copy(
-        self, graph: GraphProto, prefix: str, bindings: Mapping[str, str], available: Iterable[str]
+        self,
+        graph: GraphProto,
+        prefix: str,
+        bindings: Mapping[str, str],
+        available: Collection[str],
     ) -> Instance:
         """The nodes of a subgraph with unique node and tensor names."""
         names = dict(bindings)
@@ -197,7 +201,7 @@ class Inliner:
         for sparse in graph.sparse_initializer:
             names[sparse.values.name] = self._names.tensors.unique(sparse.values.name)
             tensors[names[sparse.values.name]] = sparse_fact(sparse)
-        ordered = order_nodes(graph.node, {*available, *names})
+        ordered = order_nodes(graph.node, Union(names, available))
         for node in ordered:
             names.update((name, self._names.tensors.unique(name)) for name in node.output if name)
         nodes = []

@@ -1,13 +1,30 @@
 """The graph as a graph: who produces what, in which order, and what reaches an output."""
 
 import heapq
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+from itertools import chain
 
 import onnx
 from onnx import GraphProto, NodeProto
 
 from t10c.errors import InvalidInputError
 from t10c.onnx_import.names import describe, remedy_for
+
+
+class Union(Collection[str]):
+    """The names in any of several collections, seen without copying them."""
+
+    def __init__(self, *parts: Collection[str]) -> None:
+        self._parts = parts
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in part for part in self._parts)
+
+    def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(self._parts)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
 
 
 def subgraphs(node: NodeProto) -> list[GraphProto]:
@@ -80,12 +97,11 @@ def check_producers(graph: GraphProto) -> set[str]:
     return sources
 
 
-def order_nodes(nodes: Sequence[NodeProto], sources: Iterable[str]) -> list[NodeProto]:
+def order_nodes(nodes: Sequence[NodeProto], sources: Collection[str]) -> list[NodeProto]:
     """The nodes in topological order: theirs where it is one.
 
     Raises InvalidInputError naming the node if an input has no producer, or nodes form a cycle.
     """
-    available = set(sources)
     producer = {name: i for i, node in enumerate(nodes) for name in node.output if name}
     users: dict[int, list[int]] = {}
     waiting: list[int] = []
@@ -94,10 +110,10 @@ def order_nodes(nodes: Sequence[NodeProto], sources: Iterable[str]) -> list[Node
         for name in needed_names(node):
             if name in producer:
                 needs.add(producer[name])
-            elif name not in available:
+            elif name not in sources:
                 raise InvalidInputError(
                     f"{describe(node)}: nobody produces its input '{name}'\n"
-                    + remedy_for(name, available | producer.keys())
+                    + remedy_for(name, {*sources, *producer})
                 )
         waiting.append(len(needs))
         for need in needs:

@@ -18,7 +18,7 @@ from t10c.onnx_import.names import NameScope, describe, operator_name, standard
 from t10c.onnx_import.registry import EXPANSIONS
 from t10c.onnx_import.scan import is_batched, split_batch, start_scan
 from t10c.onnx_import.sequences import SEQUENCE_OPERATORS, SequenceRewriter
-from t10c.onnx_import.structure import needed_names, subgraphs
+from t10c.onnx_import.structure import Union, needed_names, subgraphs
 
 assert contrib  # imported for its expansions
 
@@ -248,8 +248,9 @@ class _Walk:
             self._folder.wanted.update(items)
         return list(rewriter.nodes)
 
-    def _available(self) -> set[str]:
-        return {*self._facts, *self._sequences}
+    def _available(self) -> Union:
+        """The tensors and sequences that exist so far."""
+        return Union(self._facts, self._sequences)
 
     def _scalar(self, name: str) -> int | None:
         """The value of a tensor of one element, if it is known."""
