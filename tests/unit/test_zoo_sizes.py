@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from onnx import TensorProto, shape_inference
-from zoo_models import NAMES, flop, parameter_count, built_count
+from zoo_models import NAMES, built_count, flop, parameter_count
 
 from t10c.zoo import build_model, list_recipes
 
