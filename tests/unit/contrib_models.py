@@ -26,11 +26,13 @@ def contrib_model(
     weights: Sequence[str] = (),
     opset: int = 17,
     domain: str = "com.microsoft",
+    declared: Mapping[str, Sequence[int]] | None = None,
     **attributes: object,
 ) -> tuple[onnx.ModelProto, Arrays]:
     """A model of one node, whose inputs are data but for those in `weights`; None is absent.
 
-    Returns the model and its feeds. An output called '' is absent.
+    Returns the model and its feeds. An output called '' is absent; `declared` gives the shapes of
+    those of whose types ONNX Runtime is not sure.
     """
     present = {name: value for name, value in inputs.items() if value is not None}
     names = [name if inputs[name] is not None else "" for name in inputs]
@@ -43,9 +45,14 @@ def contrib_model(
         if name not in weights
     ]
     tensors = [numpy_helper.from_array(present[name], name) for name in weights]
-    graph = helper.make_graph(
-        [node], "g", infos, [helper.make_empty_tensor_value_info(o) for o in outputs if o], tensors
-    )
+    results = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, declared[name])
+        if declared and name in declared
+        else helper.make_empty_tensor_value_info(name)
+        for name in outputs
+        if name
+    ]
+    graph = helper.make_graph([node], "g", infos, results, tensors)
     opsets = [helper.make_opsetid("", opset)]
     if domain:
         opsets.append(helper.make_opsetid(domain, 1))
@@ -62,13 +69,16 @@ def check_contrib(
     domain: str = "com.microsoft",
     expected: Sequence[np.ndarray] | None = None,
     node_class: NodeClass | None = NodeClass.PLANNED,
+    declared: Mapping[str, Sequence[int]] | None = None,
     **attributes: object,
 ) -> Graph:
     """Assert that the graph computes what ONNX Runtime does, or `expected`.
 
     The node must end in `node_class`, if given.
     """
-    model, feeds = contrib_model(op_type, inputs, outputs, weights, opset, domain, **attributes)
+    model, feeds = contrib_model(
+        op_type, inputs, outputs, weights, opset, domain, declared, **attributes
+    )
     expected = expected if expected is not None else runtime_results(model, feeds)
     return compare(model, feeds, expected, node_class)
 

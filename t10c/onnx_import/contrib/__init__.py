@@ -4,19 +4,25 @@ One module per family; importing the package fills the table of expansions (regi
 """
 
 from t10c.onnx_import.contrib import (
+    attention,
     convolutions,
+    grouped,
     norms,
     pointwise,
     products,
     rotary,
+    self_attention,
     standard,
 )
 
 _FAMILIES = (
+    attention,
     convolutions,
+    grouped,
     norms,
     pointwise,
     products,
     rotary,
+    self_attention,
     standard,
 )

@@ -44,7 +44,7 @@ def rotate(
     turned, *passed = split(call, source, -1, [2 * half, size - 2 * half][: 1 + (size > 2 * half)])
     if interleaved:
         pairs = reshape(call, turned, *shape[:-1], half, 2)
-        cos, sin = (unsqueeze(call, angle, 4) for angle in (cos, sin))
+        cos, sin = (unsqueeze(call, angle, -1) for angle in (cos, sin))
         left, right = part(call, pairs, 4, 0, 1), part(call, pairs, 4, 1, 2)
     else:
         left, right = split(call, turned, -1, [half, half])
