@@ -7,6 +7,7 @@ Importing the package fills the table of lowerings (registry.py); each adds a no
 from t10c.onnx_import.attributes import LoweringError
 from t10c.onnx_import.lowering import (
     attention,
+    col2im,
     conv,
     conv_transpose,
     deform_conv,
@@ -23,6 +24,7 @@ from t10c.onnx_import.lowering import (
     pointwise,
     pool,
     quantised,
+    random_values,
     recurrent,
     reduce,
     resize,
@@ -32,12 +34,14 @@ from t10c.onnx_import.lowering import (
     rowwise,
     scatter,
     topk,
+    unpool,
 )
 from t10c.onnx_import.lowering.builder import GraphBuilder, NodeGroup
 from t10c.onnx_import.lowering.fallback import add_fallback
 
 _FAMILIES = (
     attention,
+    col2im,
     conv,
     conv_transpose,
     deform_conv,
@@ -54,6 +58,7 @@ _FAMILIES = (
     pointwise,
     pool,
     quantised,
+    random_values,
     recurrent,
     reduce,
     resize,
@@ -63,6 +68,7 @@ _FAMILIES = (
     rowwise,
     scatter,
     topk,
+    unpool,
 )
 
 __all__ = [
