@@ -48,15 +48,14 @@ def models(tmp_path: Path, nerf: Path) -> Path:
     save(tmp_path / "symbolic.onnx", [relu], ["batch", 64], "y")
     frob = helper.make_node("Frob", ["x"], ["y"], name="odd", domain="my.domain")
     save(tmp_path / "domain.onnx", [frob], [4, 64], "y", "my.domain")
-    gru = helper.make_node("GRU", ["x", "w", "r"], ["y"], name="gru", hidden_size=4)
-    shapes = {"x": [2, 1, 4], "w": [1, 12, 4], "r": [1, 12, 4]}
-    graph = helper.make_graph(
-        [gru], "g", [value(*item) for item in shapes.items()], [value("y", [2, 1, 1, 4])]
+    join = helper.make_node("StringConcat", ["x", "x"], ["y"], name="join")
+    texts = [helper.make_tensor_value_info(name, TensorProto.STRING, [2]) for name in "xy"]
+    graph = helper.make_graph([join], "g", texts[:1], texts[1:])
+    newer = helper.make_opsetid("", 20)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[newer], ir_version=9), tmp_path / "texts.onnx"
     )
     opset = helper.make_opsetid("", 17)
-    onnx.save(
-        helper.make_model(graph, opset_imports=[opset], ir_version=9), tmp_path / "recurrent.onnx"
-    )
     graph = helper.make_graph([relu], "g", [value("x", [4])], [])
     onnx.save(helper.make_model(graph, opset_imports=[opset]), tmp_path / "aimless.onnx")
     circle = [
@@ -93,7 +92,7 @@ MODEL_ERRORS = [
     (["symbolic.onnx", "--shape", "x:2xx"], 2, ["TENSOR:AxBxC"]),
     (["symbolic.onnx", "--shape", "x:2x64", "--shape", "x:3x64"], 2, ["--shape x", "twice"]),
     (["domain.onnx"], 5, ["domain.onnx", "odd", "my.domain", "Frob"]),
-    (["recurrent.onnx"], 5, ["recurrent.onnx: ", "gru", "GRU"]),
+    (["texts.onnx"], 5, ["texts.onnx: ", "join", "StringConcat"]),
     (["cyclic.onnx"], 4, ["cyclic.onnx", "first", "cycle"]),
 ]
 
