@@ -242,6 +242,8 @@ def _gather(expression: TensorExpression, inputs: list[np.ndarray], point: _Poin
         for dim in table.dims
         if dim.terms and roles[dim.terms[0][0]].role == "table"
     ]
+    if not axes:
+        return value  # a table of one entry
     if len(index.dims) and not index.dims[-1].terms and index.dims[-1].size == len(axes) > 1:
         parts = [inputs[1][..., d] for d in range(len(axes))]
         reader = Operand("X", index.dims[:-1])

@@ -38,6 +38,14 @@ class Composer:
         kind = str(value.dtype)
         return self.builder.derived_weight(name, value.shape, kind, lambda: value)
 
+    def constant(self, value: float, output: str) -> None:
+        """An output that is the same number everywhere: a weight under the output's name."""
+        shape, kind = self.shape(output), self.builder.element_type(output)
+        made = self.builder.derived_weight(
+            "constant", shape, kind, lambda: np.full(shape, value, kind)
+        )
+        self.builder.reshape(made, output)
+
     def iota(self, name: str, length: int, kind: str) -> str:
         """The weight 0, 1, ..., length - 1."""
         return self.builder.derived_weight(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -103,11 +103,13 @@ def lower_gather_nd(builder: GraphBuilder, node: ResolvedNode) -> None:
     """Rows selected by index tuples, the last dimension of the index, which has no axis."""
     table, index = builder.shape(node.inputs[0]), builder.shape(node.inputs[1])
     batch, width = integer(node, "batch_dims", 0), index[-1]
+    if 1 in table[batch : batch + width]:
+        return _gather_nd_without_ones(builder, node, batch)
     known = builder.value(node.inputs[1])
     if known is not None and not batch:
         parts = [known[..., d] for d in range(width)]
         if _add_selection(builder, node, tuple(range(width)), parts):
-            return
+            return None
     axes = AxisList()
     i = [Dim(axes.add(f"i{d}", n, "index"), n) for d, n in enumerate(index[:-1])]
     e = [
@@ -120,7 +122,23 @@ def lower_gather_nd(builder: GraphBuilder, node: ResolvedNode) -> None:
     ]
     entry = Dim((), width)
     expression = index_expression(axes, (*i[:batch], *v, *e), (*i, entry), (*i, *e))
-    builder.compute("", expression, node.inputs[:2], node.outputs[0])
+    return builder.compute("", expression, node.inputs[:2], node.outputs[0])
+
+
+def _gather_nd_without_ones(builder: GraphBuilder, node: ResolvedNode, batch: int) -> None:
+    """Selected dimensions of size 1 leave no choice: they and their columns of the index go."""
+    compose, (source, index), output = Composer(builder), node.inputs[:2], node.outputs[0]
+    table, shape = builder.shape(source), builder.shape(index)
+    last, rest = len(shape) - 1, table[batch + shape[-1] :]
+    kept = [d for d in range(shape[-1]) if table[batch + d] > 1]
+    target = (*table[:batch], *(table[batch + d] for d in kept), *rest)
+    if not kept:
+        ones = (*table[:batch], *(1 for _ in shape[batch:last]), *rest)
+        return builder.expand(compose.reshape("table", source, ones), output)
+    columns = [compose.cut(f"column{d}", index, last, d, d + 1) for d in kept]
+    smaller = columns[0] if len(kept) == 1 else compose.concat("index", columns, last)
+    inputs = (compose.reshape("table", source, target), smaller)
+    return lower_gather_nd(builder, replace(node, inputs=inputs))
 
 
 @lowers("GatherElements")

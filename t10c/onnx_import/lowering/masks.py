@@ -109,6 +109,8 @@ def lower_hardmax(builder: GraphBuilder, node: ResolvedNode) -> None:
     old = builder.opset < 13
     (axis,) = normalise_axes((integer(node, "axis", 1 if old else -1),), len(shape))
     rows = (*shape[:axis], math.prod(shape[axis:])) if old else shape
+    if rows[axis] == 1:
+        return compose.constant(1, output)
     flat = compose.reshape("rows", source, rows)
     find = Step("ArgMax", (0,), (("select_last_index", 0),))
     at = range(len(rows))
@@ -118,5 +120,4 @@ def lower_hardmax(builder: GraphBuilder, node: ResolvedNode) -> None:
     steps = [Step("Equal", (0, 1)), Step("Where", ("s0", "1", "0"))]
     kind, direct = builder.element_type(source), rows == shape
     made = compose.pointwise("", rows, kind, tensors, steps, output if direct else "")
-    if not direct:
-        builder.reshape(made, output, "join")
+    return None if direct else builder.reshape(made, output, "join")

@@ -23,6 +23,7 @@ from t10c.onnx_import.attributes import (
 )
 from t10c.onnx_import.lowering.batch_statistics import add_training_batch_norm
 from t10c.onnx_import.lowering.builder import GraphBuilder
+from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import plain_axes, plain_dims
 from t10c.onnx_import.lowering.elementwise import Argument, Step, add_pointwise, broadcast
 from t10c.onnx_import.lowering.moments import add_statistics
@@ -193,12 +194,17 @@ def lower_softmax(builder: GraphBuilder, node: ResolvedNode) -> None:
 @lowers("CumSum", "CumProd")
 def lower_cumsum(builder: GraphBuilder, node: ResolvedNode) -> None:
     """Running sum or product along one axis."""
-    rank = len(builder.shape(node.inputs[0]))
+    source, output = node.inputs[0], node.outputs[0]
+    shape = builder.shape(source)
     axis = int(builder.constant(node.inputs[1], "axis").reshape(-1)[0])
+    axes = normalise_axes((axis,), len(shape))
+    if shape[axes[0]] == 1:
+        if integer(node, "exclusive", 0):
+            return Composer(builder).constant(node.op_type == "CumProd", output)
+        return builder.reshape(source, output)
     options = tuple((name, integer(node, name, 0)) for name in ("exclusive", "reverse"))
     steps = (ScalarStep(node.op_type, ("A",), options),)
-    axes = normalise_axes((axis,), rank)
-    add_rowwise(builder, "", node.inputs[0], node.outputs[0], axes, steps)
+    return add_rowwise(builder, "", source, output, axes, steps)
 
 
 @lowers("LRN")

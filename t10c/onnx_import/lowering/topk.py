@@ -29,6 +29,8 @@ def lower_top_k(builder: GraphBuilder, node: ResolvedNode) -> None:
     compose, shape = Composer(builder), builder.shape(source)
     axis = integer(node, "axis", -1) % len(shape)
     length, count = shape[axis], builder.shape(values or indices)[axis]
+    if length == 1:
+        return _of_one(builder, source, values, indices)
     pairs = math.prod(shape) * length
     if pairs > PAIR_LIMIT:
         raise LoweringError(f"its rows have {pairs:,} pairs, more than {PAIR_LIMIT:,}")
@@ -45,6 +47,15 @@ def lower_top_k(builder: GraphBuilder, node: ResolvedNode) -> None:
     index = compose.reduce("", space, reduced, "int64", tensors, steps, "sum", indices)
     if values:
         add_gather_elements(builder, "values", (source, index), values, axis)
+    return None
+
+
+def _of_one(builder: GraphBuilder, source: str, values: str, indices: str) -> None:
+    """Rows of one element."""
+    if values:
+        builder.reshape(source, values, "values")
+    if indices:
+        Composer(builder).constant(0, indices)
 
 
 def _ranks(builder: GraphBuilder, source: str, axis: int, largest: bool) -> str:
