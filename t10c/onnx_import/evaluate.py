@@ -32,17 +32,23 @@ _SLOW = frozenset(
     }
 )  # fmt: skip
 
+# The evaluator has no earlier DequantizeLinear; this one does what those before it did.
+_DEQUANTISES_FROM = 19
+
 # Operators whose output is no larger than their inputs, though its shape depends on their values.
 SHRINKING = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})
 
 
 def evaluate(
-    node: NodeProto, values: Sequence[np.ndarray | None], versions: Mapping[str, int]
+    node: NodeProto,
+    values: Sequence[np.ndarray | None],
+    versions: Mapping[str, int],
+    limit_bytes: int = VALUE_LIMIT_BYTES,
 ) -> list[np.ndarray] | None:
     """The node's outputs for known inputs (None for an absent one).
 
-    Returns None if the evaluator does not know the operator. Raises InvalidInputError if the
-    inputs are wrong for it, such as an index out of range.
+    Returns None if the evaluator does not know the operator or an output is too large. Raises
+    InvalidInputError if the inputs are wrong for it, such as an index out of range.
     """
     if not standard(node.domain) or node.op_type in _SLOW:
         return None
@@ -53,6 +59,8 @@ def evaluate(
         original, node = node, onnx.NodeProto()
         node.CopyFrom(original)
         node.domain, version = "", onnx.defs.onnx_opset_version()
+    if node.op_type == "DequantizeLinear":
+        version = max(version, _DEQUANTISES_FROM)
 
     outputs = [onnx.helper.make_empty_tensor_value_info(name) for name in node.output if name]
     graph = onnx.helper.make_graph([node], "fold", [], outputs)
@@ -72,7 +80,7 @@ def evaluate(
         # gaps of the evaluator: no implementation, or one that does not take these types
         return None
     arrays = [np.asarray(result) for result in results]
-    if any(array.nbytes > VALUE_LIMIT_BYTES or array.dtype == object for array in arrays):
+    if any(array.nbytes > limit_bytes or array.dtype == object for array in arrays):
         return None
     return [np.array(array) for array in arrays]
 

@@ -5,6 +5,7 @@ conv -> Transpose -> Quantise            becomes   conv with Quantise -> Transpo
 q -> Dequantise -> MaxPool -> Quantise   becomes   q -> MaxPool, where both have the same scale
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -283,7 +284,7 @@ def _behind_gather(
     ends = {dim.terms: index for index, dim in enumerate(output.dims) if dim.terms}
     places = {i: ends[dim.terms] for i, dim in enumerate(table.dims) if dim.terms in ends}
     rows = set(range(len(table.dims))) - set(places)
-    if value.lies_along(rows) and (value.block or len(reader.expression.inputs[1].dims) == 0):
+    if value.block and value.block[0] in rows:
         return None
 
     def change() -> Dequantised:
@@ -301,19 +302,23 @@ def _behind_gather(
 def _selected(draft: Draft, builder: GraphBuilder, reader: Operator, factor: Along) -> Along:
     """The scales or zero points of the rows that a gather selects."""
     old = reader.expression
-    sizes = builder.shape(factor.tensor)
-    table = tuple(
-        Dim((), size) if place is None else Dim(old.inputs[0].dims[place].terms, size)
-        for place, size in zip(factor.places, sizes, strict=True)
-    )
+    lengths = {axis.name: axis.length for axis in old.axes}
+    table: list[Dim] = []
+    for place, size in zip(factor.places, builder.shape(factor.tensor), strict=True):
+        terms = () if place is None else old.inputs[0].dims[place].terms
+        table.append(Dim(terms, size))
+        lengths |= {axis: size for axis, _ in terms}  # fewer where a scale is of a block
     used = {axis for dim in (*table, *old.inputs[1].dims) for axis, _ in dim.terms}
     dims = tuple(
-        dim if all(axis in used for axis, _ in dim.terms) else Dim((), 1) for dim in old.output.dims
+        Dim(dim.terms, math.prod(lengths[axis] for axis, _ in dim.terms))
+        if all(axis in used for axis, _ in dim.terms)
+        else Dim((), 1)
+        for dim in old.output.dims
     )
     expression = replace(
         old,
-        axes=tuple(axis for axis in old.axes if axis.name in used),
-        inputs=(replace(old.inputs[0], dims=table), old.inputs[1]),
+        axes=tuple(replace(a, length=lengths[a.name]) for a in old.axes if a.name in used),
+        inputs=(replace(old.inputs[0], dims=tuple(table)), old.inputs[1]),
         output=replace(old.output, dims=dims),
     )
     shape = tuple(dim.size for dim in dims)

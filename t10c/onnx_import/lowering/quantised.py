@@ -12,7 +12,7 @@ import numpy as np
 
 from t10c.ir.expression import Axis, Dim, Operand, ReduceOp, Role, ScalarStep, TensorExpression
 from t10c.onnx_import.attributes import LoweringError, argument, integer, result
-from t10c.onnx_import.lowering.builder import GraphBuilder
+from t10c.onnx_import.lowering.builder import GraphBuilder, literal_text
 from t10c.onnx_import.lowering.dims import Shape, plain_axes, plain_dims
 from t10c.onnx_import.lowering.elementwise import (
     Argument,
@@ -172,11 +172,15 @@ def lower_dequantize(builder: GraphBuilder, node: ResolvedNode) -> None:
     output = node.outputs[0]
     scaling = _scaling(builder, node)
     arguments = [broadcast(builder, node.inputs[0], output), scaling.scale]
+    value = builder.value(node.inputs[1])
+    factor: int | str = 1
+    if value is not None and value.size == 1:
+        factor = literal_text(value.astype(np.float32))  # of 16 bits too: computed in 32
     if scaling.zero_point is None:
-        steps = [Step("Mul", (0, 1), AS_FLOAT)]
+        steps = [Step("Mul", (0, factor), AS_FLOAT)]
     else:
         arguments.append(scaling.zero_point)
-        steps = [Step("Sub", (0, 2), AS_FLOAT), Step("Mul", ("s0", 1))]
+        steps = [Step("Sub", (0, 2), AS_FLOAT), Step("Mul", ("s0", factor))]
     add_pointwise(builder, "", output, arguments, steps, scaling.domain)
 
 
