@@ -20,6 +20,9 @@ from t10c.onnx_import.simplify import Simplified, simplify
 _NAMED_FAILURES = 4
 """Most nodes that a message names; the error's `nodes` has all of them."""
 
+DAMAGED = (ArithmeticError, LookupError, MemoryError, TypeError, ValueError)
+"""What arithmetic on the operands of a damaged node may raise."""
+
 _DEPTH = 4
 """How often a body may contain further composites; the standard's do at most twice."""
 
@@ -67,10 +70,15 @@ class _Lowerer:
         try:
             lowering = LOWERINGS.get((node.domain, node.op_type))
             if lowering is None:
-                raise LoweringError("there is no lowering for this operator")
+                raise LoweringError("it has no tensor expression")
             return lowering.function(builder, node)
         except LoweringError as error:
             reason = str(error)
+        except DAMAGED as error:
+            # shape inference lets some nodes pass that no definition covers
+            builder.undo()
+            self._fail(node, f"its operands do not fit its definition ({error})")
+            return None
         builder.undo()
         body = function_body(builder, node) if depth < _DEPTH else None
         if body is not None:
@@ -80,8 +88,11 @@ class _Lowerer:
         try:
             return add_fallback(builder, node, reason)
         except LoweringError as error:
-            self.failures.append((replace(node, name=builder.node), str(error)))
+            self._fail(node, str(error))
             return None
+
+    def _fail(self, node: ResolvedNode, reason: str) -> None:
+        self.failures.append((replace(node, name=self._builder.node), reason))
 
 
 def _unsupported_message(failures: Sequence[tuple[ResolvedNode, str]]) -> str:

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 from onnx import NodeProto
 
 from t10c.onnx_import import contrib
@@ -229,7 +230,11 @@ class _Walk:
         if not all(self._is_known(name) for name in node.input if name):
             return []
         expansion = Expansion(node, self._facts, self._names)
-        EXPANSIONS[node.domain, node.op_type].function(expansion)
+        try:
+            EXPANSIONS[node.domain, node.op_type].function(expansion)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            reason = f"its operands do not fit its definition ({error})"
+            raise NotInlinableError(reason, "check the node's inputs and attributes") from error
         self._facts.update(expansion.tensors)
         owner = self._folder.owners.get(node.name, (node.name, operator_name(node)))
         self._folder.owners.update((made.name, owner) for made in expansion.nodes)
@@ -257,7 +262,8 @@ class _Walk:
         fact = self._facts.get(name)
         if fact is None or fact.value is None or fact.value.size != 1:
             return None
-        return int(fact.value.reshape(()))
+        value = fact.value.reshape(())
+        return int(value) if np.isfinite(value) else None
 
 
 def _input(node: NodeProto, index: int) -> str:

@@ -120,7 +120,7 @@ class GraphBuilder:
         """The value of an operand that must be known; LoweringError where it is not."""
         value = self._constants.get(tensor)
         if value is None:
-            raise LoweringError(f"its {meaning} depends on data")
+            raise LoweringError(f"the value of its {meaning} depends on data")
         return value
 
     def literal(self, tensor: str) -> str | None:
