@@ -15,6 +15,18 @@ def expand_fused_conv(call: Expansion) -> None:
     call.result(0, _activated(call, total(call, product, call.input(3))))
 
 
+@expands("ConvTransposeWithDynamicPads", domain=DOMAIN)
+def expand_conv_transpose(call: Expansion) -> None:
+    """ConvTranspose whose padding is an input, which must be constant."""
+    pads = call.value(2)
+    if pads is None:
+        call.refuse("its pads depend on data; make them a constant")
+    operands = [name for name in (call.input(0), call.input(1), call.input(3)) if name]
+    options = _kept(call, (*_CONV, "output_padding"))
+    options["pads"] = [int(pad) for pad in pads.reshape(-1)]
+    call.result(0, call.add("ConvTranspose", operands, None, **options))
+
+
 @expands("NhwcConv", "NhwcFusedConv", domain=DOMAIN)
 def expand_nhwc_conv(call: Expansion) -> None:
     """A convolution of channels last, with its sum and activation: Conv between transpositions."""

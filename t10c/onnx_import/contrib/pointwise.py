@@ -5,6 +5,7 @@ import math
 import numpy as np
 from onnx import numpy_helper
 
+from t10c.ir.graph import NodeClass
 from t10c.onnx_import.contrib.pieces import (
     DOMAIN,
     reshape,
@@ -95,7 +96,7 @@ def expand_bias_dropout(call: Expansion) -> None:
     _deliver_mask(call)
 
 
-@expands("BitmaskDropout", domain=DOMAIN)
+@expands("BitmaskDropout", domain=DOMAIN, node_class=NodeClass.LAYOUT_ONLY)
 def expand_bitmask_dropout(call: Expansion) -> None:
     """Its input: at inference nothing is dropped."""
     _check_inference(call, 2)

@@ -82,13 +82,11 @@ def expand_grid_sample(call: Expansion) -> None:
 
 @expands("Rfft", domain=DOMAIN)
 def expand_rfft(call: Expansion) -> None:
-    """One-sided discrete Fourier transform of the last dimension: a matmul of cosines and sines."""
+    """One-sided discrete Fourier transform of the last dimension, as the standard's DFT."""
     _check_transform(call)
-    *outer, length = call.shape(0)
-    bins = length // 2 + 1
-    waves = _waves(call, length, bins)
-    product = call.add("MatMul", [call.input(0), reshape(call, waves, length, 2 * bins)])
-    call.result(0, reshape(call, product, *outer, bins, 2))
+    signal = unsqueeze(call, call.input(0), -1)
+    axis = call.array(-2, "int64", "axis")
+    call.result(0, call.add("DFT", [signal, "", axis], onesided=1))
 
 
 @expands("Irfft", domain=DOMAIN)

@@ -1,0 +1,27 @@
+"""com.microsoft: the inverse of matrices, which has no tensor expression."""
+
+from dataclasses import replace
+
+from t10c.ir.graph import NodeClass
+from t10c.onnx_import.attributes import LoweringError
+from t10c.onnx_import.contrib.pieces import DOMAIN
+from t10c.onnx_import.expansion import Expansion
+from t10c.onnx_import.lowering.builder import GraphBuilder
+from t10c.onnx_import.registry import infers, lowers
+from t10c.onnx_import.resolved import ResolvedNode
+from t10c.onnx_import.tensors import TensorFact
+
+
+@infers("Inverse", domain=DOMAIN)
+def infer_inverse(call: Expansion) -> list[TensorFact]:
+    """The shape and type of the input."""
+    shape = call.shape(0)
+    if len(shape) < 2 or shape[-1] != shape[-2]:
+        call.refuse(f"its input {list(shape)} holds no square matrices")
+    return [replace(call.fact(0), value=None, fixed=False)]
+
+
+@lowers("Inverse", domain=DOMAIN, node_class=NodeClass.FALLBACK)
+def lower_inverse(builder: GraphBuilder, node: ResolvedNode) -> None:
+    """The inverse of each matrix: elimination with pivots that data choose."""
+    raise LoweringError("an inverse is found by elimination with pivots that data choose")
