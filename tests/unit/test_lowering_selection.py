@@ -84,13 +84,22 @@ def test_top_k_of_integers_before_opset_10() -> None:
     check(made, feeds={"x": x}, expected=runtime_results(made, {"x": x}))
 
 
-def test_rows_too_long_to_compare_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topk, "PAIR_LIMIT", 199)
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        ("PAIR_LIMIT", "its rows have 200 pairs, more than 9"),
+        ("LONGEST_ROW", "its rows of 10 are longer than 9"),
+    ],
+)
+def test_rows_too_long_to_compare_fall_back(
+    monkeypatch: pytest.MonkeyPatch, limit: str, reason: str
+) -> None:
+    monkeypatch.setattr(topk, limit, 9)
     made = model(
         [node("TopK", "x k", "v i", "t")], [value("x", [2, 10])], ["v"], {"k": np.array([3])}
     )
     (record,) = import_model(made.SerializeToString()).nodes
-    assert record.note == "its rows have 200 pairs, more than 199"
+    assert record.note == reason
 
 
 @pytest.mark.parametrize(

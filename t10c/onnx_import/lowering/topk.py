@@ -18,8 +18,12 @@ from t10c.onnx_import.lowering.gather import add_gather_elements
 from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
+LONGEST_ROW = 4096
+"""Comparing all pairs of n elements on a thousand cores is n * n / 1000 steps each; sorting them on
+one is n * log n: about here that is less."""
+
 PAIR_LIMIT = 2**28
-"""Most comparisons of two elements; beyond, one core that sorts is better."""
+"""Most comparisons in all rows."""
 
 
 @lowers("TopK")
@@ -32,6 +36,8 @@ def lower_top_k(builder: GraphBuilder, node: ResolvedNode) -> None:
     if length == 1:
         return _of_one(builder, source, values, indices)
     pairs = math.prod(shape) * length
+    if length > LONGEST_ROW:
+        raise LoweringError(f"its rows of {length:,} are longer than {LONGEST_ROW:,}")
     if pairs > PAIR_LIMIT:
         raise LoweringError(f"its rows have {pairs:,} pairs, more than {PAIR_LIMIT:,}")
     rank = _ranks(builder, source, axis, bool(integer(node, "largest", 1)))
