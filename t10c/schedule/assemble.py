@@ -6,7 +6,6 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import size_bytes
 from t10c.ir.plan import rtensor
 from t10c.schedule.assignment import Assignment, exchange_cycles
-from t10c.schedule.memory import loose_weight_bytes
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.reconcile import lower_bound
 from t10c.schedule.result import (
@@ -130,18 +129,17 @@ def _memory_terms(
 ) -> MemoryTerms:
     """Demand of one step by what it is made of, bytes per core."""
     choices = setting.of_step(step)
-    idle = sum(
-        int(setting.of_step(s).idle_bytes[o]) for s, o in enumerate(chosen.options) if s != step
-    )
-    loose = loose_weight_bytes(setting.sequence, spec)
+    fixed = spec.shift_buffer.reserved_bytes
+    idle = chosen.memory.end - chosen.homes.end - fixed  # and weights that no operator owns
+    idle -= int(choices.idle_bytes[chosen.options[step]])
     plan = chosen.plans[step]
     pieces = sum(choices.plans[plan].piece_bytes)
     second_copies = int(choices.active_bytes[plan]) - pieces
     return MemoryTerms(
-        idle_weights=idle + loose,
+        idle_weights=idle,
         active_pieces=pieces,
         live_activations=int(chosen.homes.live[step]),
-        shift_buffer=spec.shift_buffer.reserved_bytes + second_copies,
+        shift_buffer=fixed + second_copies,
         fetch_total=int(chosen.memory.fetch[step]),
         total=int(chosen.memory.run[step]),
     )

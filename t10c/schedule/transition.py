@@ -45,7 +45,8 @@ class TransitionPricer:
         self.spec = spec
         self.layouts = LayoutStore(choices, spec)
         self._prices: dict[tuple[object, ...], FloatArray] = {}
-        self._keys: dict[tuple[int, int], tuple[object, ...]] = {}
+        self._keys: dict[tuple[int, int], int] = {}
+        self._numbers: dict[tuple[object, ...], int] = {}
 
     def bytes_in(
         self, step: int, position: int, states: list[State], reuse: State | None
@@ -169,12 +170,15 @@ class TransitionPricer:
             total += size_bytes(self.spec, received_elements(need, own, lying), bits)
         return total
 
-    def read_key(self, step: int, position: int) -> tuple[object, ...]:
-        """What determines a read's prices besides the states: views, sources' shapes and widths."""
+    def read_key(self, step: int, position: int) -> int:
+        """A number for what determines a read's prices besides the states.
+
+        That is its views, its sources' shapes and widths; reads alike in these have one number.
+        """
         if (step, position) not in self._keys:
             read = self.sequence.steps[step].reads[position]
             tensors = self.sequence.graph.tensor
-            self._keys[step, position] = (
+            key = (
                 read.operand,
                 tuple(replace(view, tensor="") for view in read.views),
                 tuple(
@@ -184,6 +188,7 @@ class TransitionPricer:
                 self._reuse_operand(step, position),
                 tensors[read.tensor].bits,
             )
+            self._keys[step, position] = self._numbers.setdefault(key, len(self._numbers))
         return self._keys[step, position]
 
     def _reuse_operand(self, step: int, position: int) -> int:

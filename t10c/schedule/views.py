@@ -13,6 +13,9 @@ from t10c.ir.graph import Graph, LayoutOp
 from t10c.schedule.atoms import Atom, View, identity_view
 from t10c.schedule.reshape import reshape_view
 
+SOURCE_LIMIT = 64
+"""Most pieces of a tensor that an operator reads as a view; more are copied together first."""
+
 
 @dataclass(frozen=True)
 class ViewTable:
@@ -23,14 +26,24 @@ class ViewTable:
 
 
 def resolve_views(graph: Graph) -> ViewTable:
-    """Follow layout-only operators back to tensors that exist; what has no atoms is a copy."""
+    """Follow layout-only operators back to tensors that exist; what has no atoms is a copy.
+
+    So is a concatenation of which an operator would read more than `SOURCE_LIMIT` pieces.
+    """
+    table = _followed(graph, frozenset())
+    joined = _long_concats(graph, table.views)
+    return _followed(graph, joined) if joined else table
+
+
+def _followed(graph: Graph, copied: frozenset[str]) -> ViewTable:
+    """Views of all tensors where those named in `copied` are copies in any case."""
     views: dict[str, tuple[View, ...]] = {}
     copies: list[LayoutOp] = []
     for tensor in graph.tensors:
         views[tensor.name] = (identity_view(tensor.name, tensor.shape),)
     for operator in graph.operators:
         if isinstance(operator, LayoutOp):
-            result = _apply(operator, views, graph)
+            result = None if operator.output in copied else _apply(operator, views, graph)
             if result is None or (
                 operator.output in graph.outputs and _grown(operator.output, result, graph)
             ):
@@ -38,6 +51,24 @@ def resolve_views(graph: Graph) -> ViewTable:
             else:
                 views[operator.output] = result
     return ViewTable(views, tuple(copies))
+
+
+def _long_concats(graph: Graph, views: dict[str, tuple[View, ...]]) -> frozenset[str]:
+    """The last concatenation before every operator that would read too many pieces."""
+    long = {
+        name
+        for operator in graph.planned
+        for name in operator.inputs
+        if len(views[name]) > SOURCE_LIMIT
+    }
+    copied = set()
+    for operator in reversed(graph.operators):
+        if isinstance(operator, LayoutOp) and operator.output in long:
+            if operator.kind == "concat":
+                copied.add(operator.output)
+            else:
+                long.update(operator.inputs)
+    return frozenset(copied)
 
 
 def _grown(name: str, views: tuple[View, ...], graph: Graph) -> bool:

@@ -1,0 +1,74 @@
+"""Concatenations of many tensors: views up to a limit, then one copy."""
+
+import pytest
+from planned_graphs import GraphWriter, chip
+
+from t10c.ir.graph import Graph, LayoutOp
+from t10c.schedule.model import schedule_model
+from t10c.schedule.result import ModelPlan
+from t10c.schedule.steps import build_sequence
+from t10c.schedule.views import SOURCE_LIMIT, resolve_views
+
+
+def joined(count: int, *, read: bool = True, twice: bool = False) -> Graph:
+    """`count` rows computed one by one, joined and transposed, then read as a whole or not."""
+    w = GraphWriter()
+    rows = []
+    for i in range(count):
+        rows.append(w.relu(f"y{i}", w.input(f"x{i}", 1, 8)))
+    half = count // 2 if twice else count
+    parts = [rows[:half], rows[half:]] if twice else [rows]
+    names = [
+        w.layout(f"part{i}", "concat", tuple(part), len(part), 8, axis=0)
+        for i, part in enumerate(parts)
+    ]
+    whole = names[0]
+    if twice:
+        whole = w.layout("whole", "concat", tuple(names), count, 8, axis=0)
+    moved = w.layout("moved", "transpose", (whole,), 8, count, perm=(1, 0))
+    return w.graph(w.relu("z", moved) if read else moved)
+
+
+def copied(graph: Graph) -> list[str]:
+    """Outputs of the layout operators that copy."""
+    return [copy.output for copy in resolve_views(graph).copies]
+
+
+def test_few_pieces_are_read_where_they_lie() -> None:
+    graph = joined(SOURCE_LIMIT)
+    assert copied(graph) == []
+    assert len(build_sequence(graph).steps[-1].reads[0].sources) == SOURCE_LIMIT
+
+
+def test_many_pieces_are_copied_together_first() -> None:
+    graph = joined(SOURCE_LIMIT + 1)
+    assert copied(graph) == ["part0"]
+    (source,) = build_sequence(graph).steps[-1].reads[0].sources
+    assert (source.tensor, source.step, source.weight_of) == ("part0", -1, -1)
+
+
+def test_only_the_last_of_several_concatenations_is_a_copy() -> None:
+    assert copied(joined(2 * SOURCE_LIMIT, twice=True)) == ["whole"]
+
+
+def test_pieces_that_no_operator_reads_stay_where_they_are() -> None:
+    assert copied(joined(SOURCE_LIMIT + 1, read=False)) == []
+
+
+def test_a_slice_of_many_pieces_reads_its_own() -> None:
+    graph = joined(SOURCE_LIMIT + 1, read=False)
+    w = GraphWriter()
+    w.tensors, w.operators = dict(graph.tensor), list(graph.operators)
+    w.layout("row", "slice", ("part0",), 1, 8, starts=(3, 0), steps=(1, 1))
+    graph = w.graph(w.relu("z", "row"))
+    assert copied(graph) == []
+    assert [s.tensor for s in build_sequence(graph).steps[-1].reads[0].sources] == ["y3"]
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_a_copy_has_its_price(extra: int) -> None:
+    plan = schedule_model(joined(SOURCE_LIMIT + extra), chip())
+    assert isinstance(plan, ModelPlan)
+    assert [copy.name for copy in plan.copies] == ["op_part0"][:extra]
+    assert all(copy.cycles > 0 for copy in plan.copies)
+    assert any(isinstance(op, LayoutOp) for op in plan.graph.operators)
