@@ -24,7 +24,13 @@ from t10c.onnx_import.lowering.recurrent_node import (
     read_options,
     read_recurrence,
 )
-from t10c.onnx_import.lowering.recurrent_products import Weights, input_expression, part
+from t10c.onnx_import.lowering.recurrent_products import (
+    Weights,
+    input_expression,
+    part,
+    reshaped,
+    with_gates,
+)
 from t10c.onnx_import.registry import infers, lowers
 from t10c.onnx_import.resolved import ResolvedNode
 from t10c.onnx_import.tensors import TensorFact
@@ -83,6 +89,8 @@ def _unroll(
     shape = builder.shape(states.tensor)
     hidden = shape[1] if states.flipped else shape[2]
     sizes = read_recurrence(builder, node, kind, shape, hidden)
+    inputs = with_gates(builder, "W", inputs, hidden)
+    states = with_gates(builder, "R", states, hidden)
     options = read_options(node, sizes)
     linear = kind == "GRU" and options[0].linear_before_reset
     projected = _project(builder, node, sizes, inputs, linear)
@@ -105,16 +113,16 @@ def _unroll(
 def _project(
     builder: GraphBuilder, node: ResolvedNode, sizes: Recurrence, weights: Weights, linear: bool
 ) -> str:
-    """X * W + bias of all steps [steps, directions, batch, columns]."""
+    """X * W + bias of all steps [steps, directions, batch, gates, hidden]."""
     source, bias = node.inputs[0], argument(node, 3)
-    shape = (sizes.steps, sizes.directions, sizes.batch, sizes.columns)
+    shape = (sizes.steps, sizes.directions, sizes.batch, sizes.gates, sizes.hidden)
     projected = builder.temporary("x", shape, source)
     product = builder.temporary("product", shape, source) if bias else projected
     expression = input_expression(builder, source, weights, product, sizes.batchwise)
     builder.compute("", expression, (source, *weights.tensors), product)
     if bias:
-        _, d, _, n = plain_dims(shape)
-        terms = [Argument(t, (d, n)) for t in _biases(builder, bias, sizes, linear)]
+        _, d, _, g, n = plain_dims(shape)
+        terms = [Argument(t, (d, g, n)) for t in _biases(builder, bias, sizes, linear)]
         steps = [Step("Add", ("s0" if i else 0, i + 1)) for i in range(len(terms))]
         whole = broadcast(builder, product, projected)
         add_pointwise(builder, "bias", projected, [whole, *terms], steps)
@@ -126,23 +134,23 @@ def _biases(builder: GraphBuilder, bias: str, sizes: Recurrence, linear: bool) -
 
     With `linear` the state's bias of the last gate is not part of it.
     """
-    columns = sizes.columns
-    kept = columns - sizes.hidden if linear else columns
-    shape = (sizes.directions, columns)
+    directions, gates, hidden = sizes.directions, sizes.gates, sizes.hidden
+    kept, shape = (gates - 1 if linear else gates), (directions, gates, hidden)
 
     def total(value: np.ndarray) -> np.ndarray:
-        summed = value[:, :columns].copy()
-        summed[:, :kept] += value[:, columns : columns + kept]
+        summed = value[:, :gates].copy()
+        summed[:, :kept] += value[:, gates : gates + kept]
         return summed
 
+    split = reshaped(builder, "B", bias, (directions, 2 * gates, hidden))
     if builder.is_weight(bias):
         kind = builder.element_type(bias)
-        return [builder.derived_weight("bias", shape, kind, total, (bias,))]
-    own = part(builder, "Wb", bias, 1, 0, columns)
-    other = part(builder, "Rb", bias, 1, columns, kept)
+        return [builder.derived_weight("bias", shape, kind, total, (split,))]
+    own = part(builder, "Wb", split, 1, 0, gates)
+    other = part(builder, "Rb", split, 1, gates, kept)
     if linear:
         padded = builder.temporary("Rb.padded", shape, bias)
-        builder.pad(other, padded, (0, 0), "Rb.padded")
+        builder.pad(other, padded, (0, 0, 0), "Rb.padded")
         other = padded
     return [own, other]
 

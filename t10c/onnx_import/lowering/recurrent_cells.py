@@ -1,12 +1,12 @@
 """Cells of recurrent operators: what a time step computes besides its matmuls.
 
-A cell is one pointwise expression per tensor it produces. It reads gates out of the tensors that
-hold them side by side, and leaves out what an absent state, bias or peephole would contribute.
-States are [1, directions, batch, hidden], gates [1, directions, batch, gates * hidden].
+A cell is one pointwise expression per tensor it produces. It reads gates out of tensors that hold
+several, and leaves out what an absent state, bias or peephole would contribute.
+States are [1, directions, batch, hidden], gates [1, directions, batch, gates, hidden].
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from t10c.ir.expression import Dim, Operand, Role, ScalarStep, TensorExpression
 from t10c.onnx_import.attributes import LoweringError
@@ -86,13 +86,12 @@ class CellWriter:
         return self._operand(slot, (self._dims[1], self._dims[3])) if self._has(slot) else None
 
     def gate(self, slot: str, index: int) -> Value:
-        """Gate number `index`, from the end where negative, of those that lie side by side."""
+        """Gate number `index`, from the end where negative."""
         if not self._has(slot):
             return None
-        width, hidden = self._shapes[slot][3], self._output[3]
-        start = index % (width // hidden) * hidden
-        last = replace(self._dims[3], size=width, offset=start)
-        return self._operand(slot, (*self._dims[:3], last))
+        gates = self._shapes[slot][3]
+        chosen = Dim((), gates, index % gates)
+        return self._operand(slot, (*self._dims[:3], chosen, self._dims[3]))
 
     def step(self, op: str, *inputs: str, **attributes: float) -> str:
         """A scalar step; returns the name of its result."""
@@ -163,7 +162,7 @@ class CellWriter:
 
 
 def lstm_memory(cell: CellWriter, options: CellOptions) -> None:
-    """c = f * c + i * g, gates i, o, f, g side by side."""
+    """c = f * c + i * g of the gates i, o, f, g."""
     old = cell.state("c")
     peephole = cell.multiply(cell.weight("peephole_i"), old)
     entry = cell.activate(options, 0, cell.add(cell.gate("gates", 0), peephole))

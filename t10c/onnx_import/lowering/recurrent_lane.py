@@ -51,15 +51,19 @@ class Lane:
 
     def prepare(self, node: ResolvedNode, states: Weights, linear: bool) -> None:
         """Initial states and the weights that steps read."""
-        builder, hidden = self._builder, self._sizes.hidden
+        builder = self._builder
         for index, slot in ((5, "h"), (6, "c")):
             if (index == 5 or self._sizes.kind == "LSTM") and argument(node, index):
                 self._begin(argument(node, index), slot)
-        own = states.of_directions(builder, f"{self._prefix}R", self._group[0], len(self._group))
-        self._weights["R"] = own
+        first, count = self._group[0], len(self._group)
+
+        def cut(tensor: str, label: str) -> str:
+            return part(builder, f"{self._prefix}R.own{label}", tensor, 0, first, count)
+
+        own = self._weights["R"] = states.mapped(cut)
         if self._sizes.kind == "GRU" and not linear:
-            for slot, start, length in (("R.zr", 0, 2 * hidden), ("R.h", 2 * hidden, hidden)):
-                name = part(builder, f"{self._prefix}{slot}", own.tensor, 1, start, length)
+            for slot, gate, length in (("R.zr", 0, 2), ("R.h", 2, 1)):
+                name = part(builder, f"{self._prefix}{slot}", own.tensor, 1, gate, length)
                 self._weights[slot] = Weights(name)
         if linear and argument(node, 3):
             self._columns("bias", argument(node, 3), 5)
@@ -107,22 +111,23 @@ class Lane:
         return f"{self._prefix}step{self._step}.{what}"
 
     def _now(self, what: str, source: str) -> str:
-        """What each direction reads in this step of a tensor [steps, directions, batch, n].
+        """What each direction reads in this step of a tensor [steps, directions, ...].
 
         A tensor of one direction serves all.
         """
         builder = self._builder
-        _, directions, batch, width = builder.shape(source)
+        _, directions, *rest = builder.shape(source)
         parts = []
         for direction in self._group:
             suffix = self._name(what if len(self._group) == 1 else f"{what}{direction}")
-            target = builder.temporary(suffix, (1, 1, batch, width), source)
-            starts = (self._sizes.time(self._step, direction), min(direction, directions - 1), 0, 0)
-            builder.slice(source, target, starts, (1, 1, 1, 1), suffix)
+            target = builder.temporary(suffix, (1, 1, *rest), source)
+            starts = [self._sizes.time(self._step, direction), min(direction, directions - 1)]
+            starts += [0] * len(rest)
+            builder.slice(source, target, starts, (1,) * len(starts), suffix)
             parts.append(target)
         if len(parts) == 1:
             return parts[0]
-        joined = builder.temporary(self._name(what), (1, len(parts), batch, width), source)
+        joined = builder.temporary(self._name(what), (1, len(parts), *rest), source)
         builder.concat(parts, joined, 1, self._name(what))
         return joined
 
@@ -141,19 +146,15 @@ class Lane:
         """Whether there is such a tensor: an initial state may be absent."""
         return slot in self.tensors
 
-    def product(self, slot: str, state: str, weights: str, start: int | None = None) -> None:
-        """slot = state * weights, plus this step's x from column `start` on (None: without it)."""
+    def product(self, slot: str, state: str, weights: str, first: int | None = None) -> None:
+        """slot = state * weights, plus this step's x from gate `first` on (None: without it)."""
         builder, own = self._builder, self._weights[weights]
         if weights not in self._products:
-            shape = builder.shape(own.tensor)
-            columns = shape[2] if own.flipped else shape[1]
-            width = 0 if start is None else self._sizes.columns
-            self._products[weights] = state_expression(
-                builder, self._shape, own, columns, start or 0, width
-            )
+            gates = 0 if first is None else self._sizes.gates
+            self._products[weights] = state_expression(builder, self._shape, own, first or 0, gates)
         expression = self._products[weights]
         inputs = [self.tensors[state], *own.tensors]
-        if start is not None:
+        if first is not None:
             inputs.append(self.tensors["x"])
         target = builder.temporary(
             self._name(slot), tuple(dim.size for dim in expression.output.dims), inputs[0]
@@ -186,11 +187,6 @@ class Lane:
         """Whether the reset gate works after the matmul."""
         return self._options.linear_before_reset
 
-    @property
-    def hidden(self) -> int:
-        """Width of one gate."""
-        return self._sizes.hidden
-
 
 def _lstm_step(lane: Lane) -> None:
     if lane.has("h"):
@@ -217,7 +213,7 @@ def _gru_step(lane: Lane) -> None:
     if lane.has("h"):
         lane.product("gates", "h", "R.zr", 0)
         lane.cell("reset", gru_reset)
-        lane.product("candidate", "reset", "R.h", 2 * lane.hidden)
+        lane.product("candidate", "reset", "R.h", 2)
     else:
         lane.alias("gates", "candidate")
     return lane.cell("h", gru_hidden)

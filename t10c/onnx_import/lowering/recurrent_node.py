@@ -47,9 +47,9 @@ class Recurrence:
         return len(self.backwards)
 
     @property
-    def columns(self) -> int:
-        """Width of all gates of one direction."""
-        return _GATES[self.kind] * self.hidden
+    def gates(self) -> int:
+        """Number of gates."""
+        return _GATES[self.kind]
 
     def time(self, step: int, direction: int) -> int:
         """The time that a direction is at in a step."""

@@ -1,8 +1,10 @@
 """Matmuls of recurrent operators: the input's, of all steps at once, and the state's, of one step.
 
-    P[t,d,b,n] += X[t,b,k] * W[d,n,k]          G[d,b,n] += h[d,b,k] * R[d,n,k] ; then Add P[t,d,b,n]
+    P[t,d,b,g,n] += X[t,b,k] * W[d,g,n,k]
+    G[d,b,g,n] += h[d,b,k] * R[d,g,n,k]; then Add P[t,d,b,g,n]
 
-Weights that are not of the state's type are dequantised within the tile.
+Gates have a dimension of their own, so that a plan can keep all gates of a hidden unit on the core
+that computes its cell. Weights of 8 bits are dequantised within the tile.
 """
 
 from collections.abc import Callable
@@ -17,9 +19,10 @@ from t10c.onnx_import.lowering.dims import AxisList, Shape
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """W or R: [directions, n, k], or [directions, k, n] where `flipped`.
+    """W or R as [directions, gates, hidden, k], or [directions, k, gates, hidden] where `flipped`.
 
-    Quantised ones have a `scale` and perhaps a `zero_point`, [directions] or [directions, n].
+    Quantised ones have a `scale` and perhaps a `zero_point`, [directions] or [directions, gates,
+    hidden].
     """
 
     tensor: str
@@ -32,20 +35,46 @@ class Weights:
         """The tensors a product reads besides its left input, in the order of its operands."""
         return tuple(filter(None, (self.tensor, self.zero_point, self.scale)))
 
-    def of_directions(
-        self, builder: GraphBuilder, suffix: str, start: int, count: int
-    ) -> "Weights":
-        """The weights of some directions only."""
-
-        def cut(what: str, tensor: str) -> str:
-            return part(builder, f"{suffix}{what}", tensor, 0, start, count) if tensor else ""
-
+    def mapped(self, change: Callable[[str, str], str]) -> "Weights":
+        """The weights with every tensor changed; `change` also gets what follows its name."""
         return replace(
             self,
-            tensor=cut("", self.tensor),
-            scale=cut(".scale", self.scale),
-            zero_point=cut(".zero_point", self.zero_point),
+            tensor=change(self.tensor, ""),
+            scale=change(self.scale, ".scale") if self.scale else "",
+            zero_point=change(self.zero_point, ".zero_point") if self.zero_point else "",
         )
+
+    def gates(self, builder: GraphBuilder) -> int:
+        """Number of gates."""
+        return builder.shape(self.tensor)[2 if self.flipped else 1]
+
+
+def with_gates(builder: GraphBuilder, suffix: str, given: Weights, hidden: int) -> Weights:
+    """The weights of a node, where gates lie side by side in one dimension, with one of their own.
+
+    Raises LoweringError where the dimensions do not fit.
+    """
+
+    def split(tensor: str, label: str) -> str:
+        shape = builder.shape(tensor)
+        axis = 2 if given.flipped and not label else 1
+        if len(shape) > 1:
+            shape = (*shape[:axis], shape[axis] // hidden, hidden, *shape[axis + 1 :])
+        return reshaped(builder, f"{suffix}{label}", tensor, shape)
+
+    return given.mapped(split)
+
+
+def reshaped(builder: GraphBuilder, suffix: str, tensor: str, shape: Shape) -> str:
+    """The same elements in another shape: of a weight a weight of its own, of data a view."""
+    if builder.shape(tensor) == shape:
+        return tensor
+    if builder.is_weight(tensor):
+        kind = builder.element_type(tensor)
+        return builder.derived_weight(suffix, shape, kind, lambda v: v.reshape(shape), (tensor,))
+    target = builder.temporary(suffix, shape, tensor)
+    builder.reshape(tensor, target, suffix)
+    return target
 
 
 def part(
@@ -78,40 +107,42 @@ def input_expression(
     builder: GraphBuilder, source: str, weights: Weights, target: str, batchwise: bool
 ) -> TensorExpression:
     """The product of the whole input [steps, batch, k] with all directions' weights."""
-    steps, directions, batch, columns = builder.shape(target)
+    steps, directions, batch, gates, hidden = builder.shape(target)
     depth = builder.shape(source)[2]
     axes = AxisList()
     t = Dim(axes.add("m0", steps, "m"), steps)
     b = Dim(axes.add("m1", batch, "m"), batch)
     d = Dim(axes.add("n0", directions, "n"), directions)
-    n = Dim(axes.add("n1", columns, "n"), columns)
+    g = Dim(axes.add("n1", gates, "n"), gates)
+    n = Dim(axes.add("n2", hidden, "n"), hidden)
     k = Dim(axes.add("k", depth, "k", reduction=True), depth)
     left = (b, t, k) if batchwise else (t, b, k)
-    return _product(builder, axes, left, weights, (d, n, k), (t, d, b, n))
+    return _product(builder, axes, left, weights, (d, g, n, k), (t, d, b, g, n))
 
 
 def state_expression(
-    builder: GraphBuilder, state: Shape, weights: Weights, columns: int, start: int, width: int
+    builder: GraphBuilder, state: Shape, weights: Weights, first: int, gates: int
 ) -> TensorExpression:
-    """The product of a state [1, directions, batch, k] with R, plus an addend if `width` is not 0.
+    """The product of a state [1, directions, batch, k] with R, plus an addend unless `gates` is 0.
 
-    The addend is read from column `start` on of a tensor that is `width` wide. It counts as a fused
+    The addend is read from gate `first` on of a tensor of so many gates. It counts as a fused
     operand: every core needs what belongs to its outputs, once.
     """
-    _, directions, batch, depth = state
+    _, directions, batch, hidden = state
     axes = AxisList()
     d = Dim(axes.add("b", directions, "batch"), directions)
     m = Dim(axes.add("m", batch, "m"), batch)
-    n = Dim(axes.add("n", columns, "n"), columns)
-    k = Dim(axes.add("k", depth, "k", reduction=True), depth)
+    g = Dim(axes.add("n0", weights.gates(builder), "n"), weights.gates(builder))
+    n = Dim(axes.add("n1", hidden, "n"), hidden)
+    k = Dim(axes.add("k", hidden, "k", reduction=True), hidden)
     one = Dim((), 1)
-    made = _product(builder, axes, (one, d, m, k), weights, (d, n, k), (one, d, m, n))
-    if not width:
+    made = _product(builder, axes, (one, d, m, k), weights, (d, g, n, k), (one, d, m, g, n))
+    if not gates:
         return made
     name = f"F{len(made.inputs) - 2}"
-    addend = Operand(name, (one, d, m, replace(n, size=width, offset=start)), fused=True)
+    dims = (one, d, m, replace(g, size=gates, offset=first), n)
     epilogue = (ScalarStep("Add", ("acc", name)),)
-    return replace(made, inputs=(*made.inputs, addend), epilogue=epilogue)
+    return replace(made, inputs=(*made.inputs, Operand(name, dims, fused=True)), epilogue=epilogue)
 
 
 def _product(
@@ -119,11 +150,11 @@ def _product(
     axes: AxisList,
     left: tuple[Dim, ...],
     weights: Weights,
-    weight_dims: tuple[Dim, Dim, Dim],
+    weight_dims: tuple[Dim, Dim, Dim, Dim],
     output: tuple[Dim, ...],
 ) -> TensorExpression:
-    d, n, k = weight_dims
-    right = (d, k, n) if weights.flipped else (d, n, k)
+    d, g, n, k = weight_dims
+    right = (d, k, g, n) if weights.flipped else (d, g, n, k)
     inputs = [Operand("A", left), Operand("B", right)]
     body: list[ScalarStep] = []
     value = "B"
@@ -133,7 +164,7 @@ def _product(
         for op, tensor in (("Sub", weights.zero_point), ("Mul", weights.scale)):
             if tensor:
                 name = f"F{len(inputs) - 2}"
-                dims = (d, n)[: len(builder.shape(tensor))]
+                dims = (d, g, n)[: len(builder.shape(tensor))]
                 inputs.append(Operand(name, dims, fused=True))
                 body.append(ScalarStep(op, (f"s{len(body) - 1}", name)))
         value = f"s{len(body) - 1}"
