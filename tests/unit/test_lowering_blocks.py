@@ -1,9 +1,9 @@
-"""Col2Im, MaxUnpool and random values."""
+"""Col2Im, MaxUnpool, and tensors made of scalars or of nothing."""
 
 import numpy as np
 import pytest
 from graph_numpy import check, lower, random_feeds, runtime_results
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, helper
 from onnx_models import model, node, value
 
 from t10c.ir.graph import Graph, LayoutOp
@@ -91,3 +91,23 @@ def test_bernoulli_is_a_comparison_with_random_values() -> None:
     graph = lower(model([node("Bernoulli", "x", "y", "draw")], [value("x", [2, 3])], ["y"]))
     assert set(kinds(graph)) == {"fallback", "pointwise"}
     assert "random" in graph.nodes[-1].note
+
+
+@pytest.mark.parametrize("op_type", ["HannWindow", "HammingWindow", "BlackmanWindow"])
+@pytest.mark.parametrize("periodic", [0, 1])
+@pytest.mark.parametrize("size", [2, 7])
+def test_windows_of_declared_length(op_type: str, periodic: int, size: int) -> None:
+    made = node(op_type, "n", "y", "window", periodic=periodic)
+    inputs = [value("n", [], TensorProto.INT64)]
+    graph = check(model([made], inputs, [value("y", [size])]), feeds={"n": np.array(size)})
+    assert kinds(graph) == ["reshape"]
+
+
+@pytest.mark.parametrize("element_type", [TensorProto.FLOAT, TensorProto.INT32])
+def test_range_of_declared_length(element_type: int) -> None:
+    kind = helper.tensor_dtype_to_np_dtype(element_type)
+    made = node("Range", "a b c", "y", "range")
+    inputs = [value(name, [], element_type) for name in "abc"]
+    built = model([made], inputs, [value("y", [4], element_type)])
+    feeds = {name: np.array(at, kind) for name, at in (("a", 9), ("b", -3), ("c", -3))}
+    assert kinds(check(built, feeds=feeds)) == ["pointwise"]

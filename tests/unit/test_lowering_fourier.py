@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from graph_numpy import check, random_feeds, runtime_results
+from graph_numpy import check, lower, random_feeds, runtime_results
 from onnx import ModelProto, TensorProto
 from onnx_models import model, node, value
 
-from t10c.errors import UnsupportedOperatorError
 from t10c.ir.graph import Graph, LayoutOp
 
 
@@ -80,13 +79,20 @@ def test_signal_of_doubles_and_of_one_sample() -> None:
     check(dft([3, 1, 1], 1))
 
 
-def test_length_that_is_data_runs_on_one_core() -> None:
-    made = node("DFT", "x n", "y", "dft")
+def test_length_that_is_data_is_that_of_the_declared_output() -> None:
+    made = node("DFT", "x n", "y", "dft", axis=1)
     inputs = [value("x", [1, 4, 2]), value("n", [], TensorProto.INT64)]
-    shaped = node("Reshape", "y s", "z")
-    built = model([made, shaped], inputs, ["z"], {"s": np.array([1, 4, 2])}, 20, 9)
-    with pytest.raises(UnsupportedOperatorError):
-        check(built)
+    built = model([made], inputs, [value("y", [1, 6, 2])])
+    feeds = {"x": random_feeds(built, 7)["x"], "n": np.array(6)}
+    expected = as_parts(np.fft.fft(as_complex(feeds["x"]), 6, 1))
+    assert kinds(check(built, feeds=feeds, expected=[expected])) == ["matmul"]
+
+
+def test_one_side_of_a_spectrum_whose_length_is_data_runs_on_one_core() -> None:
+    made = node("DFT", "x n", "y", "dft", axis=1, onesided=1)
+    inputs = [value("x", [1, 4, 1]), value("n", [], TensorProto.INT64)]
+    graph = lower(model([made], inputs, [value("y", [1, 3, 2])]))
+    assert "length depends on data" in graph.nodes[-1].note
 
 
 def stft(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from graph_numpy import check, random_feeds
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 from onnx_models import model, node, value
 
 from t10c.ir.graph import Graph, LayoutOp
@@ -94,3 +94,17 @@ def test_attributes_of_old_opsets(mode: str) -> None:
     feeds = random_feeds(built, 3)
     options = {"constant_values": 1.5} if mode == "constant" else {}
     check(built, feeds=feeds, expected=[expected(feeds["x"], widths, mode, **options)])
+
+
+@pytest.mark.parametrize("shape", [[2, 5, 4], [1, 3, 4], [3, 6, 9], [2, 2, 7], [4, 1, 2]])
+def test_center_crop_pad(shape: list[int]) -> None:
+    made = node("CenterCropPad", "x s", "y", "center")
+    check(model([made], [value("x", SHAPE)], ["y"], {"s": np.array(shape)}, opset=18))
+
+
+def test_center_crop_pad_of_a_declared_shape() -> None:
+    made = node("CenterCropPad", "x s", "y", "center", axes=[-1, 1])
+    inputs = [value("x", SHAPE), value("s", [2], TensorProto.INT64)]
+    built = model([made], inputs, [value("y", [2, 2, 7])], opset=18)
+    feeds = {"x": random_feeds(built, 3)["x"], "s": np.array([7, 2])}
+    assert kinds(check(built, feeds=feeds)) == ["slice", "pad"]

@@ -33,7 +33,7 @@ def lower_dft(builder: GraphBuilder, node: ResolvedNode) -> None:
     if shape[-1] not in (1, 2):
         raise LoweringError("its last dimension is neither a real nor a complex number")
     length = shape[axis]
-    if inverse and onesided:
+    if inverse or not onesided:
         length = target[axis]
     elif argument(node, 1):
         length = _scalar(builder, node, 1, "length")

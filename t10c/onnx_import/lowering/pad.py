@@ -44,6 +44,19 @@ def lower_pad(builder: GraphBuilder, node: ResolvedNode) -> None:
     return _add_continued(builder, inner, output, begins, mode)
 
 
+@lowers("CenterCropPad", node_class=NodeClass.LAYOUT_ONLY)
+def lower_center_crop_pad(builder: GraphBuilder, node: ResolvedNode) -> None:
+    """A slice of the middle and a padding around; the shapes say how much of either."""
+    source, output = node.inputs[0], node.outputs[0]
+    shape, target = builder.shape(source), builder.shape(output)
+    kept = tuple(min(n, m) for n, m in zip(shape, target, strict=True))
+    starts = [(n - k) // 2 for n, k in zip(shape, kept, strict=True)]
+    begins = [(n - k) // 2 for n, k in zip(target, kept, strict=True)]
+    if kept == target:
+        return builder.slice(source, output, starts, (1,) * len(shape))
+    return builder.pad(sliced(builder, source, kept, starts, "crop"), output, begins)
+
+
 def _widths(builder: GraphBuilder, node: ResolvedNode, rank: int) -> tuple[list[int], list[int]]:
     """Widths before and after every dimension: an attribute before opset 11, then an input."""
     pads = integers(node, "pads")
