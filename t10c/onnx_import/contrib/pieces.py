@@ -63,9 +63,10 @@ def total(call: Expansion, *terms: str) -> str:
     return result
 
 
-def positions(call: Expansion, count: int, first: int = 0, dtype: str = "int64") -> str:
-    """The numbers `first`, `first` + 1, ..."""
-    return call.array(range(first, first + count), dtype, "positions")
+def positions(call: Expansion, count: int, first: int = 0) -> str:
+    """The numbers `first`, `first` + 1, ... as int64; a node, for there may be very many."""
+    bounds = [call.array(bound, "int64", "bound") for bound in (first, first + count, 1)]
+    return call.add("Range", bounds)
 
 
 def silu(call: Expansion, source: str, alpha: float = 1.0, like: int = 0) -> str:

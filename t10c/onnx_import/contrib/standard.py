@@ -3,7 +3,7 @@
 import math
 
 from t10c.ir.graph import NodeClass
-from t10c.onnx_import.contrib.pieces import DOMAIN, reshape, transpose, unsqueeze
+from t10c.onnx_import.contrib.pieces import DOMAIN, positions, reshape, transpose, unsqueeze
 from t10c.onnx_import.expansion import Expansion
 from t10c.onnx_import.registry import expands
 
@@ -115,8 +115,8 @@ def _check_transform(call: Expansion) -> None:
 
 def _waves(call: Expansion, length: int, bins: int) -> str:
     """cos and -sin of 2 pi t b / length as [length, bins, 2], the same in every inference."""
-    time = call.array([[t] for t in range(length)], "int64")
-    turns = call.add("Mul", [time, call.array([range(bins)], "int64")])
+    time = reshape(call, positions(call, length), length, 1)
+    turns = call.add("Mul", [time, reshape(call, positions(call, bins), 1, bins)])
     turns = call.add("Mod", [turns, call.array(length, "int64")])
     angle = call.add("Cast", [turns], to=1)
     angle = call.add("Mul", [angle, call.array(2 * math.pi / length, "float32")])
