@@ -14,6 +14,9 @@ from t10c.onnx_import.resolve import resolve_model
 
 RNG = np.random.default_rng(5)
 
+OPSETS = (11, 17, min(onnx.defs.onnx_opset_version(), 26))
+"""An old, a usual and a new version of the standard around com.microsoft's operators."""
+
 
 def floats(*shape: int) -> np.ndarray:
     return RNG.standard_normal(shape).astype(np.float32)

@@ -4,13 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from contrib_models import check_contrib, contrib_model, floats
+from contrib_models import OPSETS, check_contrib, contrib_model, floats
 from graph_numpy import Arrays
 
 from t10c.errors import UnsupportedOperatorError
 from t10c.onnx_import.resolve import resolve_model
 
-OPSETS = (11, 17, 22)
 BATCH, HEADS, SIZE = 2, 2, 4
 HIDDEN = HEADS * SIZE
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from contrib_models import check_contrib, contrib_model, floats
+from contrib_models import OPSETS, check_contrib, contrib_model, floats
 
 from t10c.errors import UnsupportedOperatorError
 from t10c.onnx_import.resolve import resolve_model
@@ -25,7 +25,7 @@ def experts(wide: int = 1, bias: bool = False, third: bool = False) -> dict[str,
     return inputs
 
 
-@pytest.mark.parametrize("opset", [11, 17, 22])
+@pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("normalised", [0, 1])
 @pytest.mark.parametrize(

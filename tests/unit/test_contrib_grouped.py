@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from contrib_models import check_contrib, compare, contrib_model, floats
+from contrib_models import OPSETS, check_contrib, compare, contrib_model, floats
 from graph_numpy import Arrays, runtime_results
 
 from t10c.errors import UnsupportedOperatorError
 from t10c.onnx_import.resolve import resolve_model
 
-OPSETS = (11, 17, 22)
 HEADS, SHARED, SIZE, CAPACITY = 4, 2, 32, 8
 
 

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from contrib_models import check_contrib, floats
+from contrib_models import OPSETS, check_contrib, floats
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 from onnxruntime.capi._pybind_state import quantize_matmul_bnb4
 
 from t10c.ir.graph import NodeClass
 
-OPSETS = (11, 17, 22)
 LEAKY = {"activation": "LeakyRelu", "activation_alpha": 0.2}
 
 

@@ -4,9 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from contrib_models import check_contrib, floats
-
-OPSETS = (11, 17, 22)
+from contrib_models import OPSETS, check_contrib, floats
 
 
 def erf_gelu(x: np.ndarray) -> np.ndarray:
