@@ -134,6 +134,7 @@ class Folder:
         if node.op_type == "Constant" and standard(node.domain) and node.output:
             tensor = next((a.t for a in node.attribute if a.name == "value"), None)
             if tensor is not None:
+                self._inference.check_form(node)
                 fact = from_proto(tensor, node.output[0], self._directory)
                 self._fold(node, [fact])
                 return

@@ -12,6 +12,7 @@ from onnx.shape_inference import InferenceError, infer_function_output_types, in
 from t10c.errors import InvalidInputError
 from t10c.onnx_import.build import Names
 from t10c.onnx_import.expansion import Expansion
+from t10c.onnx_import.guards import check_for_inference
 from t10c.onnx_import.inline import NotInlinableError
 from t10c.onnx_import.names import NEWEST_DOMAIN, NameScope, describe
 from t10c.onnx_import.registry import EXPANSIONS, LOWERINGS, SHAPES
@@ -146,6 +147,7 @@ class ShapeInference:
         if (node.domain, node.op_type) in SHAPES:
             return self._by_extension(node, facts)
         self.check_form(node)
+        check_for_inference(node, facts)
         schema = self.schema(node)
         types: dict[str, TypeProto] = {}
         data: dict[str, TensorProto] = {}

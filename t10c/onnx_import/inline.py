@@ -26,12 +26,20 @@ NODE_LIMIT = 20_000
 """How many nodes all loops of a model may have together once unrolled: seconds of import."""
 
 
+_SHORTER = "export one iteration by itself, or a loop of fewer iterations"
+
+
 class NotInlinableError(Exception):
     """The control flow is decided by data, or too long to unroll; the message says which."""
 
     def __init__(self, reason: str, remedy: str = "") -> None:
         super().__init__(reason)
         self.remedy = remedy
+
+
+def too_many_iterations(runs: str) -> NotInlinableError:
+    """How to refuse a loop that runs more often than the limit allows."""
+    return NotInlinableError(f"{runs}; at most {ITERATION_LIMIT} iterations are unrolled", _SHORTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +125,15 @@ class Inliner:
 
     def check_length(self, run: LoopRun, trips: int) -> None:
         """Raise NotInlinableError if so many iterations are too long to unroll."""
-        remedy = "export one iteration by itself, or a loop of fewer iterations"
         runs = "it runs" if trips == run.trips else "it runs at least"
         if trips > ITERATION_LIMIT:
-            raise NotInlinableError(
-                f"{runs} {trips} times; at most {ITERATION_LIMIT} iterations are unrolled", remedy
-            )
+            raise too_many_iterations(f"{runs} {trips} times")
         nodes = self._made + (trips - run.done) * _node_count(body_of(run.node))
         if nodes > NODE_LIMIT:
             raise NotInlinableError(
                 f"{runs} {trips} times, which would make {nodes} nodes of the model's loops; "
                 f"at most {NODE_LIMIT} are unrolled",
-                remedy,
+                _SHORTER,
             )
 
     def iterate(self, run: LoopRun, available: Collection[str]) -> tuple[Instance, LoopRun]:

@@ -47,7 +47,8 @@ def parse_model(data: bytes) -> onnx.ModelProto:
         raise InvalidInputError(_not_onnx(data)) from error
     if not model.HasField("graph") or not (model.graph.node or model.graph.output):
         raise InvalidInputError(_not_onnx(data))
-    if not _is_text(model.graph):
+    texts = (model.producer_name, model.producer_version, *(o.domain for o in model.opset_import))
+    if not all(isinstance(text, str) for text in texts) or not _is_text(model.graph):
         raise InvalidInputError(_not_onnx(data))
     return model
 
@@ -56,7 +57,7 @@ def _is_text(graph: onnx.GraphProto) -> bool:
     """Whether all names are text; protobuf hands out bytes for what is not UTF-8."""
     names: list[object] = [tensor.name for tensor in graph.initializer]
     names.extend(tensor.values.name for tensor in graph.sparse_initializer)
-    for value in (*graph.input, *graph.output):
+    for value in (*graph.input, *graph.output, *graph.value_info):
         names.append(value.name)
         names.extend(dim.dim_param for dim in value.type.tensor_type.shape.dim)
     for node in graph.node:

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 from onnx import AttributeProto, GraphProto, NodeProto, numpy_helper
 
-from t10c.errors import T10cError, UnsupportedOperatorError
+from t10c.errors import InvalidInputError, T10cError, UnsupportedOperatorError
 from t10c.ir.graph import NodeClass, NodeRecord
 from t10c.onnx_import.bind import Bound, bind_inputs
 from t10c.onnx_import.declared import contradictions, declared_tensors
@@ -145,6 +145,12 @@ def _assemble(
     for node in nodes:
         tensors.update(dict.fromkeys([*node.input, *node.output]))
     tensors.pop("", None)
+    for tensor in tensors:
+        if tensor not in folder.facts:
+            raise InvalidInputError(
+                f"no node gives the tensor '{tensor}' a value\n"
+                "a node has fewer results than outputs; export the model again"
+            )
     facts = {tensor: folder.facts[tensor] for tensor in tensors}
     return ResolvedModel(
         name=name,

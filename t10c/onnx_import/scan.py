@@ -6,7 +6,13 @@ import onnx
 from onnx import NodeProto
 
 from t10c.onnx_import.build import Names, NodeBuilder
-from t10c.onnx_import.inline import LoopRun, NotInlinableError, body_of
+from t10c.onnx_import.inline import (
+    ITERATION_LIMIT,
+    LoopRun,
+    NotInlinableError,
+    body_of,
+    too_many_iterations,
+)
 from t10c.onnx_import.names import NEWEST_DOMAIN
 from t10c.onnx_import.tensors import TensorFact
 
@@ -64,6 +70,8 @@ def split_batch(node: NodeProto, facts: Mapping[str, TensorFact], names: Names) 
     """
     lengths, *operands = node.input
     count = _integer(node, "num_scan_inputs")
+    if not all(operands):
+        raise NotInlinableError("one of its inputs is missing")
     shapes = [facts[name].shape for name in operands]
     scanned = shapes[len(operands) - count :]
     if not operands or not 1 <= count <= len(operands) or not all(shapes):
@@ -114,6 +122,8 @@ def _slices(
     if not -len(shape) <= axis < len(shape):
         raise NotInlinableError(f"'{source}' does not have the axis {axis} to scan")
     length = shape[axis]
+    if length > ITERATION_LIMIT:
+        raise too_many_iterations(f"it runs {length} times")
     if length == 0:
         return ()
     parts = [source]

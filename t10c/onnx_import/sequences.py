@@ -17,6 +17,10 @@ SEQUENCE_OPERATORS = frozenset(
 )  # fmt: skip
 
 
+_PARTS_LIMIT = 20_000
+"""How long an axis may be that is split into a sequence."""
+
+
 class SequenceRewriter:
     """Takes one sequence operator apart; after construction the fields hold what replaces it.
 
@@ -115,6 +119,8 @@ class SequenceRewriter:
         if fact is None or not -len(fact.shape) <= axis < len(fact.shape):
             raise NotInlinableError("its input does not have the axis to split")
         length = fact.shape[axis]
+        if length > _PARTS_LIMIT:
+            raise NotInlinableError(f"its axis is {length} long, of at most {_PARTS_LIMIT}")
         given = self._integers(1)
         lengths = [1] * length
         if given and given[1] == 0:

@@ -76,6 +76,8 @@ def check_producers(graph: GraphProto) -> set[str]:
     inputs = {value.name for value in graph.input}
     if len(inputs) < len(graph.input):
         raise InvalidInputError("two inputs of the model have the same name")
+    if not all(value.name for value in (*graph.input, *graph.output)):
+        raise InvalidInputError("an input or output of the model has no name; export it again")
     if not graph.output:
         raise InvalidInputError(
             "the model has no outputs, so there is nothing to compute\n"

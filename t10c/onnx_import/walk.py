@@ -263,7 +263,7 @@ class _Walk:
         if fact is None or fact.value is None or fact.value.size != 1:
             return None
         value = fact.value.reshape(())
-        return int(value) if np.isfinite(value) else None
+        return int(value) if value.dtype.kind in "biuf" and np.isfinite(value) else None
 
 
 def _input(node: NodeProto, index: int) -> str:
