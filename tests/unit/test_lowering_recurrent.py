@@ -271,6 +271,24 @@ def test_too_many_steps_are_refused_with_a_remedy() -> None:
     assert "bind a shorter sequence" in graph.nodes[-1].note
 
 
+@pytest.mark.parametrize("name", ["w", "b", "h", "c", "p"])
+def test_operands_that_do_not_fit_are_refused(name: str) -> None:
+    made = recurrent("LSTM", "x w r b _ h c p", "_ yh")
+    for tensor in made.graph.initializer:
+        if tensor.name == name:
+            array = onnx.numpy_helper.to_array(tensor)[..., :-1].copy()
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, name))
+    record = lower(made).nodes[-1]
+    assert record.node_class is NodeClass.FALLBACK
+    assert ", not [" in record.note
+
+
+def test_quantized_weights_without_a_scale_are_refused() -> None:
+    made, _ = quantized(0, per_channel=False)
+    made.graph.node[0].input[8] = ""
+    assert "scale" in lower(made).nodes[-1].note
+
+
 def test_a_state_of_the_last_step_only() -> None:
     graph = verify(recurrent("LSTM", "x w r b", "_ yh"))
     assert not [op for op in graph.operators if isinstance(op, LayoutOp) and op.kind == "concat"]

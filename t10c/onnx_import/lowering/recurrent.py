@@ -11,7 +11,7 @@ beyond their end; going backwards that is the initial state, and so the reversal
 
 import numpy as np
 
-from t10c.onnx_import.attributes import argument, result
+from t10c.onnx_import.attributes import LoweringError, argument, result
 from t10c.onnx_import.expansion import Expansion
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import Shape, plain_dims
@@ -20,6 +20,7 @@ from t10c.onnx_import.lowering.recurrent_lane import Lane
 from t10c.onnx_import.lowering.recurrent_node import (
     Recurrence,
     add_mask,
+    check_operands,
     lstm_output_shapes,
     read_options,
     read_recurrence,
@@ -47,6 +48,8 @@ def lower_recurrent(builder: GraphBuilder, node: ResolvedNode) -> None:
 @infers("DynamicQuantizeLSTM", domain=_MICROSOFT)
 def infer_quantized_lstm(call: Expansion) -> list[TensorFact]:
     """Y, Y_h and Y_c; the weights for the state are [directions, hidden, 4 * hidden]."""
+    if len(call.shape(0)) != 3 or len(call.shape(2)) != 3:
+        call.refuse("its input and its weights must have three dimensions")
     directions, hidden, _ = call.shape(2)
     kind = call.fact(0).element_type
     return [TensorFact(kind, s) for s in lstm_output_shapes(call.shape(0), hidden, directions)]
@@ -55,6 +58,8 @@ def infer_quantized_lstm(call: Expansion) -> list[TensorFact]:
 @lowers("DynamicQuantizeLSTM", domain=_MICROSOFT)
 def lower_quantized_lstm(builder: GraphBuilder, node: ResolvedNode) -> None:
     """An LSTM of 8-bit weights, dequantised in the tile; its input and state stay unquantised."""
+    if not (argument(node, 8) and argument(node, 10)):
+        raise LoweringError("a scale of its weights is missing")
     weights = [
         Weights(
             node.inputs[index],
@@ -87,8 +92,11 @@ def _unroll(
 ) -> None:
     """Lower a recurrent node of a kind with its weights for the input and for the state."""
     shape = builder.shape(states.tensor)
+    if len(shape) != 3:
+        raise LoweringError(f"its weights for the state are {list(shape)}: three dimensions needed")
     hidden = shape[1] if states.flipped else shape[2]
     sizes = read_recurrence(builder, node, kind, shape, hidden)
+    check_operands(builder, node, sizes, states.flipped)
     inputs = with_gates(builder, "W", inputs, hidden)
     states = with_gates(builder, "R", states, hidden)
     options = read_options(node, sizes)

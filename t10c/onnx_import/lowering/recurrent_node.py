@@ -76,7 +76,7 @@ def read_recurrence(
     direction = text(node, "direction", "forward").lower()
     backwards = _BACKWARDS.get(direction)
     source = builder.shape(node.inputs[0])
-    if backwards is None or len(source) != 3 or weights[0] != len(backwards):
+    if backwards is None or len(source) != 3 or weights[0] != len(backwards) or hidden < 1:
         raise LoweringError(
             f"an input {list(source)} and weights {list(weights)} do not fit {direction!r}"
         )
@@ -90,6 +90,39 @@ def read_recurrence(
             "bind a shorter sequence"
         )
     return Recurrence(kind, steps, batch, hidden, backwards, batchwise)
+
+
+def check_operands(
+    builder: GraphBuilder, node: ResolvedNode, sizes: Recurrence, flipped: bool
+) -> None:
+    """Raise LoweringError if an operand does not have the shape that the sizes ask for.
+
+    `flipped` is for `DynamicQuantizeLSTM`, which has columns last and scales at the end.
+    """
+    directions, columns = sizes.directions, sizes.gates * sizes.hidden
+    state: Shape = (directions, sizes.batch, sizes.hidden)
+    if sizes.batchwise:
+        state = (sizes.batch, directions, sizes.hidden)
+    wanted: dict[int, Shape] = {
+        3: (directions, 2 * columns),
+        4: (sizes.batch,),
+        5: state,
+        6: state,
+        7: (directions, 3 * sizes.hidden),
+    }
+    for index, depth in ((1, builder.shape(node.inputs[0])[2]), (2, sizes.hidden)):
+        last = (depth, columns) if flipped else (columns, depth)
+        wanted[index] = (directions, *last)
+    for index, shape in wanted.items():
+        tensor = argument(node, index)
+        if tensor and builder.shape(tensor) != shape:
+            raise LoweringError(
+                f"its input {index} is {list(builder.shape(tensor))}, not {list(shape)}"
+            )
+    for tensor in node.inputs[8:]:
+        found = builder.shape(tensor) if tensor else ()
+        if found not in ((), (directions,), (directions, columns)):
+            raise LoweringError(f"a scale or zero point is {list(found)}, not per gate column")
 
 
 def read_options(node: ResolvedNode, sizes: Recurrence) -> tuple[CellOptions, ...]:
