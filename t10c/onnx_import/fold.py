@@ -8,36 +8,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from onnx import NodeProto, TensorProto, helper
+from onnx import NodeProto
 
-from t10c.errors import InvalidInputError
 from t10c.ir.graph import NodeClass, NodeRecord
+from t10c.onnx_import.constants import Constants
 from t10c.onnx_import.declared import extend_backwards
-from t10c.onnx_import.evaluate import RANDOM, SHRINKING, evaluate, of_nothing
 from t10c.onnx_import.infer import NotATensorError, ShapeInference, UnknownOperatorError
-from t10c.onnx_import.names import describe, operator_name, standard
+from t10c.onnx_import.names import operator_name, standard
 from t10c.onnx_import.open_shapes import close_outputs
 from t10c.onnx_import.origins import shape_remedy, value_remedy
 from t10c.onnx_import.registry import SHAPES
 from t10c.onnx_import.tensors import (
-    VALUE_LIMIT_BYTES,
     OpenFact,
     TensorFact,
-    empty,
     from_proto,
-    known,
-    shape_text,
 )
 from t10c.onnx_import.widening import widens
-
-# Operators that slide a window: an output without elements means that the input is too small.
-_WINDOWED = frozenset(
-    {
-        "AveragePool", "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "LpPool", "MaxPool",
-        "QLinearConv", "STFT",
-    }
-)  # fmt: skip
 
 # Operators whose output is the same elements in another shape or order.
 RELABELLING = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
@@ -88,7 +74,7 @@ class Folder:
         self._inference = inference
         self._versions = dict(versions)
         self._directory = directory
-        self._cache: dict[tuple[object, ...], list[np.ndarray] | None] = {}
+        self._constants = Constants(versions)
 
     @property
     def opset(self) -> int:
@@ -102,7 +88,7 @@ class Folder:
         other.owners = dict(self.owners)
         other._producers = dict(self._producers)
         other._widened = set(self._widened)
-        other._cache = self._cache
+        other._constants = self._constants
         return other
 
     def absorb(self, other: "Folder") -> None:
@@ -147,7 +133,7 @@ class Folder:
             self.refuse(node, f"its output is a {error}, not a tensor")
             return
         found = [fact if isinstance(fact, TensorFact) else None for fact in inferred]
-        outputs = self._folded(node, facts, found)
+        outputs = self._constants.fixed_outputs(node, facts, found)
         fixed = outputs is not None
         if outputs is None or any(
             fact is None and name in self.wanted
@@ -159,7 +145,7 @@ class Folder:
         if not self._all_known(node, outputs):
             return
         if not fixed:
-            outputs = self._without_empty(node, facts, outputs)
+            outputs = self._constants.of_empty(node, facts, outputs, self.wanted)
         present = [fact for fact in outputs if fact is not None]
         if present and (fixed or all(fact.fixed for fact in present)):
             folded = [fact and replace(fact, fixed=True) for fact in outputs]
@@ -169,33 +155,6 @@ class Folder:
                 self._fold(node, folded)
         else:
             self._keep(node, outputs)
-
-    def _without_empty(
-        self,
-        node: NodeProto,
-        facts: Sequence[TensorFact | None],
-        outputs: Sequence[TensorFact | None],
-    ) -> list[TensorFact | None]:
-        """The outputs, constant where they have no elements or follow from none.
-
-        Raises InvalidInputError if a window is larger than what it slides over.
-        """
-        given = any(fact is not None and 0 in fact.shape for fact in facts)
-        known_outputs = []
-        for name, fact in zip(node.output, outputs, strict=True):
-            if fact is not None and 0 in fact.shape:
-                if node.op_type in _WINDOWED and not given and name in self.wanted:
-                    raise InvalidInputError(
-                        f"{describe(node)}: tensor '{name}' has no elements "
-                        f"({shape_text(fact.shape)})\n"
-                        "the inputs are too small for this model; give larger sizes"
-                    )
-                fact = empty(fact)
-            elif fact is not None and given and fact.size_bytes <= VALUE_LIMIT_BYTES:
-                value = of_nothing(node, facts, fact, self._versions)
-                fact = fact if value is None else known(value, fact.element_type)
-            known_outputs.append(fact)
-        return known_outputs
 
     def _check_known_operator(self, node: NodeProto) -> None:
         """Of a node behind an unsupported one only this can be said: whether it is one itself."""
@@ -245,58 +204,6 @@ class Folder:
                 self._producers[name] = node
         self.kept.append(node)
 
-    def _folded(
-        self,
-        node: NodeProto,
-        facts: Sequence[TensorFact | None],
-        inferred: list[TensorFact | None],
-    ) -> list[TensorFact | None] | None:
-        """The outputs as fixed tensors, or None if the node must run in every inference."""
-        first = facts[0] if facts else None
-        if standard(node.domain) and node.op_type in ("Shape", "Size") and first is not None:
-            return [_shape_value(node, first.shape)]
-        if node.op_type == "CastLike" and first is not None and facts[1] is not None:
-            facts = [first, _sample(facts[1].element_type)]
-        if node.op_type in RANDOM or any(fact and not fact.fixed for fact in facts):
-            return None
-        if node.op_type == "Dropout" and len(facts) > 2 and not _known_false(facts[2]):
-            return None
-        if any(inferred) and all(fact is None or 0 in fact.shape for fact in inferred):
-            return [fact and empty(fact) for fact in inferred]
-        values = self._values(node, facts, inferred)
-        if values is None:
-            return [fact and replace(fact, fixed=True) for fact in inferred]
-        results = iter(values)
-        return [
-            _agreed(fact, next(results)) if name else None
-            for name, fact in zip(node.output, inferred, strict=True)
-        ]
-
-    def _values(
-        self,
-        node: NodeProto,
-        facts: Sequence[TensorFact | None],
-        inferred: Sequence[TensorFact | None],
-    ) -> list[np.ndarray] | None:
-        """The known outputs of a node whose inputs are all known and whose outputs are small."""
-        if any(fact is not None and fact.value is None for fact in facts):
-            return None
-        for name, fact in zip(node.output, inferred, strict=True):
-            if fact is None and name and node.op_type not in SHRINKING:
-                return None
-            if fact is not None and fact.size_bytes > VALUE_LIMIT_BYTES:
-                return None
-        values = [fact.value if fact is not None else None for fact in facts]
-        key = (
-            node.op_type,
-            tuple(sorted(a.SerializeToString(deterministic=True) for a in node.attribute)),
-            tuple(bool(name) for name in node.output),
-            tuple(None if v is None else (v.dtype, v.shape, v.tobytes()) for v in values),
-        )
-        if key not in self._cache:
-            self._cache[key] = evaluate(node, values, self._versions)
-        return self._cache[key]
-
     def check_form(self, node: NodeProto) -> None:
         """Raise InvalidInputError if a node that is not inferred has the wrong form."""
         self._inference.check_form(node)
@@ -319,31 +226,3 @@ class Folder:
     def refuse_output(self, name: str, reason: str) -> None:
         """Note that an output of the model is not supported."""
         self.unsupported.append(UnsupportedNode(name, "model output", reason))
-
-
-def _shape_value(node: NodeProto, shape: tuple[int, ...]) -> TensorFact:
-    """What Shape and Size give, which needs no data."""
-    if node.op_type == "Size":
-        return known(np.array(int(np.prod(shape, dtype=np.int64)), np.int64), TensorProto.INT64)
-    bounds = {attribute.name: attribute.i for attribute in node.attribute}
-    part = shape[bounds.get("start", 0) : bounds.get("end", len(shape))]
-    return known(np.array(part, np.int64), TensorProto.INT64)
-
-
-def _sample(element_type: int) -> TensorFact:
-    """A value that stands for an operand of which only the type is used."""
-    return known(np.zeros((), helper.tensor_dtype_to_np_dtype(element_type)), element_type)
-
-
-def _known_false(fact: TensorFact | None) -> bool:
-    return fact is None or (fact.value is not None and not fact.value.any())
-
-
-def _agreed(fact: TensorFact | None, value: np.ndarray) -> TensorFact:
-    """An evaluated output in the type and shape that inference gave."""
-    if fact is None:
-        return known(value, helper.np_dtype_to_tensor_dtype(value.dtype))
-    if value.size != int(np.prod(fact.shape, dtype=np.int64)):
-        return replace(fact, fixed=True)  # the evaluator is wrong; leave the value unknown
-    dtype = helper.tensor_dtype_to_np_dtype(fact.element_type)
-    return known(np.array(value.reshape(fact.shape), dtype), fact.element_type)

@@ -121,7 +121,7 @@ def test_inference_decides_type_and_shape_of_folded_values(
     monkeypatch: pytest.MonkeyPatch, computed: tuple[int, ...], value_known: bool
 ) -> None:
     wrong = np.ones(computed, np.float64)
-    monkeypatch.setattr("t10c.onnx_import.fold.evaluate", lambda *_: [wrong])
+    monkeypatch.setattr("t10c.onnx_import.constants.evaluate", lambda *_: [wrong])
     resolved = resolve(model([node("Neg", "c", "y")], [], ["y"], {"c": np.ones(6, np.float32)}))
     assert resolved.shapes["y"] == (6,)
     assert resolved.element_types["y"] == "float32"
