@@ -142,15 +142,11 @@ class Composer:
         else:
             out = tuple(dims[d] for d in kept)
         roles: list[Role] = ["reduced" if d in reduced else "parallel" for d in range(len(shape))]
-        letters = [operand_letter(index) for index in range(len(tensors))]
-        operands = tuple(
-            Operand(letter, placed_dims(self.shape(tensor), at, len(shape)))
-            for letter, (tensor, at) in zip(letters, tensors, strict=True)
-        )
+        letters, inputs = self._operands(tensors, len(shape))
         expression = TensorExpression(
             kernel="reduce",
             axes=plain_axes(shape, roles),
-            inputs=operands,
+            inputs=tuple(operand for operand, _ in inputs),
             output=Operand("C", out),
             body=tuple(
                 ScalarStep(
@@ -163,8 +159,26 @@ class Composer:
             reduce_op=reduce_op,
             epilogue=tuple(epilogue),
         )
-        self.builder.compute(name, expression, [tensor for tensor, _ in tensors], output)
+        self.builder.compute(name, expression, [tensor for _, tensor in inputs], output)
         return output
+
+    def _operands(
+        self, tensors: Sequence[Placed], rank: int
+    ) -> tuple[list[str], list[tuple[Operand, str]]]:
+        """The name of each tensor, and operands with their tensors, those that move first.
+
+        Weights of one dimension are too small for it to pay that their pieces rotate.
+        """
+        letters: list[str] = []
+        moving: list[tuple[Operand, str]] = []
+        whole: list[tuple[Operand, str]] = []
+        for tensor, at in tensors:
+            dims = placed_dims(self.shape(tensor), at, rank)
+            fused = len(dims) == 1 and self.builder.is_weight(tensor)
+            letter = f"F{len(whole)}" if fused else operand_letter(len(moving))
+            letters.append(letter)
+            (whole if fused else moving).append((Operand(letter, dims, fused), tensor))
+        return letters, [*moving, *whole]
 
 
 def placed_dims(shape: Shape, dims: Sequence[int] | None, rank: int) -> tuple[Dim, ...]:
