@@ -32,7 +32,6 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "EPContext",
         "Snpe",
     ),
-    "experts of packed weights are not unpacked; export the model with MoE": ("QMoE",),
 }
 
 _NHWC = "com.ms.internal.nhwc"
