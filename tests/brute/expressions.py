@@ -62,6 +62,21 @@ DEQUANTISED = (
     ScalarStep("Mul", ("A", "s1")),
 )
 """B is stored with a zero point of 3 and scales of its own."""
+SHIFTED = (
+    ScalarStep("Sub", ("A", "2")),
+    ScalarStep("Sub", ("B", "zero")),
+    ScalarStep("Mul", ("s0", "s1")),
+)
+"""Both are stored, with a zero point of 2, which is what padding holds, and zero points."""
+
+
+def behind(epilogue: tuple[ScalarStep, ...], body_steps: int) -> tuple[ScalarStep, ...]:
+    """The epilogue of `epilogues` behind a body of so many steps instead of one."""
+    names = {"s1": f"s{body_steps}"}
+    return tuple(
+        replace(step, inputs=tuple(names.get(name, name) for name in step.inputs))
+        for step in epilogue
+    )
 
 
 @st.composite
@@ -80,10 +95,7 @@ def matmuls(draw, batched: bool = False) -> TensorExpression:
     if not batched and draw(st.sampled_from([False, False, True])):
         scale = tensor_of("scale", *(a for a in (k, n) if draw(st.booleans())), fused=True)
         fused, body = (*fused, scale), DEQUANTISED
-        epilogue = tuple(
-            replace(step, inputs=tuple({"s1": "s3"}.get(x, x) for x in step.inputs))
-            for step in epilogue
-        )
+        epilogue = behind(epilogue, len(body))
     return TensorExpression(
         "matmul",
         (*batch, m, n, k),
@@ -122,6 +134,11 @@ def convs(draw, grouped: bool = False) -> TensorExpression:
     kernel = [window[1] for window in spatial]
     image = tensor_of("A", *batch, *group, c)
     fused, epilogue = draw(epilogues((*group, o)))
+    body = MULTIPLY
+    if draw(st.sampled_from([False, False, True])):
+        zero = tensor_of("zero", *(a for a in (*group, o) if draw(st.booleans())), fused=True)
+        fused, body = (*fused, zero), SHIFTED
+        epilogue = behind(epilogue, len(body))
     return TensorExpression(
         "conv",
         (*batch, *group, o, c, *out, *kernel),
@@ -131,7 +148,7 @@ def convs(draw, grouped: bool = False) -> TensorExpression:
             *fused,
         ),
         tensor_of("C", *batch, *group, o, *out),
-        MULTIPLY,
+        body,
         "sum",
         epilogue,
     )
