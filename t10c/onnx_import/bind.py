@@ -40,12 +40,14 @@ class DeclaredInput:
 class Bound:
     """The inputs with every dimension bound, in the file's order, and the sizes of symbols.
 
-    An input without elements, or with a value, is a constant.
+    An input without elements, or with a value, is a constant; `warnings` are on the former,
+    `notes` on the latter.
     """
 
     inputs: Mapping[str, TensorFact]
     sizes: Mapping[str, int]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def bind_inputs(
@@ -83,8 +85,8 @@ def bind_inputs(
             bound[entry.name] = _input_fact(entry, final, arrays)
     if unbound:
         raise InvalidInputError(_unbound_message(unbound))
-    notes = (*map(_empty_warning, _empty_inputs(bound, arrays)), *value_notes(arrays))
-    return Bound(bound, sizes, notes)
+    warnings = tuple(map(_empty_warning, _empty_inputs(bound, arrays)))
+    return Bound(bound, sizes, warnings, tuple(value_notes(arrays)))
 
 
 def _input_fact(
@@ -109,8 +111,8 @@ def _empty_warning(entry: tuple[str, tuple[int, ...]]) -> str:
     name, shape = entry
     flag = f"{name}:{shape_text([size or 1 for size in shape])}"
     return (
-        f"input '{name}' is declared with 0 elements ({shape_text(shape)}): nothing is computed "
-        f"from it; if that size is open, give it: --shape {quoted(flag)}"
+        f"input '{name}' is declared with 0 elements ({shape_text(shape)}): left out; "
+        f"if that size is open, give it: --shape {quoted(flag)}"
     )
 
 

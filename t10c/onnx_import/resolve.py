@@ -171,6 +171,7 @@ def _assemble(
             *folder.warnings,
             *contradictions(model.graph, folder.facts, bound.sizes),
             *_empty_outputs(outputs, facts),
+            *bound.notes,
         ),
         expanded=dict(folder.owners.values()),
     )
