@@ -129,7 +129,7 @@ def _declared(value: ValueInfoProto) -> DeclaredInput:
     if kind not in (None, "tensor_type"):
         what = str(kind).removesuffix("_type").replace("_", " ")
         raise UnsupportedOperatorError(
-            f"input '{value.name}' is a {what}, not a tensor\nexport the model with tensor inputs",
+            f"input '{value.name}' is {'an' if what[0] == 'o' else 'a'} {what}, not a tensor\nexport the model with tensor inputs",
             ((value.name, f"input of type {what}"),),
         )
     element_type = value.type.tensor_type.elem_type

@@ -117,6 +117,8 @@ class Folder:
             self._check_known_operator(node)
             return
         facts = [self.facts[name] if name else None for name in node.input]
+        if node.op_type == "Range" and standard(node.domain):
+            facts = [fact and _as_scalar(fact) for fact in facts]
         if node.op_type == "Constant" and standard(node.domain) and node.output:
             tensor = next((a.t for a in node.attribute if a.name == "value"), None)
             if tensor is not None:
@@ -226,3 +228,11 @@ class Folder:
     def refuse_output(self, name: str, reason: str) -> None:
         """Note that an output of the model is not supported."""
         self.unsupported.append(UnsupportedNode(name, "model output", reason))
+
+
+def _as_scalar(fact: TensorFact) -> TensorFact:
+    """A list of one number as the number: the standard's own function bodies need it for Range."""
+    if fact.shape != (1,):
+        return fact
+    value = None if fact.value is None else fact.value.reshape(())
+    return replace(fact, shape=(), value=value)

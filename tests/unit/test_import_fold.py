@@ -221,6 +221,11 @@ def test_constant_index_out_of_range() -> None:
     assert "node 'g' (Gather)" in str(error)
 
 
+def test_range_of_lists_of_one_number() -> None:
+    made = model([node("Range", "a b c", "y")], [], ["y"], {"a": 1, "b": [7], "c": 2})
+    assert resolve(made).constants["y"].tolist() == [1, 3, 5]
+
+
 def test_group_normalization_has_its_inputs_shape() -> None:
     nodes = [node("GroupNormalization", "x s s", "y", num_groups=1)]
     constants = {"s": np.ones(3, np.float32)}
