@@ -11,6 +11,7 @@ from t10c.ir.expression import Dim, Operand, ScalarStep, TensorExpression, is_li
 
 _SIGNS = {"sum": "+=", "max": "max=", "min": "min="}
 _JOINS = {"Mul": " * ", "Add": " + "}
+_SIGNED = {**_JOINS, "Sub": " - ", "Div": " / "}
 
 
 def expression_text(expression: TensorExpression) -> str:
@@ -33,21 +34,23 @@ def main_text(expression: TensorExpression) -> str:
 
 
 def step_texts(expression: TensorExpression) -> list[str]:
-    """The scalar steps after the first, in order: `Add F0[n]`, `Relu`, `Sub(1, it)`.
+    """The scalar steps after the main step, in order: `Add F0[n]`, `Relu`, `Sub(1, it)`.
 
-    A step applies to the result before it, `it`; results that later ones need too have a name,
-    as in `s1 = Sub A[m,n]`.
+    The main step is the first of the body, or all of it where that is reduced. A step applies to
+    the result before it, `it`; results that later ones need too have a name, as in
+    `s1 = Sub A[m,n]`.
     """
     body, steps = expression.body, [*expression.body, *expression.epilogue]
+    main = len(body) if _reduces_all(expression) else 1
     used = {
         name
         for index, step in enumerate(steps)
         for name in _resolved(step, len(body))
-        if name != f"s{index - 1}"
+        if index >= main and name != f"s{index - 1}"
     }
     operands = {operand.name: operand_text(operand) for operand in expression.inputs}
-    texts = ["s0 = it"] if "s0" in used else []
-    for index, step in enumerate(steps[1:], start=1):
+    texts = [f"s{main - 1} = it"] if f"s{main - 1}" in used else []
+    for index, step in enumerate(steps[main:], start=main):
         names = [
             "it" if name == f"s{index - 1}" else operands.get(name, _scalar_text(name))
             for name in _resolved(step, len(body))
@@ -70,11 +73,13 @@ def _index_text(dim: Dim) -> str:
 
 
 def _value_text(expression: TensorExpression) -> str:
-    """What the first step of the body makes of the operands."""
+    """What the main step makes of the operands."""
     first = expression.body[0]
     operands = {operand.name: operand for operand in expression.inputs}
     if expression.kernel == "gather":
         return _gathered_text(expression)
+    if _reduces_all(expression):
+        return _nested_text(expression, f"s{len(expression.body) - 1}")
     names = [
         operand_text(operands[name]) if name in operands else _scalar_text(name)
         for name in first.inputs
@@ -84,6 +89,35 @@ def _value_text(expression: TensorExpression) -> str:
     if first.op in _JOINS and all(name in operands for name in first.inputs):
         return _JOINS[first.op].join(names)
     return _function_text(first, names)
+
+
+def _reduces_all(expression: TensorExpression) -> bool:
+    """Whether several steps come before the reduction: all belong to what is reduced."""
+    return expression.reduce_op is not None and len(expression.body) > 1
+
+
+def _nested_text(expression: TensorExpression, name: str) -> str:
+    """A value of the body in terms of operands: `(A[m,k] - 3) * B[k,n]`."""
+    operands = {operand.name: operand for operand in expression.inputs}
+    if name in operands:
+        return operand_text(operands[name])
+    if is_literal(name):
+        return _scalar_text(name)
+    step = expression.body[int(name[1:])]
+    names = [_nested_text(expression, source) for source in step.inputs]
+    if step.op == "Identity":
+        return names[0]
+    if step.op in _SIGNED and len(names) == 2:
+        made = (_is_signed(expression, source) for source in step.inputs)
+        inner = (f"({text})" if sign else text for text, sign in zip(names, made, strict=True))
+        return _SIGNED[step.op].join(inner)
+    return _function_text(step, names)
+
+
+def _is_signed(expression: TensorExpression, name: str) -> bool:
+    """Whether a value's text is a sum or the like, which wants brackets within another."""
+    known = is_literal(name) or any(operand.name == name for operand in expression.inputs)
+    return not known and expression.body[int(name[1:])].op in _SIGNED
 
 
 def _gathered_text(expression: TensorExpression) -> str:

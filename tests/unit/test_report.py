@@ -96,6 +96,26 @@ def test_fused_operands_are_steps_and_no_factors():
     assert document["steps"] == ["Add F0[n]", "Relu"]
 
 
+def test_all_that_is_reduced_stands_in_the_main_step():
+    plain = named_expression("matmul", {"m": 4, "n": 5, "k": 6})
+    scale = Operand("F0", (Dim((("k", 1),), 6),), fused=True)
+    as_float = (("as", "float32"),)
+    body = (
+        ScalarStep("Sub", ("B", "3"), as_float),
+        ScalarStep("Mul", ("s0", "F0"), as_float),
+        ScalarStep("Mul", ("A", "s1"), as_float),
+    )
+    stored = replace(
+        plain,
+        inputs=(*plain.inputs, scale),
+        body=body,
+        epilogue=(ScalarStep("Mul", ("acc", "0.5")), ScalarStep("Relu", ("s3",))),
+    )
+    assert expression_text(stored) == (
+        "C[m,n] += A[m,k] * ((B[k,n] - 3) * F0[k]); then Mul 0.5, Relu"
+    )
+
+
 def test_steps_name_what_they_need_later():
     gelu = with_bias(
         ScalarStep("Add", ("acc", "F0")),
