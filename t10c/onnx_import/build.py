@@ -1,7 +1,7 @@
 """Making nodes that take the place of others, under names that are unique in the model."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 
 import onnx
 from onnx import NodeProto
@@ -12,11 +12,15 @@ from t10c.onnx_import.tensors import TensorFact, int64
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names taken in a model, and the opset that new nodes must follow."""
+    """The names taken in a model, and the opset that new nodes must follow.
+
+    `shared` are tensors made for one node that others may use too, by what they hold.
+    """
 
     nodes: NameScope
     tensors: NameScope
     opset: int
+    shared: dict[Hashable, str] = field(default_factory=dict)
 
 
 class NodeBuilder:

@@ -1,6 +1,7 @@
 """A node of another domain while the standard's operators take its place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import NoReturn, TypeVar, cast
 
 import numpy as np
@@ -23,7 +24,7 @@ class Expansion(NodeBuilder):
     """
 
     def __init__(self, node: NodeProto, facts: Mapping[str, TensorFact], names: Names) -> None:
-        newest = Names(names.nodes, names.tensors, onnx.defs.onnx_opset_version())
+        newest = replace(names, opset=onnx.defs.onnx_opset_version())
         super().__init__(node.name, newest, NEWEST_DOMAIN)
         self.node = node
         self._facts = facts
@@ -74,6 +75,16 @@ class Expansion(NodeBuilder):
         """A constant of the replacement from numbers; returns its name."""
         array = np.asarray(value, dtype or None)
         return self.constant(known(array, helper.np_dtype_to_tensor_dtype(array.dtype)), wish)
+
+    def shared(self, key: Hashable, make: Callable[[], str]) -> str:
+        """A tensor that further nodes of the model use too: made once for each key.
+
+        The key must say all that the tensor depends on; masks of every layer are one weight.
+        """
+        name = self._names.shared.get(key)
+        if name is None:
+            name = self._names.shared[key] = make()
+        return name
 
     def result(self, index: int, source: str) -> None:
         """Say which tensor output `index` of the node is."""

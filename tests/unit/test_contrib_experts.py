@@ -96,7 +96,7 @@ def test_packed_experts(
         blocks = length // block if block else 1
         entries = rng.integers(0, 2**bits, (EXPERTS, columns, length))
         zero = rng.integers(0, 2**bits, (EXPERTS, columns, blocks))
-        scale = rng.uniform(0.01, 0.02, (EXPERTS, columns, blocks)).astype(np.float32)
+        scale = rng.uniform(0.1, 0.2, (EXPERTS, columns, blocks)).astype(np.float32) / 2**bits
         middle = zero if points else np.full_like(zero, 2 ** (bits - 1))
         rows = entries.reshape(EXPERTS, columns, blocks, -1) - middle[..., None]
         weight = (rows * scale[..., None]).reshape(entries.shape).astype(np.float32)

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from contrib_models import OPSETS, check_contrib, compare, contrib_model, floats
-from graph_numpy import Arrays, runtime_results
+from graph_numpy import Arrays, evaluate, runtime_results
+from onnx import helper
 
 from t10c.errors import UnsupportedOperatorError
+from t10c.onnx_import.importer import lower_model
 from t10c.onnx_import.resolve import resolve_model
 
 HEADS, SHARED, SIZE, CAPACITY = 4, 2, 32, 8
@@ -136,6 +138,28 @@ def test_refusals(change: Arrays, options: dict[str, object], reason: str) -> No
     with pytest.raises(UnsupportedOperatorError) as caught:
         resolve_model(model.SerializeToString())
     assert reason in str(caught.value)
+
+
+def test_layers_share_masks_and_angles() -> None:
+    """Two layers, the second of which has another window and so another mask."""
+    angles = floats(12, SIZE // 2)
+    inputs = grouped_inputs(4, 0, 0, cos=np.cos(angles), sin=np.sin(angles))
+    options = {"num_heads": HEADS, "kv_num_heads": SHARED, "do_rotary": 1}
+    weights = ("ends", "total", "cos", "sin")
+    model, feeds = contrib_model("GroupQueryAttention", inputs, ("y",), weights, **options)
+    for number, window in enumerate((-1, 2)):
+        node = model.graph.node.add()
+        node.CopyFrom(model.graph.node[0])
+        node.name, node.input[0], node.output[0] = f"layer{number}", "y", f"y{number}"
+        node.attribute.append(helper.make_attribute("local_window_size", window))
+        model.graph.output.append(helper.make_empty_tensor_value_info(f"y{number}"))
+    resolved = resolve_model(model.SerializeToString())
+    graph = lower_model(resolved)
+    shapes = sorted(tensor.shape for tensor in graph.tensors if tensor.kind == "weight")
+    assert shapes == [(4, 4), (4, 4), (4, SIZE // 2), (4, SIZE // 2)]
+    actual = evaluate(graph, {**resolved.constants, **feeds})
+    for name, want in zip(graph.outputs, runtime_results(model, feeds), strict=True):
+        np.testing.assert_allclose(actual[name], want, rtol=2e-4, atol=2e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("opset", OPSETS)

@@ -6,19 +6,18 @@ sequence of a batch is taken to be equally long.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from t10c.onnx_import.contrib.heads import (
-    LOWEST,
     Scoring,
     Sizes,
     after_past,
     attend,
-    blocked,
+    causal_mask,
     head_size,
     merge_heads,
     scale_of,
     split_heads,
-    visible,
 )
 from t10c.onnx_import.contrib.norms import rms_norm
 from t10c.onnx_import.contrib.pieces import DOMAIN, part, reshape, split, unsqueeze
@@ -125,17 +124,21 @@ def _normalised(call: Expansion, source: str, index: int, side: str) -> str:
 
 def _angles(call: Expansion, lengths: _Lengths) -> tuple[str, str]:
     """cos and sin of every new position, broadcast to [batch, heads, positions, half]."""
-    caches = call.input(7), call.input(8)
-    if call.input(9):
-        cos, sin = (
-            unsqueeze(call, call.add("Gather", [cache, call.input(9)], axis=0), 1)
-            for cache in caches
-        )
-        return cos, sin
-    if call.shape(7)[0] < lengths.total:
+    if not call.input(9) and call.shape(7)[0] < lengths.total:
         call.refuse(f"its cos_cache has no angle for position {lengths.total - 1}")
-    cos, sin = (part(call, cache, 0, lengths.past, lengths.total) for cache in caches)
+    places = call.input(9) or (lengths.past, lengths.total)
+    cos, sin = (
+        call.shared(("angles", cache, places), partial(_rows, call, cache, lengths))
+        for cache in (call.input(7), call.input(8))
+    )
     return cos, sin
+
+
+def _rows(call: Expansion, cache: str, lengths: _Lengths) -> str:
+    """The rows of a table of angles for every new position."""
+    if call.input(9):
+        return unsqueeze(call, call.add("Gather", [cache, call.input(9)], axis=0), 1)
+    return part(call, cache, 0, lengths.past, lengths.total)
 
 
 def _cached(call: Expansion, index: int, new: str, lengths: _Lengths) -> str:
@@ -170,7 +173,7 @@ def _scoring(call: Expansion, sizes: Sizes, lengths: _Lengths, first: int) -> Sc
         addends.append(addend)
     if call.attribute("causal", 1) and sizes.queries > 1:
         window = call.attribute("local_window_size", -1)
-        addends.append(blocked(call, visible(call, sizes, max(window, 0)), LOWEST))
+        addends.append(causal_mask(call, sizes, max(window, 0)))
     sink = ""
     if call.input(11):
         sink = reshape(call, call.input(11), 1, sizes.heads, 1, 1)

@@ -158,6 +158,14 @@ def visible(call: Expansion, sizes: Sizes, window: int = 0) -> str:
     return seen
 
 
+def causal_mask(call: Expansion, sizes: Sizes, window: int = 0) -> str:
+    """What to add to scores so that no key counts that `visible` hides; layers share it."""
+    extent = (sizes.queries, sizes.keys, sizes.past, window, call.element_type(0))
+    return call.shared(
+        ("causal mask", extent), lambda: blocked(call, visible(call, sizes, window), LOWEST)
+    )
+
+
 def blocked(call: Expansion, seen: str, filler: float) -> str:
     """What to add to scores: 0 where a key is seen, else the filler."""
     return call.add("Where", [seen, scalar(call, 0.0), scalar(call, filler)])
@@ -213,5 +221,5 @@ def scoring_of(call: Expansion, sizes: Sizes, mask: int, addend: int) -> Scoring
     if call.input(mask):
         addends.append(blocked(call, padding(call, mask, sizes), filler))
     if call.attribute("unidirectional", 0) and sizes.queries > 1:
-        addends.append(blocked(call, visible(call, sizes), LOWEST))
+        addends.append(causal_mask(call, sizes))
     return Scoring(scale_of(call, sizes.size), addends=tuple(addends))

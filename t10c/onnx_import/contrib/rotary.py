@@ -1,5 +1,7 @@
 """com.microsoft: rotary positions, by themselves and within attention."""
 
+from functools import partial
+
 from t10c.onnx_import.contrib.pieces import DOMAIN, part, positions, reshape, split, unsqueeze
 from t10c.onnx_import.expansion import Expansion
 from t10c.onnx_import.registry import expands
@@ -58,9 +60,19 @@ def rotate(
 
 def _angles(call: Expansion, length: int, heads_at: int) -> list[str]:
     """cos and sin of every position, with a dimension of size 1 for the heads."""
+    return [
+        call.shared(
+            ("angles", call.input(index), call.input(1), length, heads_at),
+            partial(_rows, call, call.input(index), length, heads_at),
+        )
+        for index in (2, 3)
+    ]
+
+
+def _rows(call: Expansion, cache: str, length: int, heads_at: int) -> str:
+    """The rows of a table of angles for every position; layers share them."""
     place = call.input(1)
     if len(call.shape(1)) < 2:  # the position of the first element
         ahead = call.add("Cast", [place], to=7)
         place = unsqueeze(call, call.add("Add", [ahead, positions(call, length)]), 0)
-    rows = [call.add("Gather", [call.input(index), place], axis=0) for index in (2, 3)]
-    return [unsqueeze(call, row, heads_at) for row in rows]
+    return unsqueeze(call, call.add("Gather", [cache, place], axis=0), heads_at)
