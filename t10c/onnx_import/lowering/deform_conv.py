@@ -92,7 +92,7 @@ def _sampled(
     table = (batch, sharing, channels // sharing, math.prod(sizes))
     return weighed(
         builder, compose.reshape("table", data, table), index, weight,
-        batch=2, channel=2, reduced=range(5, 5 + rank),
+        batch=2, lead=2, neighbours=2**rank,
     )  # fmt: skip
 
 

@@ -56,8 +56,8 @@ def lower_grid_sample(builder: GraphBuilder, node: ResolvedNode) -> None:
         found.append(PlacedNeighbours(near, axis.size, (0, 1)))
     index, weight = combined(builder, (batch, points), found, kind)
     table = compose.reshape("table", data, (batch, channels, math.prod(sizes)))
-    reduced = range(3, 3 + len(axes))
-    sampled = weighed(builder, table, index, weight, batch=1, channel=1, reduced=reduced)
+    count = math.prod(builder.shape(index)[2:])
+    sampled = weighed(builder, table, index, weight, batch=1, lead=1, neighbours=count)
     builder.reshape(sampled, output)
 
 

@@ -1,5 +1,8 @@
 """Pools over regions of interest: RoiAlign samples each region at a fixed number of points."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from t10c.ir.expression import ReduceOp, ScalarStep
@@ -11,6 +14,7 @@ from t10c.onnx_import.lowering.elementwise import Step
 from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.lowering.sampling import (
     Chain,
+    Neighbours,
     PlacedNeighbours,
     Sampled,
     combined,
@@ -35,24 +39,47 @@ def lower_roi_align(builder: GraphBuilder, node: ResolvedNode) -> None:
         at, inside = _points(builder, node, rois, dimension, count, samples, size)
         axis = Sampled(size, "linear", "border", 0.0, size - 1.0)
         near = neighbours(builder, at, axis, f"axis{dimension}", inside)
-        place = 1 + 2 * dimension
-        found.append(PlacedNeighbours(near, size, (0, place, place + 1)))
-    points = (regions, bins[0], samples, bins[1], samples)
+        found.append(PlacedNeighbours(_in_a_line(builder, near), size, (0, 1 + dimension)))
+    lines = (regions, *(2 * samples * count for count in bins))
     elements = sizes[0] * sizes[1]
     base: Placed | None = None
     if batch > 1:
         offset = [Step("Mul", (0, str(elements)))]
         starts = compose.pointwise("image", (regions,), "int64", [owners], offset)
         base = (starts, (0,))
-    index, weight = combined(builder, points, found, kind, base)
+    index, weight = (
+        _by_bin(builder, tensor, bins, name)
+        for tensor, name in zip(
+            combined(builder, lines, found, kind, base), ("index", "weight"), strict=True
+        )
+    )
     columns = compose.transpose("channels", data, (1, 0, 2, 3))
     table = compose.reshape("table", columns, (channels, batch * elements))
     reduce_op: ReduceOp = "max" if text(node, "mode", "avg") == "max" else "sum"
     mean = ScalarStep("Mul", ("acc", repr(1.0 / samples**2)))
-    weighed(
-        builder, table, index, weight, batch=0, channel=1, reduced=(3, 5, 6, 7),
-        into=node.outputs[0], reduce_op=reduce_op, epilogue=(mean,) if reduce_op == "sum" else (),
+    pooled = weighed(
+        builder, table, index, weight, batch=0, lead=1, neighbours=4 * samples**2,
+        reduce_op=reduce_op, epilogue=(mean,) if reduce_op == "sum" else (),
     )  # fmt: skip
+    builder.reshape(pooled, node.outputs[0])
+
+
+def _in_a_line(builder: GraphBuilder, near: Neighbours) -> Neighbours:
+    """Neighbours of all points of a region along a dimension: [regions, points x neighbours, 1]."""
+    compose, shape = Composer(builder), builder.shape(near.positions)
+    line = (shape[0], math.prod(shape[1:]), 1)
+    return Neighbours(
+        compose.reshape("line.at", near.positions, line),
+        compose.reshape("line.weight", near.weights, line),
+    )
+
+
+def _by_bin(builder: GraphBuilder, tensor: str, bins: Sequence[int], name: str) -> str:
+    """From lines times lines to [regions, bins.., what a bin has along both dimensions]."""
+    compose, (regions, rows, columns, *_) = Composer(builder), builder.shape(tensor)
+    split = (regions, bins[0], rows // bins[0], bins[1], columns // bins[1])
+    cut = compose.reshape(f"{name}.cut", tensor, split)
+    return compose.transpose(f"{name}.bins", cut, (0, 1, 3, 2, 4))
 
 
 def _points(

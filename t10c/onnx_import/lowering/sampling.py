@@ -7,6 +7,7 @@ dimensions are gathered at once, and a reduction weighs them:
     x[..p] -> position[..p,k], weight[..p,k] -> index[..p,k0,k1] -> G = T[index] -> sum G * weight
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -226,54 +227,56 @@ def weighed(
     index: str,
     weight: str,
     batch: int,
-    channel: int,
-    reduced: Sequence[int],
+    lead: int,
+    neighbours: int,
     into: str = "",
     reduce_op: ReduceOp = "sum",
     epilogue: Sequence[ScalarStep] = (),
 ) -> str:
-    """Neighbours gathered from the table, times their weights, reduced over some dimensions.
+    """Neighbours gathered from the table, times their weights, reduced: [lead.., channels, points].
 
-    The table is [batch.., channels, elements]; index and weight are
-    [batch.., points.., neighbours..].
-    `channel` is where the channels stand among the index's dimensions, and `reduced` are dimensions
-    of what then results.
+    The table is [batch.., channels, elements]; index and weight are [lead.., points, neighbours]
+    with all points and all neighbours in any number of dimensions. The `lead` dimensions, of which
+    the first `batch` are the table's too, stand before the channels in the result.
     """
     compose = Composer(builder)
-    gathered = _gathered(builder, table, index, batch, channel)
-    shape, kind = builder.shape(gathered), builder.element_type(table)
-    tensors: list[Placed] = [(gathered, tuple(range(len(shape))))]
+    shape = builder.shape(index)
+    points = math.prod(shape[lead:]) // neighbours
+    flat = (*shape[:lead], points, neighbours)
+    index = compose.reshape("index.flat", index, flat)
+    weight = weight and compose.reshape("weight.flat", weight, flat)
+    gathered = _gathered(builder, table, index, batch, lead)
+    space, kind = builder.shape(gathered), builder.element_type(table)
+    kept, last = space[:-1], len(space) - 1
+    everything = tuple(range(len(space)))
+    tensors: list[Placed] = [(gathered, everything)]
     step = Step("Identity", (0,))
     if weight:
-        tensors.append((weight, tuple(d for d in range(len(shape)) if d != channel)))
+        tensors.append((weight, (*everything[:lead], *everything[lead + 1 :])))
         step = Step("Mul", (0, 1))
-    if any(shape[d] > 1 for d in reduced):
+    if neighbours > 1:
         return compose.reduce(
-            "sampled", shape, reduced, kind, tensors, [step], reduce_op, into, epilogue
+            "sampled", space, (last,), kind, tensors, [step], reduce_op, into, epilogue
         )
     if weight:
-        gathered = compose.pointwise("weighed", shape, kind, tensors, [step])
-    kept = tuple(n for d, n in enumerate(shape) if d not in reduced)
+        gathered = compose.pointwise("weighed", space, kind, tensors, [step])
     return compose.reshape("sampled", gathered, kept, into)
 
 
-def _gathered(builder: GraphBuilder, table: str, index: str, batch: int, channel: int) -> str:
-    """C[i.., e, i..] = T[batch.., e, X[i..]]."""
+def _gathered(builder: GraphBuilder, table: str, index: str, batch: int, lead: int) -> str:
+    """C[lead.., e, p, k] = T[batch.., e, X[lead.., p, k]]."""
     compose = Composer(builder)
     *leading, channels, elements = builder.shape(table)
     points = builder.shape(index)
-    shape = (*points[:channel], channels, *points[channel:])
+    shape = (*points[:lead], channels, *points[lead:])
     if elements == 1:
-        thin = (*leading, *(1 for _ in points[batch:channel]), channels)
-        single = compose.reshape("single", table, (*thin, *(1 for _ in points[channel:])))
-        return expanded(builder, single, shape, "gathered")
+        thin = (*leading, *(1 for _ in points[batch:lead]), channels, 1, 1)
+        return expanded(builder, compose.reshape("single", table, thin), shape, "gathered")
     axes = AxisList()
     i = [Dim(axes.add(f"i{d}", n, "index"), n) for d, n in enumerate(points)]
     e = Dim(axes.add("e", channels, "element"), channels)
     v = Dim(axes.add("v", elements, "table", reduction=True), elements)
     gathered = builder.temporary("gathered", shape, table)
-    expression = index_expression(
-        axes, (*i[:batch], e, v), tuple(i), (*i[:channel], e, *i[channel:])
-    )
+    expression = index_expression(axes, (*i[:batch], e, v), tuple(i), (*i[:lead], e, *i[lead:]))
     builder.compute("gathered", expression, (table, index), gathered)
     return gathered
