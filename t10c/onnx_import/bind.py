@@ -128,8 +128,10 @@ def _declared(value: ValueInfoProto) -> DeclaredInput:
     kind = value.type.WhichOneof("value")
     if kind not in (None, "tensor_type"):
         what = str(kind).removesuffix("_type").replace("_", " ")
+        article = "an" if what == "optional" else "a"
         raise UnsupportedOperatorError(
-            f"input '{value.name}' is {'an' if what[0] == 'o' else 'a'} {what}, not a tensor\nexport the model with tensor inputs",
+            f"input '{value.name}' is {article} {what}, not a tensor\n"
+            "export the model with tensor inputs",
             ((value.name, f"input of type {what}"),),
         )
     element_type = value.type.tensor_type.elem_type

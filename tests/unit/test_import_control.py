@@ -331,3 +331,26 @@ def test_control_flow_without_a_body_is_named() -> None:
         constants = {"trips": np.int64(2), "start": np.bool_(True)}
         made = model([node(op_type, inputs, "y", "bad")], [X], ["y"], constants)
         assert f"node 'bad' ({op_type})" in str(failure(made, InvalidInputError))
+
+
+def test_all_loops_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("t10c.onnx_import.inline.NODE_LIMIT", 50)
+    constants = {"start": np.bool_(True), "trips": np.int64(10)}
+    one, two = loop(BODY), loop(BODY)
+    two.input[2], two.output[0], two.output[1], two.name = "last", "y", "rows2", "second"
+    assert operators(resolve(model([one], [X], ["last"], constants))).count("Relu") == 10
+    text = str(failure(model([one, two], [X], ["y"], constants), UnsupportedOperatorError))
+    assert "node 'second' (Loop)" in text
+    assert "60 nodes of the model's loops; at most 50" in text
+
+
+def test_node_of_another_domain_in_a_branch() -> None:
+    fused = graph([node("BiasGelu", "x b", "o", "fused", domain="com.microsoft")], [], ["o"])
+    made = model(
+        [node("If", "c", "y", "if", **{**branches(), "then_branch": fused})],
+        [X, value("c", [], BOOL)], ["y"], {"b": np.ones(4, np.float32)},
+    )  # fmt: skip
+    made.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    resolved = resolve(made)
+    assert resolved.expanded == {"if/then_branch/fused": "com.microsoft.BiasGelu"}
+    assert all(n.owner == "if/then_branch/fused" for n in resolved.nodes[:-1])

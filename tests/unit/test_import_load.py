@@ -225,3 +225,36 @@ def test_wrong_declared_output_is_overruled_with_a_warning() -> None:
         assert "'y'" in resolved.warnings[0]
     named = model([node("Relu", "x", "y")], [X], [value("y", ["batch", 3])])
     assert resolve_model(named.SerializeToString()).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("split", "outputs"),
+    [
+        (node("Split", "x", "y a b", "s", axis=1, num_outputs=2), "but splits into 2"),
+        (node("Split", "x lengths", "y a b", "s", axis=1), "but splits into 2"),
+    ],
+)
+def test_split_into_other_parts_than_it_has_outputs(split: onnx.NodeProto, outputs: str) -> None:
+    made = model([split], [X], ["y"], {"lengths": [1, 2]}, opset=18)
+    assert "node 's' (Split): it has 3 outputs, " + outputs in failure(made)
+
+
+def test_attribute_of_another_type_is_named() -> None:
+    made = model([node("Transpose", "x", "y", "t", perm=1.5)], [X], ["y"])
+    assert "node 't' (Transpose): the attribute 'perm' is of type FLOAT, not INTS" in failure(made)
+    referring = model([node("Transpose", "x", "y", "t", perm=[1, 0])], [X], ["y"])
+    referring.graph.node[0].attribute[0].ref_attr_name = "order"
+    assert "refers to one of a function" in failure(referring)
+
+
+def test_more_outputs_than_the_operator_has() -> None:
+    made = model([node("Relu", "x", "y z", "r")], [X], ["y"])
+    assert "output size 2 do not fit the operator" in failure(made)
+    constant = model([node("Constant", "", "y z", "c", value_int=3)], [X], ["y"])
+    assert "node 'c' (Constant)" in failure(constant)
+
+
+def test_tensors_without_a_name() -> None:
+    made = model([node("Relu", "x", "y")], [X], ["y"])
+    made.graph.output[0].name = ""
+    assert "has no name" in failure(made)

@@ -7,7 +7,7 @@ from onnx import ModelProto, TensorProto
 from onnx_models import Shape, external, model, node, value
 from resolving import failure, operators, resolve
 
-from t10c.errors import UnsupportedOperatorError
+from t10c.errors import InvalidInputError, UnsupportedOperatorError
 from t10c.onnx_import.importer import import_model
 from t10c.onnx_import.resolve import resolve_model
 
@@ -74,6 +74,12 @@ def test_declared_shape_that_cannot_be_is_ignored(op_type: str, output: list[int
         with_shape(op_type, [4 if op_type == "Expand" else 3], output), UnsupportedOperatorError
     )
     assert f"node 'n' ({op_type}) is not supported: the shape of its output depends" in str(error)
+
+
+def test_what_inference_knows_comes_before_the_declaration() -> None:
+    resolved = resolve(with_shape("Expand", [4], [5, 2, 3, 9]))
+    assert resolved.shapes["y"] == (5, 2, 3, 4)
+    assert "output 'y' is declared as 5x2x3x9" in resolved.warnings[-1]
 
 
 def test_parts_of_a_split_are_together_the_whole() -> None:
@@ -246,6 +252,17 @@ def test_empty_operands_and_results() -> None:
     assert resolved.constants["product"].shape == (2, 0, 5)
     assert resolved.constants["convolved"].shape == (0, 6, 6)
     assert resolved.shapes["joined"] == (2, 3, 4)
+
+
+def test_window_over_nothing_and_over_too_little() -> None:
+    nodes = [node("Conv", "x k", "y", "c", strides=[9])]
+    inputs = [value("x", [0, 3, 8]), value("k", [6, 3, 3])]
+    assert resolve(model(nodes, inputs, ["y"])).constants["y"].shape == (0, 6, 1)
+    small = [value("x", [1, 3, 2]), value("k", [6, 3, 3])]
+    del nodes[0].attribute[:]
+    assert "node 'c' (Conv): tensor 'y' has no elements (1x6x0)" in str(
+        failure(model(nodes, small, ["y"]), InvalidInputError)
+    )
 
 
 def test_product_over_nothing_is_zero() -> None:
