@@ -245,7 +245,10 @@ def weighed(
     flat = (*shape[:lead], points, neighbours)
     index = compose.reshape("index.flat", index, flat)
     weight = weight and compose.reshape("weight.flat", weight, flat)
-    gathered = _gathered(builder, table, index, batch, lead)
+    line = compose.reshape("index.line", index, (*shape[:lead], points * neighbours))
+    gathered = _gathered(builder, table, line, batch, lead)
+    channels = builder.shape(gathered)[lead]
+    gathered = compose.reshape("gathered.points", gathered, (*flat[:lead], channels, *flat[lead:]))
     space, kind = builder.shape(gathered), builder.element_type(table)
     kept, last = space[:-1], len(space) - 1
     everything = tuple(range(len(space)))
@@ -264,13 +267,13 @@ def weighed(
 
 
 def _gathered(builder: GraphBuilder, table: str, index: str, batch: int, lead: int) -> str:
-    """C[lead.., e, p, k] = T[batch.., e, X[lead.., p, k]]."""
+    """C[lead.., e, i] = T[batch.., e, X[lead.., i]]."""
     compose = Composer(builder)
     *leading, channels, elements = builder.shape(table)
     points = builder.shape(index)
     shape = (*points[:lead], channels, *points[lead:])
     if elements == 1:
-        thin = (*leading, *(1 for _ in points[batch:lead]), channels, 1, 1)
+        thin = (*leading, *(1 for _ in points[batch:lead]), channels, 1)
         return expanded(builder, compose.reshape("single", table, thin), shape, "gathered")
     axes = AxisList()
     i = [Dim(axes.add(f"i{d}", n, "index"), n) for d, n in enumerate(points)]
