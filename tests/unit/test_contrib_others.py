@@ -84,6 +84,37 @@ def test_conv_transpose_with_dynamic_pads(known: bool) -> None:
         import_model(model.SerializeToString())
 
 
+@pytest.mark.parametrize("kind", [onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16])
+@pytest.mark.parametrize(
+    ("op_type", "shapes", "options"),
+    [
+        ("SkipSimplifiedLayerNormalization", [(2, 3, 8), (2, 3, 8), (8,)], {}),
+        ("GroupNorm", [(1, 2, 2, 4), (4,), (4,)], {"groups": 2, "activation": 1}),
+        ("QuickGelu", [(2, 3)], {}),
+        ("MultiHeadAttention", [(2, 3, 8)] * 3, {"num_heads": 2, "unidirectional": 1}),
+        ("MoE", [(5, 8), (5, 4), (4, 6, 8), None, (4, 8, 6)], {"k": 2}),
+        ("CDist", [(2, 3), (4, 3)], {}),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_constants_have_the_element_type_of_the_node(
+    op_type: str, shapes: list[tuple[int, ...] | None], options: dict[str, object], kind: int
+) -> None:
+    names = ["" if shape is None else f"x{i}" for i, shape in enumerate(shapes)]
+    infos = [
+        helper.make_tensor_value_info(name, kind, shape)
+        for name, shape in zip(names, shapes, strict=True)
+        if name
+    ]
+    model, _ = contrib_model(op_type, {}, **options)
+    model.graph.node[0].input.extend(names)
+    model.graph.input.extend(infos)
+    graph = import_model(model.SerializeToString())
+    assert graph.nodes[0].node_class is NodeClass.PLANNED
+    types = {tensor.element_type for tensor in graph.tensors} - {"bool"}
+    assert types == {onnx.TensorProto.DataType.Name(kind).lower()}
+
+
 def test_an_inverse_is_a_fallback() -> None:
     model, _ = contrib_model("Inverse", {"x": floats(2, 3, 3)})
     graph = import_model(model.SerializeToString())

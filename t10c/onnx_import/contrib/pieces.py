@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from t10c.onnx_import.expansion import Expansion
 
 DOMAIN = "com.microsoft"
@@ -42,10 +44,11 @@ def reduce(call: Expansion, op_type: str, source: str, *axes: int, keepdims: int
 
 
 def scalar(call: Expansion, value: float, like: int = 0) -> str:
-    """A number in the element type of input `like`."""
+    """A number in the element type of input `like`, at most the largest it has."""
     kind = call.element_type(like)
     if kind in ("float16", "float32", "float64"):
-        return call.array(value, kind)
+        largest = float(np.finfo(kind).max)
+        return call.array(max(-largest, min(value, largest)), kind)
     return call.add("CastLike", [call.array(value, "float32"), call.input(like)])
 
 
