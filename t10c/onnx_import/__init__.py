@@ -11,6 +11,8 @@ Phases, each a function from frozen values to frozen values:
   (composite.py), renamings and repetitions go (simplify.py), subgraphs that spell out one operator
   are recognised (patterns.py), every node is lowered (lowering/, one module per operator family),
   and pointwise operators move to where a producer takes them in (commute.py, fusion.py).
+  Of quantised graphs, operators read and write what is stored: prologue.py lets readers dequantise
+  by themselves (absorb.py), raising.py moves quantisation up, widening.py says what widens weights.
 - derived.py: values of weights that lowerings derive from the model's, for whoever runs the graph.
 
 Public face: `import_model` (both phases) and `lower_model` in importer.py, `resolve_model` in

@@ -10,7 +10,8 @@ from t10c.onnx_import.commute import commute
 from t10c.onnx_import.draft import AnyOperator, Draft
 from t10c.onnx_import.fusion import fuse, join
 from t10c.onnx_import.lower import Lowered, lower_nodes, qualified
-from t10c.onnx_import.prologue import raise_quantisation, sink_dequantisation
+from t10c.onnx_import.prologue import sink_dequantisation
+from t10c.onnx_import.raising import raise_quantisation
 from t10c.onnx_import.resolve import resolve_model
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
 

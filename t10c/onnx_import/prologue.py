@@ -1,7 +1,6 @@
-"""Quantised graphs: what computes reads and writes stored values, and dequantises by itself.
+"""Quantised graphs: what computes reads stored values, and dequantises them by itself.
 
 q -> Dequantise -> Reshape -> matmul     becomes   q -> Reshape -> matmul of stored values
-conv -> Transpose -> Quantise            becomes   conv with Quantise -> Transpose of stored values
 q -> Dequantise -> MaxPool -> Quantise   becomes   q -> MaxPool, where both have the same scale
 """
 
@@ -15,7 +14,6 @@ import numpy as np
 from t10c.ir.expression import Dim, ScalarStep, is_literal
 from t10c.ir.graph import LayoutOp, Operator
 from t10c.onnx_import.absorb import absorbed
-from t10c.onnx_import.commute import over_shape
 from t10c.onnx_import.dequantised import (
     Along,
     Dequantised,
@@ -26,17 +24,10 @@ from t10c.onnx_import.dequantised import (
 )
 from t10c.onnx_import.draft import AnyOperator, Draft
 from t10c.onnx_import.lowering.builder import GraphBuilder
+from t10c.onnx_import.raising import new_name
 
 Change = Callable[[], Dequantised | None]
 """Lets one reader take in the dequantisation; returns what is left of it behind the reader."""
-
-
-def raise_quantisation(draft: Draft, builder: GraphBuilder) -> None:
-    """Quantise before elements move instead of after: next to what computes them."""
-    for name in draft.names():
-        operator = draft[name]
-        if isinstance(operator, Operator) and _quantises(builder, operator):
-            _hoist(draft, builder, operator)
 
 
 def sink_dequantisation(draft: Draft, builder: GraphBuilder) -> None:
@@ -51,43 +42,26 @@ def sink_dequantisation(draft: Draft, builder: GraphBuilder) -> None:
     for name in draft.names():
         if builder.is_weight(draft[name].output):
             draft.remove(name)
+    _share(draft, builder)
 
 
-def _quantises(builder: GraphBuilder, operator: Operator) -> bool:
-    """Whether the operator maps each element of one tensor to a narrower one by itself."""
-    expression = operator.expression
-    return (
-        expression.kernel == "pointwise"
-        and len(operator.inputs) == 1
-        and expression.inputs[0].dims == expression.output.dims
-        and bool(builder.tensor(operator.output).bits)
-        and not builder.tensor(operator.inputs[0]).bits
-    )
+def _share(draft: Draft, builder: GraphBuilder) -> None:
+    """Move a weight during inference that is read unmoved too: both are then one tensor.
 
-
-def _hoist(draft: Draft, builder: GraphBuilder, operator: Operator) -> None:
-    """Quantise before elements move instead of after."""
-    source = operator.inputs[0]
-    above = draft.producer(source)
-    if not isinstance(above, LayoutOp) or draft.only_user(source) is None:
-        return
-    if above.kind not in ("reshape", "transpose", "concat"):
-        return
-    kind = builder.element_type(operator.output)
-    draft.remove(operator.name)
-    stored: dict[str, str] = {}
-    made: list[Operator] = []
-    for tensor in dict.fromkeys(above.inputs):
-        shape = builder.shape(tensor)
-        stored[tensor] = builder.new_tensor(f"{operator.output}.moved", shape, kind)
-        name = operator.name if not made else _new_name(draft, f"{operator.name}.{len(made)}")
-        made.append(replace(over_shape(operator, shape, tensor, stored[tensor]), name=name))
-        draft.put(made[-1], draft.before(above.name))
-    inputs = tuple(stored[tensor] for tensor in above.inputs)
-    moved = replace(above, inputs=inputs, output=operator.output)
-    draft.put(moved, draft.position(above.name))
-    for each in made:
-        _hoist(draft, builder, each)
+    An embedding table that is also the output head, transposed, is stored once.
+    """
+    moves = builder.moved_weights
+    for stored in list(moves):
+        users = sorted(draft.users(stored), key=draft.position)
+        chain = [stored]
+        while (source := moves[chain[-1]].inputs[0]) in moves:
+            chain.append(source)
+        if not users or not draft.users(source):
+            continue
+        for name in reversed(chain):
+            if builder.is_weight(name):
+                builder.forget_weight(name)
+                draft.put(moves[name], draft.before(users[0]))
 
 
 def _sink(draft: Draft, builder: GraphBuilder, value: Dequantised) -> None:
@@ -194,12 +168,14 @@ def _pass(
     if isinstance(reader, LayoutOp) and builder.is_weight(source):
         formula = partial(_moved, reader, shape)
         stored = builder.weight_from(wanted, shape, kind, formula, (source,))
+        moved = replace(reader, inputs=(source,), output=stored)
+        builder.moved_weights[stored] = moved
         draft.remove(reader.name)
     else:
         stored = builder.new_tensor(wanted, shape, kind)
         inputs = tuple(source if t == rest.operator.output else t for t in reader.inputs)
         draft.put(replace(reader, inputs=inputs, output=stored), position)
-    name = _new_name(draft, f"{rest.operator.name}.behind")
+    name = new_name(draft, f"{rest.operator.name}.behind")
     made = rest.applied(builder, stored, output, name)
     draft.put(made.operator, following)
     return made
@@ -326,7 +302,7 @@ def _selected(draft: Draft, builder: GraphBuilder, reader: Operator, factor: Alo
     chosen = builder.new_tensor(f"{reader.output}.{factor.tensor}", shape, kind)
     operator = replace(
         reader,
-        name=_new_name(draft, f"{reader.name}.scale"),
+        name=new_name(draft, f"{reader.name}.scale"),
         expression=expression,
         inputs=(factor.tensor, reader.inputs[1]),
         output=chosen,
@@ -334,11 +310,3 @@ def _selected(draft: Draft, builder: GraphBuilder, reader: Operator, factor: Alo
     draft.put(operator, draft.before(reader.name))
     places = tuple(index if dim.terms else None for index, dim in enumerate(dims))
     return Along(chosen, places)
-
-
-def _new_name(draft: Draft, wanted: str) -> str:
-    name, count = wanted, 1
-    while name in draft:
-        count += 1
-        name = f"{wanted}.{count}"
-    return name

@@ -33,7 +33,8 @@ class GraphBuilder:
     """Operators and tensors of a graph in the making.
 
     `begin` says which node is being lowered; all that follows carries its name and its ONNX nodes,
-    and `opset` is the version it follows. `fallbacks` says why nodes became fallback operators.
+    and `opset` is the version it follows. `fallbacks` says why nodes became fallback operators,
+    `moved_weights` which layout operator makes a derived weight of another weight.
     Tensors keep their ONNX names; a lowering that needs more makes them with `temporary` and
     `derived_weight`, named after the node.
     """
@@ -43,6 +44,7 @@ class GraphBuilder:
         self.fallbacks: dict[str, str] = {}
         self.operators: list[Operator | LayoutOp] = []
         self.derivations: list[Derivation] = []
+        self.moved_weights: dict[str, LayoutOp] = {}
         self._shapes: dict[str, Shape] = dict(model.shapes)
         self._element_types: dict[str, str] = dict(model.element_types)
         self._constants: dict[str, np.ndarray] = dict(model.constants)
@@ -162,6 +164,11 @@ class GraphBuilder:
         self._weights.add(name)
         self.derivations.append(Derivation(name, tuple(inputs), formula))
         return name
+
+    def forget_weight(self, name: str) -> None:
+        """Let a derived weight be an activation, which an operator makes."""
+        self._weights.discard(name)
+        self.derivations = [made for made in self.derivations if made.name != name]
 
     def tensor(self, name: str) -> Tensor:
         """The tensor as the graph lists it."""
