@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format check bench oldest clean
+.PHONY: help setup demo test lint format check bench docs oldest clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ check: lint test ## lint and test
 bench: $(VENV)/dev.stamp ## run the benchmarks (benchmarks/bench_*.py)
 	@for file in benchmarks/bench_*.py; do \
 		echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+docs: $(VENV)/dev.stamp ## rewrite docs/operators.md and the table of README.md
+	$(BIN)/python docs/generate.py
 
 oldest: ## run the tests with the oldest dependencies allowed, in build/oldest
 	$(PYTHON) -m venv build/oldest

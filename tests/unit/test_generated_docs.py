@@ -1,0 +1,40 @@
+"""docs/operators.md and the table of README.md say what the program does."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import onnx
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["generate"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def page() -> str:
+    return (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
+
+
+pytestmark = pytest.mark.skipif(
+    f"with onnx {onnx.__version__}," not in page(), reason="generated with another onnx"
+)
+
+
+def test_the_page_of_operators_is_current(generate: ModuleType) -> None:
+    assert generate.operators_page() == page(), "run make docs"
+
+
+def test_the_table_of_the_readme_is_current(generate: ModuleType) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert generate.with_coverage(readme) == readme, "run make docs"
