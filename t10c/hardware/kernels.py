@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from t10c.hardware import fits, forms
 from t10c.hardware.spec import HardwareSpec
-from t10c.hardware.width import partial_bits
 from t10c.ir.expression import TensorExpression
 
 Cycles = NDArray[np.float64]
@@ -168,12 +167,12 @@ def reduction_cycles(
 ) -> Cycles:
     """Cycles of the final reduction of `q` partial pieces of `elements` each; 0 for q = 1.
 
-    `bits` is the stored width of the output; what moves are accumulators.
+    `bits` is the width of what moves, by default the accumulator's.
     As published, q > 2 moves the whole piece although a reduce-scatter needs (q - 1) / q of it.
     Without partial pieces the arithmetic of the other branches is evaluated and discarded.
     """
     count, piece = np.broadcast_arrays(_floats(q), _floats(elements))
-    sync, width = sync_cycles(spec), partial_bits(spec, bits) / 8
+    sync, width = sync_cycles(spec), bits / 8 or spec.accumulator_bytes
     pair = 2 * sync + move_cycles(spec, piece / 2 * width) + pointwise_cycles(spec, piece / 2, 2)
     many = (
         count * sync + move_cycles(spec, piece * width) + reduce_cycles(spec, piece / count, count)

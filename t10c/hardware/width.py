@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t10c.hardware.spec import HardwareSpec
+from t10c.ir.expression import TensorExpression
 
 IntArray = NDArray[np.int64]
 
@@ -15,12 +16,18 @@ def stored_bits(spec: HardwareSpec, bits: int) -> int:
     return bits or 8 * spec.element_bytes
 
 
-def partial_bits(spec: HardwareSpec, bits: int) -> int:
-    """Width in bits of a partial sum of an output that is `bits` wide: never below the accumulator.
+INTEGER_SUM_BITS = 32
+"""Width of sums of products of narrow integers, in the standard (MatMulInteger) and in hardware."""
 
-    The epilogue narrows the sum once it is complete.
+
+def partial_bits(spec: HardwareSpec, expression: TensorExpression) -> int:
+    """Width in bits of partial sums of an expression's output: never below the accumulator.
+
+    Products of narrow inputs are summed in 32 bits. The epilogue narrows the sum once it is
+    complete.
     """
-    return max(bits, 8 * spec.accumulator_bytes)
+    least = INTEGER_SUM_BITS if expression.narrow_product else 0
+    return max(expression.output.bits, 8 * spec.accumulator_bytes, least)
 
 
 @overload

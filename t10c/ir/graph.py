@@ -34,12 +34,14 @@ class Tensor:
 
     @property
     def bits(self) -> int:
-        """Stored width in bits of a narrow element; 0 for the specification's element type.
+        """Stored width in bits of an element; 0 for the specification's element type.
 
-        Types of at most 8 bits that quantised models store weights and activations in are planned
-        at their own width. All others are planned in the specification's element type: floats of
-        16 bits and more, truth values, and integers of 16 bits and more.
+        What quantised models store and sum in is planned at its own width: types of at most 8 bits,
+        and integers of 32 bits. All others are planned in the specification's element type: floats
+        of 16 bits and more, truth values, and other integers, which are indices.
         """
+        if self.element_type in ("int32", "uint32"):
+            return 32
         narrow = re.fullmatch(r"u?int(8|4|2)|float(8|4)\w*", self.element_type)
         return int(narrow[1] or narrow[2]) if narrow else 0
 

@@ -80,7 +80,9 @@ def evaluate_unshifted(
         rotates=np.any(np.stack(rotating), axis=0),
         compute=steps * tile_cycles(spec, expression, candidates.tiles),
         shift=np.zeros(len(candidates)),
-        reduction=reduction_cycles(spec, candidates.replicas, output, expression.output.bits),
+        reduction=reduction_cycles(
+            spec, candidates.replicas, output, partial_bits(spec, expression)
+        ),
         epilogue=epilogue_cycles(spec, expression, own_output),
         end=end_cycles(spec, expression, piece_bytes[:, -1]),
     )
@@ -96,10 +98,9 @@ def _piece_bytes(
     sizes = np.empty_like(piece_elements)
     for index, operand in enumerate(expression.operands):
         sizes[:, index] = size_bytes(spec, piece_elements[:, index], operand.bits)
-    output = expression.output
-    if partial_bits(spec, output.bits) != stored_bits(spec, output.bits):
-        elements = piece_elements[partial, -1]
-        sizes[partial, -1] = size_bytes(spec, elements, partial_bits(spec, output.bits))
+    wide = partial_bits(spec, expression)
+    if wide != stored_bits(spec, expression.output.bits):
+        sizes[partial, -1] = size_bytes(spec, piece_elements[partial, -1], wide)
     return sizes
 
 

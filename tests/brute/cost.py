@@ -25,17 +25,26 @@ def number(value) -> float:
 def piece_bytes(
     expression: TensorExpression, spec: HardwareSpec, plan: Plan, operand: Operand
 ) -> int:
-    """Bytes of a piece, a rotating or replicated output being a partial sum.
-
-    A partial sum is as wide as the accumulator, unless the output itself is wider.
-    """
+    """Bytes of a piece, a rotating or replicated output being a partial sum."""
     bits = operand.bits if operand.bits > 0 else spec.element_bytes * 8
     if operand.name == expression.output.name and (
         rotations_of(plan, operand) or replicas(expression, plan, operand) > 1
     ):
-        accumulator = spec.accumulator_bytes * 8
-        bits = accumulator if operand.bits < accumulator else operand.bits
+        bits = partial_bits(expression, spec)
     return math.ceil(Fraction(bits * piece_elements(expression, plan, operand), 8))
+
+
+def partial_bits(expression: TensorExpression, spec: HardwareSpec) -> int:
+    """A partial sum is as wide as the accumulator, unless the output itself is wider.
+
+    Sums of products of two operands of at most 8 bits are 32-bit integers at least.
+    """
+    widths = [spec.accumulator_bytes * 8, expression.output.bits]
+    if expression.kernel in ("matmul", "conv"):
+        factors = [operand.bits for operand in expression.inputs[:2]]
+        if 0 not in factors and max(factors) <= 8:
+            widths.append(32)
+    return max(widths)
 
 
 def memory_bytes(expression: TensorExpression, spec: HardwareSpec, plan: Plan) -> int:
@@ -98,7 +107,9 @@ def total_cycles(expression: TensorExpression, spec: HardwareSpec, plan: Plan) -
     radices = [rotation.radix for rotation in plan.rotations]
     cycles += shift_cycles(radices, shift_costs(expression, spec, plan))
     if copies > 1:
-        cycles += number(kernels.reduction_cycles(spec, copies, elements, output.bits))
+        cycles += number(
+            kernels.reduction_cycles(spec, copies, elements, partial_bits(expression, spec))
+        )
     cycles += number(kernels.epilogue_cycles(spec, expression, elements / copies))
     sync = number(kernels.sync_cycles(spec))
     if expression.kernel in ("pointwise", "pool"):
