@@ -33,7 +33,8 @@ def fuse(draft: Draft, builder: GraphBuilder) -> None:
     for name in draft.names():
         if name in draft:
             producer = draft[name]
-            if isinstance(producer, Operator):
+            # what runs on one core keeps its users, which run on all
+            if isinstance(producer, Operator) and producer.expression.kernel != "fallback":
                 members = _Growth(draft, builder, producer).members()
                 if members:
                     merged = merge(builder, producer, members)

@@ -20,9 +20,7 @@ def failure(count: int) -> UnsupportedOperatorError:
 def test_one_node_is_named_with_its_reason_and_a_remedy() -> None:
     lines = str(failure(1)).splitlines()
     assert lines[0] == "unsupported operators: 1 StringConcat"
-    assert lines[1] == (
-        "'join0' (StringConcat): it has no tensor expression; 'x0' holds text"
-    )
+    assert lines[1] == ("'join0' (StringConcat): it has no tensor expression; 'x0' holds text")
     assert lines[2].startswith("export the model with other standard operators")
     assert len(lines) == 3
 

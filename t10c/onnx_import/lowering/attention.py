@@ -18,8 +18,8 @@ from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import AxisList, Shape
 from t10c.onnx_import.lowering.elementwise import Argument, Step, add_pointwise, broadcast
 from t10c.onnx_import.lowering.matmul import matmul_expression, product_expression
-from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.lowering.rowwise import add_rowwise, softmax_steps
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 

@@ -5,8 +5,8 @@ from t10c.onnx_import.attributes import LoweringError, argument, integer
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import AxisList, Shape, scaled
 from t10c.onnx_import.lowering.elementwise import Step, add_pointwise, broadcast
-from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.lowering.window import Window, read_window, window_dims
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 

@@ -23,9 +23,9 @@ from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import AxisList, Shape, scaled
 from t10c.onnx_import.lowering.elementwise import Step, add_pointwise, broadcast
 from t10c.onnx_import.lowering.matmul import product_expression
-from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.lowering.transposed_kernel import TransposedAxis, phase_kernel
 from t10c.onnx_import.lowering.window import Window, window_dims
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 

@@ -15,7 +15,6 @@ from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import AxisList, Shape
 from t10c.onnx_import.lowering.elementwise import Step, add_pointwise, broadcast
 from t10c.onnx_import.lowering.matmul import product_expression
-from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.lowering.sampling import (
     PlacedNeighbours,
     Sampled,
@@ -24,6 +23,7 @@ from t10c.onnx_import.lowering.sampling import (
     weighed,
 )
 from t10c.onnx_import.lowering.window import Window, read_window
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 

@@ -20,7 +20,7 @@ from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import AxisList, Shape, Terms
 from t10c.onnx_import.lowering.elementwise import Step
 from t10c.onnx_import.lowering.matmul import product_expression
-from t10c.onnx_import.lowering.registry import lowers
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 Labels = tuple[str, ...]

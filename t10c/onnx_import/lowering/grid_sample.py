@@ -11,7 +11,6 @@ from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import AxisList, Shape
 from t10c.onnx_import.lowering.matmul import product_expression
-from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.lowering.sampling import (
     Chain,
     Mode,
@@ -23,6 +22,7 @@ from t10c.onnx_import.lowering.sampling import (
     placed_inside,
     weighed,
 )
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 _MODES: dict[str, Mode] = {

@@ -21,8 +21,8 @@ from t10c.onnx_import.lowering.quantised import (
     known_zero,
     quantising_steps,
 )
-from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.lowering.window import read_window
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 

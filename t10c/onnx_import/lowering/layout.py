@@ -12,7 +12,7 @@ from t10c.onnx_import.attributes import (
     text,
 )
 from t10c.onnx_import.lowering.builder import GraphBuilder
-from t10c.onnx_import.lowering.registry import lowers
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 

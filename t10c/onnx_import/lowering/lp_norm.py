@@ -3,8 +3,8 @@
 from t10c.ir.expression import ScalarStep
 from t10c.onnx_import.attributes import LoweringError, integer, normalise_axes
 from t10c.onnx_import.lowering.builder import GraphBuilder
-from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.lowering.rowwise import add_rowwise
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 _LP_STEPS = {

@@ -12,7 +12,7 @@ from t10c.onnx_import.attributes import argument, integer, normalise_axes
 from t10c.onnx_import.lowering.builder import GraphBuilder, literal_text
 from t10c.onnx_import.lowering.compose import Composer, Placed
 from t10c.onnx_import.lowering.elementwise import Step
-from t10c.onnx_import.lowering.registry import lowers
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 

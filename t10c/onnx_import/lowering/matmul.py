@@ -5,7 +5,7 @@ from t10c.onnx_import.attributes import LoweringError, argument, integer, number
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import AxisList, Shape, Terms
 from t10c.onnx_import.lowering.elementwise import Argument, Step, add_pointwise, broadcast
-from t10c.onnx_import.lowering.registry import lowers
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 

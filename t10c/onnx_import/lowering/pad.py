@@ -17,7 +17,7 @@ from t10c.onnx_import.lowering.dims import Shape
 from t10c.onnx_import.lowering.elementwise import Argument, Step, add_pointwise, broadcast
 from t10c.onnx_import.lowering.gather import gather_expression
 from t10c.onnx_import.lowering.moves import expanded, padded, sliced
-from t10c.onnx_import.lowering.registry import lowers
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 _MOST_PIECES = 8

@@ -14,7 +14,7 @@ from t10c.onnx_import.lowering.elementwise import (
     add_pointwise,
     broadcast,
 )
-from t10c.onnx_import.lowering.registry import lowers
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 _UNARY = (

@@ -17,8 +17,8 @@ from t10c.onnx_import.lowering.dims import AxisList, Shape
 from t10c.onnx_import.lowering.elementwise import Step, add_pointwise, broadcast
 from t10c.onnx_import.lowering.pool_indices import add_indices
 from t10c.onnx_import.lowering.reduce import add_reduce
-from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.lowering.window import Window, read_window, window_dims
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 

@@ -3,7 +3,7 @@
 from t10c.ir.graph import NodeClass
 from t10c.onnx_import.attributes import LoweringError
 from t10c.onnx_import.lowering.builder import GraphBuilder
-from t10c.onnx_import.lowering.registry import lowers
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 

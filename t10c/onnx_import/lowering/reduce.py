@@ -6,7 +6,7 @@ from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer, Placed
 from t10c.onnx_import.lowering.dims import Shape, plain_axes, plain_dims
 from t10c.onnx_import.lowering.elementwise import Step, add_pointwise, broadcast
-from t10c.onnx_import.lowering.registry import lowers
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 _SQUARE = ScalarStep("Mul", ("A", "A"))

@@ -24,7 +24,7 @@ from t10c.onnx_import.lowering.interpolation import (
     read_resampling,
 )
 from t10c.onnx_import.lowering.matmul import product_expression
-from t10c.onnx_import.lowering.registry import lowers
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 

@@ -11,7 +11,7 @@ from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import AxisList, Shape
 from t10c.onnx_import.lowering.elementwise import Step
 from t10c.onnx_import.lowering.gather import index_expression
-from t10c.onnx_import.lowering.registry import lowers
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 

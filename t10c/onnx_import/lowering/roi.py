@@ -11,7 +11,6 @@ from t10c.onnx_import.attributes import LoweringError, integer, number, text
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer, Placed
 from t10c.onnx_import.lowering.elementwise import Step
-from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.lowering.sampling import (
     Chain,
     Neighbours,
@@ -21,6 +20,7 @@ from t10c.onnx_import.lowering.sampling import (
     neighbours,
     weighed,
 )
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 

@@ -13,7 +13,7 @@ from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.elementwise import Step
 from t10c.onnx_import.lowering.gather import gather_expression
-from t10c.onnx_import.lowering.registry import lowers
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 _REAL = (Step("Mul", (0, 2)), Step("Mul", (1, 3)), Step("Sub", ("s0", "s1")))

@@ -27,7 +27,7 @@ from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import plain_axes, plain_dims
 from t10c.onnx_import.lowering.elementwise import Argument, Step, add_pointwise, broadcast
 from t10c.onnx_import.lowering.moments import add_statistics
-from t10c.onnx_import.lowering.registry import lowers
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 Steps = tuple[ScalarStep, ...]

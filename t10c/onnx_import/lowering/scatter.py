@@ -11,8 +11,8 @@ from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import Shape
 from t10c.onnx_import.lowering.elementwise import Step
-from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.lowering.scatter_rows import Places, Rows, scatter_rows
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 

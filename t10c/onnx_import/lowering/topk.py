@@ -15,7 +15,7 @@ from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer, Placed
 from t10c.onnx_import.lowering.elementwise import Step
 from t10c.onnx_import.lowering.gather import add_gather_elements
-from t10c.onnx_import.lowering.registry import lowers
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 LONGEST_ROW = 4096

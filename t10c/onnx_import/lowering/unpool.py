@@ -8,8 +8,8 @@ from t10c.onnx_import.attributes import LoweringError, integers
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.moves import padded
-from t10c.onnx_import.lowering.registry import lowers
 from t10c.onnx_import.lowering.scatter_rows import Places, Rows, scatter_rows
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
 
