@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Literal
 
-from t10c.ir.expression import TensorExpression
+from t10c.ir.expression import NARROW_BITS, TensorExpression
 
 TensorKind = Literal["input", "weight", "activation"]
 
@@ -44,6 +44,11 @@ class Tensor:
             return 32
         narrow = re.fullmatch(r"u?int(8|4|2)|float(8|4)\w*", self.element_type)
         return int(narrow[1] or narrow[2]) if narrow else 0
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it is stored in at most 8 bits per element."""
+        return 0 < self.bits <= NARROW_BITS
 
 
 @dataclass(frozen=True, slots=True)

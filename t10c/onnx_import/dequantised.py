@@ -193,7 +193,7 @@ def _source(builder: GraphBuilder, operator: Operator) -> str | None:
     """The operand that holds the stored values: narrow, and the only one as large as the result."""
     expression = operator.expression
     full = [
-        (operand.name, builder.tensor(tensor).bits)
+        (operand.name, builder.tensor(tensor).narrow)
         for operand, tensor in zip(expression.inputs, operator.inputs, strict=True)
         if operand.dims == expression.output.dims
     ]

@@ -109,7 +109,7 @@ class _Growth:
         )
         self._own = _own_operands(producer)
         self._narrow = producer.expression.kernel in ("matmul", "conv") and all(
-            builder.tensor(tensor).bits for tensor in producer.inputs[:2]
+            builder.tensor(tensor).narrow for tensor in producer.inputs[:2]
         )
         self._values = {producer.output}
 

@@ -26,8 +26,8 @@ def _quantises(builder: GraphBuilder, operator: Operator) -> bool:
         expression.kernel == "pointwise"
         and len(operator.inputs) == 1
         and expression.inputs[0].dims == expression.output.dims
-        and bool(builder.tensor(operator.output).bits)
-        and not builder.tensor(operator.inputs[0]).bits
+        and builder.tensor(operator.output).narrow
+        and not builder.tensor(operator.inputs[0]).narrow
     )
 
 

@@ -124,7 +124,7 @@ def _operators(
 def _value_type(operator: Operator, graph: Graph) -> str:
     """Element type of what a chain passes on: the result's, or an operand's if that is narrow."""
     types = (graph.tensor[name] for name in (operator.output, *operator.inputs))
-    return next((tensor.element_type for tensor in types if not tensor.bits), "float32")
+    return next((tensor.element_type for tensor in types if not tensor.narrow), "float32")
 
 
 # Which form is cheaper
