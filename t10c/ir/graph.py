@@ -117,8 +117,8 @@ class NodeRecord:
 class Graph:
     """A model as planned: operators in execution order over named tensors.
 
-    `flop_matmul_conv` is 2 x MAC of MatMul, Gemm and Conv nodes, unrounded. `warnings` are for
-    the user to read.
+    `flop_matmul_conv` is 2 x MAC of MatMul, Gemm and Conv nodes, integer ones included. `warnings`
+    are for the user to read.
     """
 
     name: str

@@ -9,7 +9,8 @@ from t10c.ir.graph import Graph, LayoutOp, NodeClass, NodeRecord, with_widths
 from t10c.onnx_import.commute import commute
 from t10c.onnx_import.draft import AnyOperator, Draft
 from t10c.onnx_import.fusion import fuse, join
-from t10c.onnx_import.lower import Lowered, lower_nodes, qualified
+from t10c.onnx_import.lower import Lowered, lower_nodes
+from t10c.onnx_import.names import operator_name
 from t10c.onnx_import.prologue import sink_dequantisation
 from t10c.onnx_import.raising import raise_quantisation
 from t10c.onnx_import.resolve import resolve_model
@@ -123,7 +124,7 @@ def _record(
         fate, operator, note = NodeClass.FOLDED, "", "weight"
     else:
         fate, operator, note = NodeClass.FUSED, "", "read as a broadcast by its users"
-    return NodeRecord(node.name, qualified(node), fate, operator, note)
+    return NodeRecord(node.name, operator_name(node), fate, operator, note)
 
 
 _RANK = {
@@ -154,13 +155,20 @@ def _fates(operators: Sequence[AnyOperator]) -> dict[str, tuple[NodeClass, str]]
     return fates
 
 
+_PRODUCTS = {
+    "Conv": 1, "ConvInteger": 1, "QLinearConv": 3,
+    "Gemm": 1, "MatMul": 1, "MatMulInteger": 1, "QLinearMatMul": 3,
+}  # fmt: skip
+"""Nodes whose work is counted, and the position of their second factor."""
+
+
 def _flop(node: ResolvedNode, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """2 x MAC of a MatMul, Gemm or Conv node, else 0."""
-    if node.domain or node.op_type not in ("MatMul", "Gemm", "Conv"):
+    """2 x MAC of a MatMul, Gemm or Conv node, quantised ones included, else 0."""
+    if node.domain or node.op_type not in _PRODUCTS:
         return 0
     output = math.prod(shapes[node.outputs[0]])
-    if node.op_type == "Conv":
-        return 2 * output * math.prod(shapes[node.inputs[1]][1:])
+    if "Conv" in node.op_type:
+        return 2 * output * math.prod(shapes[node.inputs[_PRODUCTS[node.op_type]]][1:])
     left = shapes[node.inputs[0]]
     flipped = node.op_type == "Gemm" and node.attributes.get("transA", 0)
     return 2 * output * (left[0] if flipped else left[-1])

@@ -346,3 +346,21 @@ def test_scales_of_any_size(seed: int) -> None:
         node("Relu", "c", "y"),
     ]
     check(qdq(middle, [1, 4, 7, 7], constants))
+
+
+def test_work_counts_integer_products_as_it_counts_others() -> None:
+    shapes = {"x": [4, 5], "i": [1, 2, 6, 6]}
+    constants = {
+        "w": integers("int8", 5, 6), "k": integers("int8", 3, 2, 3, 3),
+        "s": np.float32(0.1), "z": np.int8(0),
+    }  # fmt: skip
+    nodes = [
+        node("MatMulInteger", "x w", "p"),
+        node("QLinearMatMul", "x s z w s z s z", "q"),
+        node("ConvInteger", "i k", "c"),
+        node("QLinearConv", "i s z k s z s z", "d"),
+    ]
+    inputs = [value(name, shape, TensorProto.INT8) for name, shape in shapes.items()]
+    made = model(nodes, inputs, list("pqcd"), constants)
+    graph = lower_model(resolve_model(made.SerializeToString()))
+    assert graph.flop_matmul_conv == 2 * 2 * 4 * 5 * 6 + 2 * 2 * 3 * 4 * 4 * 2 * 9
