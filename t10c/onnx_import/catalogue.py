@@ -8,14 +8,10 @@ import onnx
 from onnx.defs import OpSchema
 
 from t10c.ir.graph import NodeClass
-from t10c.onnx_import import contrib, lowering
 from t10c.onnx_import.evaluate import RANDOM
 from t10c.onnx_import.load import OLDEST_OPSET
-from t10c.onnx_import.registry import EXPANSIONS, LOWERINGS, load_extensions, note_of
+from t10c.onnx_import.registry import EXPANSIONS, LOWERINGS, load_operators, note_of
 from t10c.onnx_import.sequences import SEQUENCE_OPERATORS
-
-assert contrib  # these two are imported for what they register
-assert lowering
 
 _CONTROL = {
     "If": "its taken branch; the costlier one where the condition depends on data",
@@ -49,7 +45,7 @@ class CatalogueEntry:
 
 def operator_catalogue() -> tuple[CatalogueEntry, ...]:
     """All operators of the standard, of com.microsoft and of extensions, by domain and name."""
-    load_extensions()
+    load_operators()
     entries = {(e.domain, e.op_type): e for e in _standard_entries()}
     for domain, op_type in (*EXPANSIONS, *LOWERINGS):
         if (domain, op_type) not in entries:

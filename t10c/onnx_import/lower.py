@@ -12,6 +12,7 @@ from t10c.onnx_import.lowering import (
     NodeGroup,
     add_fallback,
 )
+from t10c.onnx_import.names import operator_name
 from t10c.onnx_import.patterns import group_patterns
 from t10c.onnx_import.registry import LOWERINGS
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
@@ -97,10 +98,10 @@ class _Lowerer:
 
 def _unsupported_message(failures: Sequence[tuple[ResolvedNode, str]]) -> str:
     """How many of what; the first nodes by name with their reasons; what to do: three lines."""
-    kinds = Counter(qualified(node) for node, _ in failures)
+    kinds = Counter(operator_name(node) for node, _ in failures)
     counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     shown = [
-        f"'{node.name}' ({qualified(node)}): {' '.join(reason.split())}"
+        f"'{node.name}' ({operator_name(node)}): {' '.join(reason.split())}"
         for node, reason in failures[:_NAMED_FAILURES]
     ]
     if len(failures) > len(shown):
@@ -110,8 +111,3 @@ def _unsupported_message(failures: Sequence[tuple[ResolvedNode, str]]) -> str:
         f"{'; '.join(shown)}\n"
         "export the model with other standard operators or attributes, or cut the graph before them"
     )
-
-
-def qualified(node: ResolvedNode) -> str:
-    """The operator as shown to users: `Conv`, or `com.microsoft.FusedConv`."""
-    return f"{node.domain}.{node.op_type}" if node.domain else node.op_type

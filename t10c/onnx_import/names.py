@@ -4,7 +4,11 @@ from collections.abc import Iterable
 
 from onnx import NodeProto
 
+from t10c.onnx_import.resolved import ResolvedNode
 from t10c.suggest import closest
+
+MICROSOFT = "com.microsoft"
+"""The domain of ONNX Runtime's own operators."""
 
 NEWEST_DOMAIN = "t10c.newest"
 """The domain of nodes made by t10c: the standard's operators in the newest version onnx knows."""
@@ -52,7 +56,7 @@ def name_nodes(nodes: Iterable[NodeProto]) -> NameScope:
     return scope
 
 
-def operator_name(node: NodeProto) -> str:
+def operator_name(node: NodeProto | ResolvedNode) -> str:
     """The operator as shown to users: `Conv`, or `com.microsoft.FusedConv`."""
     return node.op_type if standard(node.domain) else f"{node.domain}.{node.op_type}"
 

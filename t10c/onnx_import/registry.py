@@ -1,7 +1,8 @@
 """What t10c knows of each operator beyond the standard: how it is lowered, expanded, inferred.
 
-Three tables, filled by decorators when the modules that use them are imported, and by packages that
-name such a module under the entry point group `t10c.operators` (docs/operators-of-your-own.md).
+Three tables, which `load_operators` fills by importing the modules that use the decorators: t10c's
+own, and those that packages name under the entry point group `t10c.operators`
+(docs/custom-operators.md).
 Keys are (domain, operator type), the standard's domain being ''.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
@@ -104,11 +106,13 @@ def _check_new(table: Mapping[tuple[str, str], object], domain: str, op_type: st
 
 
 @lru_cache(maxsize=1)
-def load_extensions() -> tuple[str, ...]:
-    """Import what installed packages add, once; returns the names of their entry points.
+def load_operators() -> tuple[str, ...]:
+    """Fill the tables, once: with t10c's own operators, then with what installed packages add.
 
-    Raises UsageError if one cannot be imported.
+    Returns the names of the packages' entry points. Raises UsageError if one cannot be imported.
     """
+    for own in ("contrib", "lowering"):
+        import_module(f"t10c.onnx_import.{own}")
     names = []
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
         try:

@@ -15,7 +15,7 @@ from t10c.onnx_import.fold import Folder, UnsupportedNode
 from t10c.onnx_import.infer import ShapeInference
 from t10c.onnx_import.load import normalise, opset_versions, read_model
 from t10c.onnx_import.names import NEWEST_DOMAIN, NameScope, name_nodes, operator_name
-from t10c.onnx_import.registry import load_extensions
+from t10c.onnx_import.registry import load_operators
 from t10c.onnx_import.resolved import AttributeValue, ResolvedModel, ResolvedNode
 from t10c.onnx_import.structure import check_producers, order_nodes, reaching
 from t10c.onnx_import.tensors import (
@@ -46,7 +46,7 @@ def resolve_model(
     a value that its input cannot hold) and UnsupportedOperatorError, whose `nodes` lists every
     unsupported node.
     """
-    load_extensions()
+    load_operators()
     with _located(source):
         model, directory = read_model(source)
         versions = opset_versions(model)

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 from onnx import NodeProto
 
-from t10c.onnx_import import contrib
 from t10c.onnx_import.build import Names
 from t10c.onnx_import.cost import operations
 from t10c.onnx_import.expansion import Expansion
@@ -20,8 +19,6 @@ from t10c.onnx_import.registry import EXPANSIONS
 from t10c.onnx_import.scan import is_batched, split_batch, start_scan
 from t10c.onnx_import.sequences import SEQUENCE_OPERATORS, SequenceRewriter
 from t10c.onnx_import.structure import Union, needed_names, subgraphs
-
-assert contrib  # imported for its expansions
 
 Item = NodeProto | LoopRun
 """What is still to be done: a node, or the rest of a loop after some of its iterations."""

@@ -3,29 +3,11 @@
 One module per family; importing the package fills the table of expansions (registry.py).
 """
 
-from t10c.onnx_import.contrib import (
+from t10c.onnx_import.contrib import (  # noqa: F401 - imported for what they register
     attention,
     convolutions,
     experts,
     grouped,
-    linear_algebra,
-    norms,
-    pointwise,
-    position_bias,
-    products,
-    quantised,
-    refused,
-    rotary,
-    self_attention,
-    standard,
-)
-
-_FAMILIES = (
-    attention,
-    convolutions,
-    experts,
-    grouped,
-    linear_algebra,
     norms,
     pointwise,
     position_bias,

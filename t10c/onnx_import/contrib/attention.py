@@ -14,12 +14,12 @@ from t10c.onnx_import.contrib.heads import (
     split_heads,
 )
 from t10c.onnx_import.contrib.pieces import (
-    DOMAIN,
     part,
     reshape,
     split,
 )
 from t10c.onnx_import.expansion import Expansion
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import expands
 
 
@@ -39,13 +39,13 @@ _MULTI_HEAD = _Places(mask=4, addend=5, past=6, length=8, beams=9, bias=3)
 _DECODER = _Places(mask=3, addend=4, past=5, length=7, beams=9, bias=10)
 
 
-@expands("MultiHeadAttention", domain=DOMAIN)
+@expands("MultiHeadAttention", domain=MICROSOFT)
 def expand_multi_head_attention(call: Expansion) -> None:
     """Attention of projected queries, keys and values, with bias, masks and a cache if given."""
     _multi_head(call, _MULTI_HEAD)
 
 
-@expands("DecoderMaskedMultiHeadAttention", domain=DOMAIN)
+@expands("DecoderMaskedMultiHeadAttention", domain=MICROSOFT)
 def expand_decoder_attention(call: Expansion) -> None:
     """Attention of one query per sequence to a cache and its own key, without beams."""
     _multi_head(call, _DECODER)

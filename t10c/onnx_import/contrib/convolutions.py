@@ -1,21 +1,22 @@
 """com.microsoft: convolutions with a sum and an activation, and those of channels last."""
 
-from t10c.onnx_import.contrib.pieces import DOMAIN, activated, parameters_of, total, transpose
+from t10c.onnx_import.contrib.pieces import activated, parameters_of, total, transpose
 from t10c.onnx_import.expansion import Expansion
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import expands
 
 _CONV = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 _POOL = ("auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "strides")
 
 
-@expands("FusedConv", domain=DOMAIN)
+@expands("FusedConv", domain=MICROSOFT)
 def expand_fused_conv(call: Expansion) -> None:
     """An activation of conv(X, W) + B + Z."""
     product = call.add("Conv", _operands(call, call.input(0)), None, **_kept(call, _CONV))
     call.result(0, _activated(call, total(call, product, call.input(3))))
 
 
-@expands("ConvTransposeWithDynamicPads", domain=DOMAIN)
+@expands("ConvTransposeWithDynamicPads", domain=MICROSOFT)
 def expand_conv_transpose(call: Expansion) -> None:
     """ConvTranspose whose padding is an input, which must be constant."""
     pads = call.value(2)
@@ -27,7 +28,7 @@ def expand_conv_transpose(call: Expansion) -> None:
     call.result(0, call.add("ConvTranspose", operands, None, **options))
 
 
-@expands("NhwcConv", "NhwcFusedConv", domain=DOMAIN)
+@expands("NhwcConv", "NhwcFusedConv", domain=MICROSOFT)
 def expand_nhwc_conv(call: Expansion) -> None:
     """A convolution of channels last, with its sum and activation: Conv between transpositions."""
     rank = len(call.shape(0))
@@ -37,7 +38,7 @@ def expand_nhwc_conv(call: Expansion) -> None:
     call.result(0, _activated(call, total(call, last, call.input(3))))
 
 
-@expands("NhwcMaxPool", domain=DOMAIN)
+@expands("NhwcMaxPool", domain=MICROSOFT)
 def expand_nhwc_max_pool(call: Expansion) -> None:
     """The largest of each window, channels last: MaxPool between transpositions."""
     rank = len(call.shape(0))

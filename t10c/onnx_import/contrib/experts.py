@@ -3,7 +3,6 @@
 from onnx import helper
 
 from t10c.onnx_import.contrib.pieces import (
-    DOMAIN,
     part,
     reduce,
     reshape,
@@ -16,10 +15,11 @@ from t10c.onnx_import.contrib.pieces import (
     unsqueeze,
 )
 from t10c.onnx_import.expansion import Expansion
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import expands
 
 
-@expands("MoE", domain=DOMAIN)
+@expands("MoE", domain=MICROSOFT)
 def expand_experts(call: Expansion) -> None:
     """Mixture of experts: every expert computes every token, those not chosen count as zero."""
     tokens, depth = call.shape(1)[0], call.shape(0)[-1]
@@ -31,7 +31,7 @@ def expand_experts(call: Expansion) -> None:
     _deliver(call, _projected(call, hidden, 4, inner))
 
 
-@expands("QMoE", domain=DOMAIN)
+@expands("QMoE", domain=MICROSOFT)
 def expand_packed_experts(call: Expansion) -> None:
     """Mixture of experts whose weights have 2, 4 or 8 bits; every expert computes every token."""
     if call.attribute("quant_type", "int") != "int":
@@ -106,7 +106,7 @@ def _packed(
     for row, *inputs in zip(rows, *operands, strict=True):
         output = call.new_tensors("expert", 1)[0]
         node = helper.make_node(
-            "MatMulNBits", [row, *inputs], [output], f"{output}/node", domain=DOMAIN
+            "MatMulNBits", [row, *inputs], [output], f"{output}/node", domain=MICROSOFT
         )
         node.attribute.extend(helper.make_attribute(key, value) for key, value in options.items())
         call.nodes.append(node)

@@ -20,9 +20,10 @@ from t10c.onnx_import.contrib.heads import (
     split_heads,
 )
 from t10c.onnx_import.contrib.norms import rms_norm
-from t10c.onnx_import.contrib.pieces import DOMAIN, part, reshape, split, unsqueeze
+from t10c.onnx_import.contrib.pieces import part, reshape, split, unsqueeze
 from t10c.onnx_import.contrib.rotary import rotate
 from t10c.onnx_import.expansion import Expansion
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import expands
 
 
@@ -39,7 +40,7 @@ class _Lengths:
         return self.past + self.new
 
 
-@expands("GroupQueryAttention", domain=DOMAIN)
+@expands("GroupQueryAttention", domain=MICROSOFT)
 def expand_grouped_attention(call: Expansion) -> None:
     """Attention of grouped queries; a cache whose contents depend on data counts as full."""
     _check_supported(call)

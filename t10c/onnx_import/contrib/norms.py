@@ -3,7 +3,6 @@
 import math
 
 from t10c.onnx_import.contrib.pieces import (
-    DOMAIN,
     part,
     reduce,
     reshape,
@@ -12,10 +11,11 @@ from t10c.onnx_import.contrib.pieces import (
     total,
 )
 from t10c.onnx_import.expansion import Expansion
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import expands
 
 
-@expands("SkipLayerNormalization", domain=DOMAIN)
+@expands("SkipLayerNormalization", domain=MICROSOFT)
 def expand_skip_layer_norm(call: Expansion) -> None:
     """Layer normalisation of input + skip + bias; the sum is an output too."""
     summed = total(call, call.input(0), call.input(1), call.input(4))
@@ -23,7 +23,7 @@ def expand_skip_layer_norm(call: Expansion) -> None:
     call.result(3, summed)
 
 
-@expands("SkipSimplifiedLayerNormalization", domain=DOMAIN)
+@expands("SkipSimplifiedLayerNormalization", domain=MICROSOFT)
 def expand_skip_rms_norm(call: Expansion) -> None:
     """RMS normalisation of input + skip + bias; the sum is an output too."""
     if call.output(1):
@@ -37,7 +37,7 @@ def expand_skip_rms_norm(call: Expansion) -> None:
     call.result(3, summed)
 
 
-@expands("SimplifiedLayerNormalization", domain=DOMAIN)
+@expands("SimplifiedLayerNormalization", domain=MICROSOFT)
 @expands("SimplifiedLayerNormalization", domain="")
 def expand_rms_norm(call: Expansion) -> None:
     """RMS normalisation over the dimensions from `axis` on, times scale."""
@@ -70,7 +70,7 @@ def _layer_norm(
     call.result(0, call.add("LayerNormalization", inputs, wanted, axis=-1, epsilon=epsilon))
 
 
-@expands("EmbedLayerNormalization", domain=DOMAIN)
+@expands("EmbedLayerNormalization", domain=MICROSOFT)
 def expand_embed_layer_norm(call: Expansion) -> None:
     """Layer normalisation of the sum of word, position and segment embeddings."""
     batch, length = call.shape(0)
@@ -94,13 +94,13 @@ def expand_embed_layer_norm(call: Expansion) -> None:
     call.result(2, summed)
 
 
-@expands("GroupNorm", domain=DOMAIN)
+@expands("GroupNorm", domain=MICROSOFT)
 def expand_group_norm(call: Expansion) -> None:
     """Group normalisation, of channels last unless told otherwise, then SiLU if asked."""
     call.result(0, _group_norm(call, call.input(0)))
 
 
-@expands("SkipGroupNorm", domain=DOMAIN)
+@expands("SkipGroupNorm", domain=MICROSOFT)
 def expand_skip_group_norm(call: Expansion) -> None:
     """Group normalisation of x + skip + bias, then SiLU if asked; the sum is an output too."""
     shape, skip, bias = call.shape(0), call.input(3), call.input(4)

@@ -6,8 +6,6 @@ import numpy as np
 
 from t10c.onnx_import.expansion import Expansion
 
-DOMAIN = "com.microsoft"
-
 
 def reshape(call: Expansion, source: str, *shape: int) -> str:
     """The same elements in another shape."""

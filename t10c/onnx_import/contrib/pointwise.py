@@ -7,7 +7,6 @@ from onnx import numpy_helper
 
 from t10c.ir.graph import NodeClass
 from t10c.onnx_import.contrib.pieces import (
-    DOMAIN,
     reshape,
     scaled,
     silu,
@@ -15,36 +14,37 @@ from t10c.onnx_import.contrib.pieces import (
     total,
 )
 from t10c.onnx_import.expansion import Expansion
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import expands
 
 
-@expands("BiasGelu", domain=DOMAIN)
+@expands("BiasGelu", domain=MICROSOFT)
 def expand_bias_gelu(call: Expansion) -> None:
     """Gelu(a + bias)."""
     added = call.add("Add", [call.input(0), call.input(1)])
     call.result(0, call.add("Gelu", [added]))
 
 
-@expands("Gelu", domain=DOMAIN)
+@expands("Gelu", domain=MICROSOFT)
 def expand_gelu(call: Expansion) -> None:
     """The standard's Gelu, by the error function."""
     call.result(0, call.add("Gelu", [call.input(0)]))
 
 
-@expands("FastGelu", domain=DOMAIN)
+@expands("FastGelu", domain=MICROSOFT)
 def expand_fast_gelu(call: Expansion) -> None:
     """Gelu(x + bias) in its approximation by tanh; the bias may be absent."""
     added = total(call, call.input(0), call.input(1))
     call.result(0, call.add("Gelu", [added], approximate="tanh"))
 
 
-@expands("QuickGelu", domain=DOMAIN)
+@expands("QuickGelu", domain=MICROSOFT)
 def expand_quick_gelu(call: Expansion) -> None:
     """x * sigmoid(alpha * x), alpha being 1.702 unless given."""
     call.result(0, silu(call, call.input(0), call.attribute("alpha", 1.702)))
 
 
-@expands("ScaledSiLU", domain=DOMAIN)
+@expands("ScaledSiLU", domain=MICROSOFT)
 def expand_scaled_silu(call: Expansion) -> None:
     """z * sigmoid(z) of z = scale * x."""
     source = call.input(0)
@@ -55,7 +55,7 @@ def expand_scaled_silu(call: Expansion) -> None:
     call.result(0, silu(call, source))
 
 
-@expands("BiasSplitGelu", domain=DOMAIN)
+@expands("BiasSplitGelu", domain=MICROSOFT)
 def expand_bias_split_gelu(call: Expansion) -> None:
     """left * Gelu(right), the halves of x + bias along the last dimension."""
     width = call.shape(0)[-1]
@@ -66,13 +66,13 @@ def expand_bias_split_gelu(call: Expansion) -> None:
     call.result(0, call.add("Mul", [left, call.add("Gelu", [right])]))
 
 
-@expands("BiasAdd", domain=DOMAIN)
+@expands("BiasAdd", domain=MICROSOFT)
 def expand_bias_add(call: Expansion) -> None:
     """x + bias + skip."""
     call.result(0, total(call, call.input(0), call.input(1), call.input(2)))
 
 
-@expands("BiasSoftmax", domain=DOMAIN)
+@expands("BiasSoftmax", domain=MICROSOFT)
 def expand_bias_softmax(call: Expansion) -> None:
     """Softmax of data + bias over the dimensions from `axis` on, together."""
     shape = call.shape(0)
@@ -88,7 +88,7 @@ def expand_bias_softmax(call: Expansion) -> None:
     call.result(0, reshape(call, call.add("Softmax", [rows], axis=-1), *shape))
 
 
-@expands("BiasDropout", "BitmaskBiasDropout", domain=DOMAIN)
+@expands("BiasDropout", "BitmaskBiasDropout", domain=MICROSOFT)
 def expand_bias_dropout(call: Expansion) -> None:
     """data + bias + residual: at inference nothing is dropped."""
     _check_inference(call, 4)
@@ -96,7 +96,7 @@ def expand_bias_dropout(call: Expansion) -> None:
     _deliver_mask(call)
 
 
-@expands("BitmaskDropout", domain=DOMAIN, node_class=NodeClass.LAYOUT_ONLY)
+@expands("BitmaskDropout", domain=MICROSOFT, node_class=NodeClass.LAYOUT_ONLY)
 def expand_bitmask_dropout(call: Expansion) -> None:
     """Its input: at inference nothing is dropped."""
     _check_inference(call, 2)

@@ -6,7 +6,6 @@ import numpy as np
 
 from t10c.onnx_import.contrib.heads import head_size, split_heads
 from t10c.onnx_import.contrib.pieces import (
-    DOMAIN,
     positions,
     reduce,
     reshape,
@@ -15,10 +14,11 @@ from t10c.onnx_import.contrib.pieces import (
     unsqueeze,
 )
 from t10c.onnx_import.expansion import Expansion
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import expands
 
 
-@expands("RelativePositionBias", domain=DOMAIN)
+@expands("RelativePositionBias", domain=MICROSOFT)
 def expand_relative_position_bias(call: Expansion) -> None:
     """T5's bias: a row of a table for each bucket of distances; the distances are constants."""
     lengths = [call.value(index) for index in (1, 2)]
@@ -55,7 +55,7 @@ def _buckets(distance: np.ndarray, both: bool, count: int, longest: int) -> np.n
     return first + np.where(distance < exact, distance, np.minimum(far, count - 1))
 
 
-@expands("GatedRelativePositionBias", domain=DOMAIN)
+@expands("GatedRelativePositionBias", domain=MICROSOFT)
 def expand_gated_relative_position_bias(call: Expansion) -> None:
     """A bias of positions times a gate that is computed from the queries."""
     if call.input(6):

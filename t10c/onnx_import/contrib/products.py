@@ -1,7 +1,6 @@
 """com.microsoft: matrix products fused with transpositions, scaling, bias or activation."""
 
 from t10c.onnx_import.contrib.pieces import (
-    DOMAIN,
     activated,
     reduce,
     reshape,
@@ -11,6 +10,7 @@ from t10c.onnx_import.contrib.pieces import (
     transpose,
 )
 from t10c.onnx_import.expansion import Expansion
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import expands
 
 _FP4 = (0.0, 0.00520833333, 0.66666667, 1.0, 0.33333333, 0.5, 0.16666667, 0.25)
@@ -25,19 +25,19 @@ _NF4 = (
 """The levels of a 4-bit number of normally distributed weights (QLoRA, appendix E)."""
 
 
-@expands("FusedMatMul", "TransposeMatMul", domain=DOMAIN)
+@expands("FusedMatMul", "TransposeMatMul", domain=MICROSOFT)
 def expand_fused_matmul(call: Expansion) -> None:
     """alpha * A' * B', each transposed as asked for."""
     call.result(0, _product(call))
 
 
-@expands("FusedMatMulActivation", domain=DOMAIN)
+@expands("FusedMatMulActivation", domain=MICROSOFT)
 def expand_matmul_activation(call: Expansion) -> None:
     """An activation of alpha * A' * B', each transposed as asked for."""
     call.result(0, _activated(call, _product(call)))
 
 
-@expands("FusedGemm", domain=DOMAIN)
+@expands("FusedGemm", domain=MICROSOFT)
 def expand_fused_gemm(call: Expansion) -> None:
     """An activation of alpha * A' * B' + beta * C."""
     inputs = [name for name in (call.input(0), call.input(1), call.input(2)) if name]
@@ -52,14 +52,14 @@ def expand_fused_gemm(call: Expansion) -> None:
     call.result(0, _activated(call, product))
 
 
-@expands("GemmFastGelu", domain=DOMAIN)
+@expands("GemmFastGelu", domain=MICROSOFT)
 def expand_gemm_fast_gelu(call: Expansion) -> None:
     """Gelu(X * W + bias) in its approximation by tanh; the bias may be absent."""
     product = total(call, call.add("MatMul", [call.input(0), call.input(1)]), call.input(2))
     call.result(0, call.add("Gelu", [product], approximate="tanh"))
 
 
-@expands("CDist", domain=DOMAIN)
+@expands("CDist", domain=MICROSOFT)
 def expand_cdist(call: Expansion) -> None:
     """Euclidean distances of all rows, squared or not: a * a + b * b - 2 * a * b."""
     metric = call.attribute("metric", "sqeuclidean")
@@ -73,7 +73,7 @@ def expand_cdist(call: Expansion) -> None:
     call.result(0, call.add("Sqrt", [distance]) if metric == "euclidean" else distance)
 
 
-@expands("MatMulBnb4", domain=DOMAIN)
+@expands("MatMulBnb4", domain=MICROSOFT)
 def expand_matmul_bnb4(call: Expansion) -> None:
     """A * B' of 4-bit weights that are unpacked before inference, so held as floats."""
     columns, depth = call.attribute("N", 0), call.attribute("K", 0)

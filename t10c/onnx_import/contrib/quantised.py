@@ -7,12 +7,13 @@ import math
 
 from onnx import helper
 
-from t10c.onnx_import.contrib.pieces import DOMAIN, reshape, scaled, split, transpose
+from t10c.onnx_import.contrib.pieces import reshape, scaled, split, transpose
 from t10c.onnx_import.expansion import Expansion
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import expands
 
 
-@expands("QuantizeLinear", "DequantizeLinear", domain=DOMAIN)
+@expands("QuantizeLinear", "DequantizeLinear", domain=MICROSOFT)
 def expand_quantize(call: Expansion) -> None:
     """To or from stored integers, as the standard's operator of the same name."""
     inputs = [call.input(0), call.input(1), call.input(2)]
@@ -22,7 +23,7 @@ def expand_quantize(call: Expansion) -> None:
     call.result(0, made)
 
 
-@expands("QLinearAdd", "QLinearMul", domain=DOMAIN)
+@expands("QLinearAdd", "QLinearMul", domain=MICROSOFT)
 def expand_qlinear_binary(call: Expansion) -> None:
     """The sum or product of two stored tensors, stored again."""
     operands = [_real(call, 0), _real(call, 3)]
@@ -30,7 +31,7 @@ def expand_qlinear_binary(call: Expansion) -> None:
     call.result(0, _stored(call, result, 6))
 
 
-@expands("QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", domain=DOMAIN)
+@expands("QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", domain=MICROSOFT)
 def expand_qlinear_unary(call: Expansion) -> None:
     """A function of a stored tensor, stored again."""
     op_type = call.node.op_type.removeprefix("QLinear")
@@ -51,7 +52,7 @@ def expand_qlinear_unary(call: Expansion) -> None:
     call.result(0, _stored(call, result, 3))
 
 
-@expands("QLinearGlobalAveragePool", "QLinearAveragePool", domain=DOMAIN)
+@expands("QLinearGlobalAveragePool", "QLinearAveragePool", domain=MICROSOFT)
 def expand_qlinear_pool(call: Expansion) -> None:
     """The mean of stored values over windows or all positions, stored again."""
     rank = len(call.shape(0))
@@ -73,7 +74,7 @@ def expand_qlinear_pool(call: Expansion) -> None:
     call.result(0, _stored(call, result, 3))
 
 
-@expands("QLinearConcat", domain=DOMAIN)
+@expands("QLinearConcat", domain=MICROSOFT)
 def expand_qlinear_concat(call: Expansion) -> None:
     """Stored tensors joined, each brought to the output's scale and zero point first."""
     count = (len(call.node.input) - 2) // 3
@@ -84,14 +85,14 @@ def expand_qlinear_concat(call: Expansion) -> None:
     call.result(0, call.add("Concat", parts, axis=call.attribute("axis", 0)))
 
 
-@expands("QLinearWhere", domain=DOMAIN)
+@expands("QLinearWhere", domain=MICROSOFT)
 def expand_qlinear_where(call: Expansion) -> None:
     """One of two stored tensors for each element, stored again."""
     result = call.add("Where", [call.input(0), _real(call, 1), _real(call, 4)])
     call.result(0, _stored(call, result, 7, like=1))
 
 
-@expands("QLinearReduceMean", domain=DOMAIN)
+@expands("QLinearReduceMean", domain=MICROSOFT)
 def expand_qlinear_reduce_mean(call: Expansion) -> None:
     """The mean of a stored tensor over some of its axes, stored again."""
     axes = call.array(list(call.attribute("axes", ())), "int64", "axes")
@@ -100,14 +101,14 @@ def expand_qlinear_reduce_mean(call: Expansion) -> None:
     call.result(0, _stored(call, result, 3))
 
 
-@expands("MatMulIntegerToFloat", domain=DOMAIN)
+@expands("MatMulIntegerToFloat", domain=MICROSOFT)
 def expand_matmul_integer_to_float(call: Expansion) -> None:
     """A matmul of narrow integers, scaled, with a bias; see MatMulInteger."""
     total = _product(call, [call.input(i) for i in (0, 1, 4, 5)], [call.input(2), call.input(3)])
     call.result(0, _biased(call, total, call.input(6)))
 
 
-@expands("DynamicQuantizeMatMul", domain=DOMAIN)
+@expands("DynamicQuantizeMatMul", domain=MICROSOFT)
 def expand_dynamic_quantize_matmul(call: Expansion) -> None:
     """The left operand quantised by its own range, then a matmul of narrow integers."""
     outputs = call.new_tensors("quantised", 3)
@@ -118,7 +119,7 @@ def expand_dynamic_quantize_matmul(call: Expansion) -> None:
     call.result(0, _biased(call, total, call.input(4)))
 
 
-@expands("QGemm", domain=DOMAIN)
+@expands("QGemm", domain=MICROSOFT)
 def expand_qgemm(call: Expansion) -> None:
     """alpha * A' * B' + C of stored matrices, a matmul of integers; stored again if asked."""
     factors = []
@@ -138,7 +139,7 @@ def expand_qgemm(call: Expansion) -> None:
     call.result(0, result)
 
 
-@expands("QAttention", domain=DOMAIN)
+@expands("QAttention", domain=MICROSOFT)
 def expand_qattention(call: Expansion) -> None:
     """Self-attention whose input projection is a matmul of narrow integers."""
     if call.input(8):
@@ -155,7 +156,9 @@ def expand_qattention(call: Expansion) -> None:
     }
     mixed = call.new_tensors("mixed", 1)[0]
     inputs = _present([*operands, "", call.input(5)])
-    node = helper.make_node("MultiHeadAttention", inputs, [mixed], f"{mixed}/node", domain=DOMAIN)
+    node = helper.make_node(
+        "MultiHeadAttention", inputs, [mixed], f"{mixed}/node", domain=MICROSOFT
+    )
     node.attribute.extend(helper.make_attribute(k, v) for k, v in attributes.items())
     call.nodes.append(node)
     call.result(0, mixed)

@@ -1,8 +1,8 @@
 """Operators of ONNX Runtime that t10c knows but cannot plan, each with its reason."""
 
 from t10c.ir.graph import NodeClass
-from t10c.onnx_import.contrib.pieces import DOMAIN
 from t10c.onnx_import.expansion import Expansion
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import ExpansionFunction, expands
 
 _REASONS: dict[str, tuple[str, ...]] = {
@@ -84,7 +84,7 @@ def _refusing(reason: str) -> ExpansionFunction:
 
 
 for _reason, _op_types in _REASONS.items():
-    expands(*_op_types, domain=DOMAIN, node_class=NodeClass.UNSUPPORTED)(_refusing(_reason))
+    expands(*_op_types, domain=MICROSOFT, node_class=NodeClass.UNSUPPORTED)(_refusing(_reason))
 for _domain, _op_types in _LAYOUTS.items():
     _reason = "a layout made for one processor; export the model before ONNX Runtime optimises it"
     expands(*_op_types, domain=_domain, node_class=NodeClass.UNSUPPORTED)(_refusing(_reason))

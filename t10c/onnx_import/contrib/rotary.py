@@ -2,12 +2,13 @@
 
 from functools import partial
 
-from t10c.onnx_import.contrib.pieces import DOMAIN, part, positions, reshape, split, unsqueeze
+from t10c.onnx_import.contrib.pieces import part, positions, reshape, split, unsqueeze
 from t10c.onnx_import.expansion import Expansion
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import expands
 
 
-@expands("RotaryEmbedding", domain=DOMAIN)
+@expands("RotaryEmbedding", domain=MICROSOFT)
 def expand_rotary(call: Expansion) -> None:
     """Pairs of features turned by angles of their position: sums of products with cos and sin."""
     if call.attribute("is_packed_batching", 0):

@@ -15,7 +15,6 @@ from t10c.onnx_import.contrib.heads import (
     split_heads,
 )
 from t10c.onnx_import.contrib.pieces import (
-    DOMAIN,
     positions,
     reduce,
     reshape,
@@ -24,10 +23,11 @@ from t10c.onnx_import.contrib.pieces import (
     unsqueeze,
 )
 from t10c.onnx_import.expansion import Expansion
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import expands
 
 
-@expands("Attention", domain=DOMAIN)
+@expands("Attention", domain=MICROSOFT)
 def expand_attention(call: Expansion) -> None:
     """Self-attention with its input projection, masks and a cache if given."""
     if call.attribute("do_rotary", 0):
@@ -51,7 +51,7 @@ def expand_attention(call: Expansion) -> None:
     call.result(0, merge_heads(call, mixed, sizes))
 
 
-@expands("PackedMultiHeadAttention", domain=DOMAIN)
+@expands("PackedMultiHeadAttention", domain=MICROSOFT)
 def expand_packed_multi_head_attention(call: Expansion) -> None:
     """Attention over tokens of all sequences at once, each masked to its own sequence."""
     heads = call.attribute("num_heads", 0)
@@ -71,7 +71,7 @@ def expand_packed_multi_head_attention(call: Expansion) -> None:
     _packed(call, sizes, query, key, value, 5)
 
 
-@expands("PackedAttention", domain=DOMAIN)
+@expands("PackedAttention", domain=MICROSOFT)
 def expand_packed_attention(call: Expansion) -> None:
     """Self-attention with its projection over tokens of all sequences, each masked to its own."""
     heads = call.attribute("num_heads", 0)

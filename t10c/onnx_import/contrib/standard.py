@@ -3,34 +3,35 @@
 import math
 
 from t10c.ir.graph import NodeClass
-from t10c.onnx_import.contrib.pieces import DOMAIN, positions, reshape, transpose, unsqueeze
+from t10c.onnx_import.contrib.pieces import positions, reshape, transpose, unsqueeze
 from t10c.onnx_import.expansion import Expansion
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import expands
 
 _MODES = {"bilinear": "linear", "bicubic": "cubic"}
 """The standard's names of modes of interpolation."""
 
 
-@expands("Trilu", domain=DOMAIN)
+@expands("Trilu", domain=MICROSOFT)
 def expand_trilu(call: Expansion) -> None:
     """The upper or lower triangle of each matrix, as the standard's Trilu."""
     call.result(0, call.add("Trilu", _inputs(call), upper=call.attribute("upper", 1)))
 
 
-@expands("GatherND", domain=DOMAIN)
+@expands("GatherND", domain=MICROSOFT)
 def expand_gather_nd(call: Expansion) -> None:
     """The slices that index tuples name, as the standard's GatherND."""
     indices = call.add("Cast", [call.input(1)], to=7)
     call.result(0, call.add("GatherND", [call.input(0), indices]))
 
 
-@expands("TorchEmbedding", domain=DOMAIN)
+@expands("TorchEmbedding", domain=MICROSOFT)
 def expand_torch_embedding(call: Expansion) -> None:
     """The rows of a table that indices name: Gather."""
     call.result(0, call.add("Gather", [call.input(0), call.input(1)], axis=0))
 
 
-@expands("Pad", domain=DOMAIN, node_class=NodeClass.LAYOUT_ONLY)
+@expands("Pad", domain=MICROSOFT, node_class=NodeClass.LAYOUT_ONLY)
 def expand_pad(call: Expansion) -> None:
     """Padding as the standard's Pad."""
     pads = reshape(call, call.input(1), 2 * len(call.shape(0)))
@@ -40,7 +41,7 @@ def expand_pad(call: Expansion) -> None:
     call.result(0, call.add("Pad", inputs, mode=call.attribute("mode", "constant")))
 
 
-@expands("ExpandDims", domain=DOMAIN, node_class=NodeClass.LAYOUT_ONLY)
+@expands("ExpandDims", domain=MICROSOFT, node_class=NodeClass.LAYOUT_ONLY)
 def expand_expand_dims(call: Expansion) -> None:
     """One more dimension of size 1: Unsqueeze."""
     axis = call.value(1)
@@ -49,7 +50,7 @@ def expand_expand_dims(call: Expansion) -> None:
     call.result(0, unsqueeze(call, call.input(0), int(axis.reshape(-1)[0])))
 
 
-@expands("Range", domain=DOMAIN, node_class=NodeClass.FOLDED)
+@expands("Range", domain=MICROSOFT, node_class=NodeClass.FOLDED)
 def expand_range(call: Expansion) -> None:
     """Numbers in equal steps, as the standard's Range; the step is 1 unless given."""
     start, limit = (reshape(call, call.input(index)) for index in (0, 1))
@@ -57,7 +58,7 @@ def expand_range(call: Expansion) -> None:
     call.result(0, call.add("Range", [start, limit, step]))
 
 
-@expands("Unique", domain=DOMAIN, node_class=NodeClass.FALLBACK)
+@expands("Unique", domain=MICROSOFT, node_class=NodeClass.FALLBACK)
 def expand_unique(call: Expansion) -> None:
     """Distinct values in order of appearance, as the standard's Unique."""
     found = call.new_tensors("unique", 4)
@@ -66,7 +67,7 @@ def expand_unique(call: Expansion) -> None:
         call.result(index, source)
 
 
-@expands("GridSample", domain=DOMAIN)
+@expands("GridSample", domain=MICROSOFT)
 def expand_grid_sample(call: Expansion) -> None:
     """Samples of an image at the places of a grid, as the standard's GridSample."""
     mode = call.attribute("mode", "bilinear")
@@ -80,7 +81,7 @@ def expand_grid_sample(call: Expansion) -> None:
     call.result(0, sampled)
 
 
-@expands("Rfft", domain=DOMAIN)
+@expands("Rfft", domain=MICROSOFT)
 def expand_rfft(call: Expansion) -> None:
     """One-sided discrete Fourier transform of the last dimension, as the standard's DFT."""
     _check_transform(call)
@@ -89,7 +90,7 @@ def expand_rfft(call: Expansion) -> None:
     call.result(0, call.add("DFT", [signal, "", axis], onesided=1))
 
 
-@expands("Irfft", domain=DOMAIN)
+@expands("Irfft", domain=MICROSOFT)
 def expand_irfft(call: Expansion) -> None:
     """Real signal of an even length from its one-sided Fourier transform: a matmul."""
     _check_transform(call)

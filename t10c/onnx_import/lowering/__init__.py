@@ -5,7 +5,7 @@ Importing the package fills the table of lowerings (registry.py); each adds a no
 """
 
 from t10c.onnx_import.attributes import LoweringError
-from t10c.onnx_import.lowering import (
+from t10c.onnx_import.lowering import (  # noqa: F401 - imported for what they register
     attention,
     col2im,
     conv,
@@ -17,6 +17,7 @@ from t10c.onnx_import.lowering import (
     generators,
     grid_sample,
     integer_products,
+    inverse,
     layout,
     lp_norm,
     masks,
@@ -40,40 +41,6 @@ from t10c.onnx_import.lowering import (
 )
 from t10c.onnx_import.lowering.builder import GraphBuilder, NodeGroup
 from t10c.onnx_import.lowering.fallback import add_fallback
-
-_FAMILIES = (
-    attention,
-    col2im,
-    conv,
-    conv_transpose,
-    deform_conv,
-    einsum,
-    fourier,
-    gather,
-    generators,
-    grid_sample,
-    integer_products,
-    layout,
-    lp_norm,
-    masks,
-    matmul,
-    packed,
-    pad,
-    pointwise,
-    pool,
-    quantised,
-    random_values,
-    recurrent,
-    reduce,
-    resize,
-    reverse,
-    roi,
-    rotary,
-    rowwise,
-    scatter,
-    topk,
-    unpool,
-)
 
 __all__ = [
     "GraphBuilder",

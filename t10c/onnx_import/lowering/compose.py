@@ -90,6 +90,38 @@ class Composer:
         self.builder.slice(tensor, output, starts, steps, name)
         return output
 
+    def slice(
+        self,
+        name: str,
+        tensor: str,
+        shape: Shape,
+        starts: Sequence[int],
+        steps: Sequence[int] = (),
+    ) -> str:
+        """The part of the given shape from `starts` on, at strides of `steps` (default 1)."""
+        paces = tuple(steps) or (1,) * len(shape)
+        if self.shape(tensor) == shape and not any(starts) and set(paces) <= {1}:
+            return tensor
+        output = self.builder.temporary(name, shape, tensor)
+        self.builder.slice(tensor, output, starts, paces, name)
+        return output
+
+    def pad(self, name: str, tensor: str, shape: Shape, starts: Sequence[int] = ()) -> str:
+        """The tensor at `starts` (default 0) in zeros of the given shape; itself if it fills it."""
+        if self.shape(tensor) == shape:
+            return tensor
+        output = self.builder.temporary(name, shape, tensor)
+        self.builder.pad(tensor, output, tuple(starts) or (0,) * len(shape), name)
+        return output
+
+    def expand(self, name: str, tensor: str, shape: Shape) -> str:
+        """The tensor broadcast to the shape as in NumPy; itself if it has that already."""
+        if self.shape(tensor) == shape:
+            return tensor
+        output = self.builder.temporary(name, shape, tensor)
+        self.builder.expand(tensor, output, name)
+        return output
+
     def concat(self, name: str, tensors: Sequence[str], axis: int, into: str = "") -> str:
         """Tensors joined along one axis."""
         shape = list(self.shape(tensors[0]))

@@ -14,12 +14,13 @@ from t10c.onnx_import.attributes import LoweringError
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import AxisList, Shape
 from t10c.onnx_import.lowering.elementwise import Attributes, operand_letter
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.resolved import ResolvedNode
 
 ABSENT = "_"
 """What stands for an absent input in the body of a fallback operator."""
 
-_DOMAINS = frozenset({"", "ai.onnx.ml", "com.microsoft"})
+_DOMAINS = frozenset({"", "ai.onnx.ml", MICROSOFT})
 
 _PRODUCTS = frozenset({"Conv", "ConvInteger", "ConvTranspose", "Gemm", "MatMul", "MatMulInteger"})
 """The bulk of a model's work: on one core a plan would be worthless, so these are refused."""

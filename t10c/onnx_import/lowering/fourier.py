@@ -18,7 +18,6 @@ from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import AxisList, Shape, scaled
 from t10c.onnx_import.lowering.elementwise import Step
 from t10c.onnx_import.lowering.matmul import product_expression
-from t10c.onnx_import.lowering.moves import sliced
 from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
@@ -39,7 +38,7 @@ def lower_dft(builder: GraphBuilder, node: ResolvedNode) -> None:
         length = _scalar(builder, node, 1, "length")
     used = min(shape[axis], target[axis] // 2 + 1 if inverse and onesided else length)
     kept = (*shape[:axis], used, *shape[axis + 1 :])
-    data = sliced(builder, data, kept, (0,) * len(shape), "signal")
+    data = Composer(builder).slice("signal", data, kept, (0,) * len(shape))
     dims = (used, shape[-1], target[axis], target[-1])
 
     def matrix() -> np.ndarray:

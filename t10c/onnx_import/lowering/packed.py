@@ -14,11 +14,10 @@ from t10c.onnx_import.lowering.dims import AxisList, Shape
 from t10c.onnx_import.lowering.elementwise import Step, add_pointwise, broadcast
 from t10c.onnx_import.lowering.gather import gather_expression
 from t10c.onnx_import.lowering.quantised import AS_FLOAT, lower_dequantize
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import infers, lowers
 from t10c.onnx_import.resolved import ResolvedNode
 from t10c.onnx_import.tensors import TensorFact
-
-_DOMAIN = "com.microsoft"
 
 
 def unpacked(packed: np.ndarray, bits: int, length: int) -> np.ndarray:
@@ -31,14 +30,14 @@ def unpacked(packed: np.ndarray, bits: int, length: int) -> np.ndarray:
     return result
 
 
-@infers("MatMulNBits", domain=_DOMAIN)
+@infers("MatMulNBits", domain=MICROSOFT)
 def infer_matmul_nbits(call: Expansion) -> list[TensorFact | None]:
     """The left operand's shape with N columns."""
     left = call.fact(0)
     return [TensorFact(left.element_type, (*left.shape[:-1], call.attribute("N", 0)))]
 
 
-@lowers("MatMulNBits", domain=_DOMAIN)
+@lowers("MatMulNBits", domain=MICROSOFT)
 def lower_matmul_nbits(builder: GraphBuilder, node: ResolvedNode) -> None:
     """A matmul whose weight is stored in 2, 4 or 8 bits and dequantised in its body."""
     columns, depth = integer(node, "N", 0), integer(node, "K", 0)
@@ -68,7 +67,7 @@ def lower_matmul_nbits(builder: GraphBuilder, node: ResolvedNode) -> None:
         add_pointwise(builder, "bias", output, arguments, [Step("Add", (0, 1))])
 
 
-@infers("GatherBlockQuantized", domain=_DOMAIN)
+@infers("GatherBlockQuantized", domain=MICROSOFT)
 def infer_gather_block_quantized(call: Expansion) -> list[TensorFact | None]:
     """The rows that the indices name, as wide as the scales."""
     data, index, scales = (call.fact(i) for i in range(3))
@@ -80,7 +79,7 @@ def infer_gather_block_quantized(call: Expansion) -> list[TensorFact | None]:
     return [TensorFact(scales.element_type, tuple(shape))]
 
 
-@lowers("GatherBlockQuantized", domain=_DOMAIN)
+@lowers("GatherBlockQuantized", domain=MICROSOFT)
 def lower_gather_block_quantized(builder: GraphBuilder, node: ResolvedNode) -> None:
     """Rows of a narrow table selected by an index tensor, then dequantised."""
     data, index, scales = node.inputs[:3]

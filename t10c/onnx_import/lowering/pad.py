@@ -16,7 +16,6 @@ from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import Shape
 from t10c.onnx_import.lowering.elementwise import Argument, Step, add_pointwise, broadcast
 from t10c.onnx_import.lowering.gather import gather_expression
-from t10c.onnx_import.lowering.moves import expanded, padded, sliced
 from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
@@ -38,7 +37,7 @@ def lower_pad(builder: GraphBuilder, node: ResolvedNode) -> None:
     begins = [max(0, b) for b in begins]
     if kept == target:
         return builder.slice(source, output, starts, (1,) * len(shape))
-    inner = sliced(builder, source, kept, starts, "crop")
+    inner = Composer(builder).slice("crop", source, kept, starts)
     if mode == "constant":
         return _add_constant(builder, node, inner, begins)
     return _add_continued(builder, inner, output, begins, mode)
@@ -54,7 +53,8 @@ def lower_center_crop_pad(builder: GraphBuilder, node: ResolvedNode) -> None:
     begins = [(n - k) // 2 for n, k in zip(target, kept, strict=True)]
     if kept == target:
         return builder.slice(source, output, starts, (1,) * len(shape))
-    return builder.pad(sliced(builder, source, kept, starts, "crop"), output, begins)
+    inner = Composer(builder).slice("crop", source, kept, starts)
+    return builder.pad(inner, output, begins)
 
 
 def _widths(builder: GraphBuilder, node: ResolvedNode, rank: int) -> tuple[list[int], list[int]]:
@@ -84,7 +84,7 @@ def _add_constant(
         text_of = literal_text(value[0]) if value.size else "0.0"
         return builder.pad(inner, output, begins, fill=text_of)
     target = builder.shape(output)
-    wide = padded(builder, inner, target, begins, "around")
+    wide = Composer(builder).pad("around", inner, target, begins)
     arguments = [broadcast(builder, wide, output), broadcast(builder, fill, output)]
     steps: list[Step] = []
     shapes = zip(builder.shape(inner), target, begins, strict=True)
@@ -154,7 +154,7 @@ def _piece(
     builder: GraphBuilder, source: str, axis: int, run: tuple[int, int, int], suffix: str
 ) -> str:
     """A run of positions along one axis as a slice, or as one position repeated."""
-    shape = builder.shape(source)
+    compose, shape = Composer(builder), builder.shape(source)
     start, step, length = run
 
     def along(size: int) -> Shape:
@@ -163,6 +163,6 @@ def _piece(
     starts, steps = [0] * len(shape), [1] * len(shape)
     starts[axis], steps[axis] = start, step or 1
     if step or length == 1:
-        return sliced(builder, source, along(length), starts, suffix, steps)
-    one = sliced(builder, source, along(1), starts, suffix, steps)
-    return expanded(builder, one, along(length), f"{suffix}.wide")
+        return compose.slice(suffix, source, along(length), starts, steps)
+    one = compose.slice(suffix, source, along(1), starts, steps)
+    return compose.expand(f"{suffix}.wide", one, along(length))

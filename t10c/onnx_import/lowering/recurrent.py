@@ -32,11 +32,10 @@ from t10c.onnx_import.lowering.recurrent_products import (
     reshaped,
     with_gates,
 )
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import infers, lowers
 from t10c.onnx_import.resolved import ResolvedNode
 from t10c.onnx_import.tensors import TensorFact
-
-_MICROSOFT = "com.microsoft"
 
 
 @lowers("LSTM", "GRU", "RNN")
@@ -45,7 +44,7 @@ def lower_recurrent(builder: GraphBuilder, node: ResolvedNode) -> None:
     _unroll(builder, node, node.op_type, Weights(node.inputs[1]), Weights(node.inputs[2]))
 
 
-@infers("DynamicQuantizeLSTM", domain=_MICROSOFT)
+@infers("DynamicQuantizeLSTM", domain=MICROSOFT)
 def infer_quantized_lstm(call: Expansion) -> list[TensorFact]:
     """Y, Y_h and Y_c; the weights for the state are [directions, hidden, 4 * hidden]."""
     if len(call.shape(0)) != 3 or len(call.shape(2)) != 3:
@@ -55,7 +54,7 @@ def infer_quantized_lstm(call: Expansion) -> list[TensorFact]:
     return [TensorFact(kind, s) for s in lstm_output_shapes(call.shape(0), hidden, directions)]
 
 
-@lowers("DynamicQuantizeLSTM", domain=_MICROSOFT)
+@lowers("DynamicQuantizeLSTM", domain=MICROSOFT)
 def lower_quantized_lstm(builder: GraphBuilder, node: ResolvedNode) -> None:
     """An LSTM of 8-bit weights, dequantised in the tile; its input and state stay unquantised."""
     if not (argument(node, 8) and argument(node, 10)):

@@ -20,7 +20,6 @@ from t10c.onnx_import.lowering.compose import Composer, Placed
 from t10c.onnx_import.lowering.dims import AxisList, Shape
 from t10c.onnx_import.lowering.elementwise import Step
 from t10c.onnx_import.lowering.gather import index_expression
-from t10c.onnx_import.lowering.moves import expanded
 
 Mode = Literal["nearest", "linear", "cubic"]
 Padding = Literal["zeros", "border", "reflection"]
@@ -274,7 +273,7 @@ def _gathered(builder: GraphBuilder, table: str, index: str, batch: int, lead: i
     shape = (*points[:lead], channels, *points[lead:])
     if elements == 1:
         thin = (*leading, *(1 for _ in points[batch:lead]), channels, 1)
-        return expanded(builder, compose.reshape("single", table, thin), shape, "gathered")
+        return compose.expand("gathered", compose.reshape("single", table, thin), shape)
     axes = AxisList()
     i = [Dim(axes.add(f"i{d}", n, "index"), n) for d, n in enumerate(points)]
     e = Dim(axes.add("e", channels, "element"), channels)

@@ -15,7 +15,6 @@ import numpy as np
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import Shape
-from t10c.onnx_import.lowering.moves import padded, sliced
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +113,14 @@ def _moved_kernel(
     spaced = (*outer, *_flat((axis.kernel, axis.spacing) for axis in axes))
     if spaced != pairs:
         kernel = compose.reshape("kernel.single", kernel, pairs)
-        kernel = padded(builder, kernel, spaced, (0,) * len(spaced), "kernel.spaced")
+        kernel = compose.pad("kernel.spaced", kernel, spaced)
     spread = [axis.kernel * axis.spacing for axis in axes]
     whole = [axis.taps * axis.stride for axis in axes]
     if spread != whole:
-        zeros = (0,) * (3 + len(axes))
         kept = (min(n, m) for n, m in zip(spread, whole, strict=True))
         kernel = compose.reshape("kernel.groups", kernel, (*outer, *spread))
-        kernel = sliced(builder, kernel, (*outer, *kept), zeros, "kernel.cropped")
-        kernel = padded(builder, kernel, (*outer, *whole), zeros, "kernel.filled")
+        kernel = compose.slice("kernel.cropped", kernel, (*outer, *kept), (0,) * (3 + len(axes)))
+        kernel = compose.pad("kernel.filled", kernel, (*outer, *whole))
     cut = (*outer, *_flat((axis.taps, axis.stride) for axis in axes))
     kernel = compose.reshape("kernel.cut", kernel, cut)
     taps, phases = _positions(axes)
@@ -130,7 +128,7 @@ def _moved_kernel(
     for position in taps:
         if cut[position] > 1:
             starts[position], steps[position] = cut[position] - 1, -1
-    kernel = sliced(builder, kernel, cut, starts, "kernel.flipped", steps)
+    kernel = compose.slice("kernel.flipped", kernel, cut, starts, steps)
     kernel = compose.transpose("kernel.moved", kernel, (0, 2, *phases, 1, *taps))
     return compose.reshape("kernel", kernel, shape)
 

@@ -7,7 +7,6 @@ import numpy as np
 from t10c.onnx_import.attributes import LoweringError, integers
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer
-from t10c.onnx_import.lowering.moves import padded
 from t10c.onnx_import.lowering.scatter_rows import Places, Rows, scatter_rows
 from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
@@ -40,5 +39,5 @@ def lower_max_unpool(builder: GraphBuilder, node: ResolvedNode) -> None:
     builder.expand(zero, background, "background")
     found = scatter_rows(builder, Rows(background, updates, Places((1, count, 1), at)), "none")
     whole = compose.reshape("inner", found, inner)
-    around = padded(builder, whole, target, (0,) * len(target), "around")
+    around = compose.pad("around", whole, target)
     builder.reshape(around, output, "join")

@@ -1,18 +1,18 @@
-"""com.microsoft: the inverse of matrices, which has no tensor expression."""
+"""com.microsoft: Inverse, which has no tensor expression."""
 
 from dataclasses import replace
 
 from t10c.ir.graph import NodeClass
 from t10c.onnx_import.attributes import LoweringError
-from t10c.onnx_import.contrib.pieces import DOMAIN
 from t10c.onnx_import.expansion import Expansion
 from t10c.onnx_import.lowering.builder import GraphBuilder
+from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import infers, lowers
 from t10c.onnx_import.resolved import ResolvedNode
 from t10c.onnx_import.tensors import TensorFact
 
 
-@infers("Inverse", domain=DOMAIN)
+@infers("Inverse", domain=MICROSOFT)
 def infer_inverse(call: Expansion) -> list[TensorFact]:
     """The shape and type of the input."""
     shape = call.shape(0)
@@ -21,7 +21,7 @@ def infer_inverse(call: Expansion) -> list[TensorFact]:
     return [replace(call.fact(0), value=None, fixed=False)]
 
 
-@lowers("Inverse", domain=DOMAIN, node_class=NodeClass.FALLBACK)
+@lowers("Inverse", domain=MICROSOFT, node_class=NodeClass.FALLBACK)
 def lower_inverse(builder: GraphBuilder, node: ResolvedNode) -> None:
     """The inverse of each matrix: elimination with pivots that data choose."""
     raise LoweringError("an inverse is found by elimination with pivots that data choose")
