@@ -10,6 +10,16 @@ class LoweringError(Exception):
     """Why a node cannot be lowered, in a few words; the caller says which node."""
 
 
+ENUMERATION_LIMIT = 2**24
+"""Most values that the import computes one by one: positions, masks, matrices."""
+
+
+def check_enumerable(count: int, what: str) -> None:
+    """Raise LoweringError where there are more values than the import may compute."""
+    if count > ENUMERATION_LIMIT:
+        raise LoweringError(f"{count:,} {what} are more than {ENUMERATION_LIMIT:,}")
+
+
 def integer(node: ResolvedNode, name: str, default: int) -> int:
     """An integer attribute."""
     return int(cast(int, node.attributes.get(name, default)))

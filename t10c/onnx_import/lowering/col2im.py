@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from t10c.ir.expression import Dim, TensorExpression
-from t10c.onnx_import.attributes import LoweringError, integers
+from t10c.onnx_import.attributes import LoweringError, check_enumerable, integers
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import AxisList, Shape
@@ -75,6 +75,7 @@ def _counts(window: Window, image: Shape) -> Shape:
 
 def _positions(window: Window, d: int, count: int) -> np.ndarray:
     """Where element k of block l falls: [k, l]; outside the image where the padding is."""
+    check_enumerable(window.kernel[d] * count, "elements of blocks")
     taps = window.dilations[d] * np.arange(window.kernel[d])[:, None]
     positions: np.ndarray = taps + window.strides[d] * np.arange(count) - window.pads_begin[d]
     return positions
@@ -91,11 +92,15 @@ def _side_by_side(builder: GraphBuilder, source: str, d: int, made: Shape) -> st
 
 def _added(builder: GraphBuilder, source: str, d: int, made: Shape, positions: np.ndarray) -> str:
     """The product with the matrix of ones."""
-    matrix = positions[..., None] == np.arange(made[1 + d])
-    kind = builder.element_type(source)
-    weight = builder.derived_weight(f"matrix{d}", matrix.shape, kind, lambda: matrix.astype(kind))
+    kind, shape = builder.element_type(source), (*positions.shape, made[1 + d])
+    weight = builder.derived_weight(
+        f"matrix{d}",
+        shape,
+        kind,
+        lambda: (positions[..., None] == np.arange(made[1 + d])).astype(kind),
+    )
     target = builder.temporary(f"added{d}", made, source)
-    expression = _product(builder.shape(source), d, matrix.shape)
+    expression = _product(builder.shape(source), d, shape)
     builder.compute(f"add{d}", expression, (source, weight), target)
     return target
 

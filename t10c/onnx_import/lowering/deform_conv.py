@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from t10c.ir.expression import Dim, TensorExpression
-from t10c.onnx_import.attributes import LoweringError, argument, integer
+from t10c.onnx_import.attributes import LoweringError, argument, check_enumerable, integer
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import AxisList, Shape
@@ -98,6 +98,7 @@ def _sampled(
 
 def _places(window: Window, target: Shape, d: int) -> np.ndarray:
     """Where along dimension d each kernel element lies without its offset: [element, position]."""
+    check_enumerable(math.prod(window.kernel) * math.prod(target), "elements of windows")
     taps = np.indices(window.kernel)[d].reshape(-1, 1) * window.dilations[d]
     points = np.indices(target)[d].reshape(1, -1) * window.strides[d]
     places: np.ndarray = taps + points - window.pads_begin[d]

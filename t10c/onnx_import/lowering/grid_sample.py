@@ -105,8 +105,9 @@ def lower_affine_grid(builder: GraphBuilder, node: ResolvedNode) -> None:
     sizes, kind = target[1:-1], builder.element_type(output)
     aligned = bool(integer(node, "align_corners", 0))
     points = math.prod(sizes)
-    value = _positions(sizes, aligned)
-    weight = builder.derived_weight("positions", value.shape, kind, lambda: value.astype(kind))
+    weight = builder.derived_weight(
+        "positions", (points, depth), kind, lambda: _positions(sizes, aligned).astype(kind)
+    )
     axes = AxisList()
     m = Dim(axes.add("m", points, "m"), points)
     b = Dim(axes.add("n0", batch, "n"), batch)

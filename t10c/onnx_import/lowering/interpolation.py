@@ -11,6 +11,7 @@ import numpy as np
 from t10c.onnx_import.attributes import (
     LoweringError,
     argument,
+    check_enumerable,
     integer,
     integers,
     number,
@@ -137,6 +138,7 @@ def _by_axis(axes: Sequence[int], values: Sequence[float] | None) -> dict[int, f
 
 def _coordinates(resampling: Resampling, axis: ResizedAxis, dtype: type[np.floating]) -> np.ndarray:
     """Where in the input each output element lies, in the standard's formulas."""
+    check_enumerable(axis.target, "positions")
     x: np.ndarray = np.arange(axis.target, dtype=dtype)
     scale, source, last = dtype(axis.scale), dtype(axis.source), dtype(axis.source - 1)
     steps, half = dtype(max(1, axis.target - 1)), dtype(0.5)
@@ -210,6 +212,7 @@ def interpolation_matrix(resampling: Resampling, axis: ResizedAxis) -> np.ndarra
         weights = np.where(inside == positions, weights, 0.0)
     weights /= weights.sum(axis=1, keepdims=True)
     weights[extrapolated(resampling, axis)] = 0.0
+    check_enumerable(axis.source * axis.target, "weights of an interpolation")
     matrix = np.zeros((axis.source, axis.target))
     np.add.at(matrix, (inside, np.arange(axis.target)[:, None]), weights)
     return matrix

@@ -23,21 +23,34 @@ def lower_trilu(builder: GraphBuilder, node: ResolvedNode) -> None:
     compose, upper = Composer(builder), bool(integer(node, "upper", 1))
     shape, kind = builder.shape(source), builder.element_type(source)
     rows, columns = shape[-2:]
-    distance = np.arange(columns) - np.arange(rows)[:, None]
     if offset and builder.value(offset) is None:
         compare = Step("GreaterOrEqual" if upper else "LessOrEqual", (1, 2))
         limit = compose.reshape("k", offset, ())
         steps = [compare, Step("Where", ("s0", 0, "0"))]
-        arguments = (source, compose.weight("distance", distance), limit)
+        distance = builder.derived_weight(
+            "distance", (rows, columns), "int64", lambda: _distance(rows, columns)
+        )
+        arguments = (source, distance, limit)
         compose.pointwise("", shape, kind, arguments, steps, output)
         return None
     k = int(builder.constant(offset, "k").reshape(-1)[0]) if offset else 0
-    mask = distance >= k if upper else distance <= k
-    if mask.all():
+    if k <= 1 - rows if upper else k >= columns - 1:
         return builder.reshape(source, output)
-    tensors = (source, compose.weight("mask", mask))
+
+    def visible() -> np.ndarray:
+        distance = _distance(rows, columns)
+        return distance >= k if upper else distance <= k
+
+    mask = builder.derived_weight("mask", (rows, columns), "bool", visible)
+    tensors = (source, mask)
     compose.pointwise("", shape, kind, tensors, [Step("Where", (1, 0, "0"))], output)
     return None
+
+
+def _distance(rows: int, columns: int) -> np.ndarray:
+    """How far right of the diagonal each element lies."""
+    distance: np.ndarray = np.arange(columns) - np.arange(rows)[:, None]
+    return distance
 
 
 @lowers("EyeLike", node_class=NodeClass.LAYOUT_ONLY)

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from t10c.ir.graph import NodeClass
-from t10c.onnx_import.attributes import LoweringError, argument, integers, number, text
+from t10c.onnx_import.attributes import (
+    LoweringError,
+    argument,
+    check_enumerable,
+    integers,
+    number,
+    text,
+)
 from t10c.onnx_import.lowering.builder import GraphBuilder, literal_text
 from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import Shape
@@ -100,6 +107,7 @@ def _add_constant(
 
 def _inside(builder: GraphBuilder, axis: int, size: int, length: int, begin: int) -> str:
     """Which positions along an axis are the input's."""
+    check_enumerable(length, "positions")
     at = np.arange(length)
     return Composer(builder).weight(f"inside{axis}", (at >= begin) & (at < begin + size))
 
@@ -117,6 +125,7 @@ def _add_continued(
         size, before = shape[axis], begins[axis]
         after = target[axis] - size - before
         width = (before, after)
+        check_enumerable(target[axis], "positions")
         positions = np.pad(np.arange(size), width, mode=mode)  # type: ignore[call-overload]
         pieces = [*_runs(positions[:before]), (0, 1, size), *_runs(positions[before + size :])]
         last = axis == axes[-1]

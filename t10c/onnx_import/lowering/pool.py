@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from t10c.ir.expression import Dim, Operand, ReduceOp, ScalarStep, TensorExpression
-from t10c.onnx_import.attributes import integer, integers, number, result
+from t10c.onnx_import.attributes import check_enumerable, integer, integers, number, result
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import AxisList, Shape
@@ -88,11 +88,13 @@ def lower_average_pool(builder: GraphBuilder, node: ResolvedNode) -> None:
 
 def _shares(window: Window, source: Shape, target: Shape) -> np.ndarray:
     """1 / number of elements of each window within the padded input."""
+    check_enumerable(math.prod(target), "windows")
     counts = np.ones(())
     for size, n, k, s, d, begin, end in zip(
         source, target, window.kernel, window.strides, window.dilations,
         window.pads_begin, window.pads_end, strict=True,
     ):  # fmt: skip
+        check_enumerable(n * k, "elements of windows")
         positions = s * np.arange(n)[:, None] + d * np.arange(k)
         inside = positions < begin + size + end
         counts = counts[..., None] * inside.sum(axis=1)

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from t10c.ir.expression import Dim, Operand, Role, ScalarStep, TensorExpression
-from t10c.onnx_import.attributes import LoweringError
+from t10c.onnx_import.attributes import LoweringError, check_enumerable
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import AxisList, Shape, plain_axes, plain_dims
@@ -54,6 +54,7 @@ def _tables(
     window: Window, source: Shape, target: Shape, column_major: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of every window's elements: number within the channel, and the position to report."""
+    check_enumerable(math.prod(target) * math.prod(window.kernel), "elements of windows")
     places = np.zeros((1, 1), np.int64)
     reported = np.zeros((1, 1), np.int64)
     inside = np.ones((1, 1), bool)

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from t10c.ir.expression import Dim
-from t10c.onnx_import.attributes import integer
+from t10c.onnx_import.attributes import check_enumerable, integer
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import AxisList, Shape
@@ -62,6 +62,7 @@ def _order(builder: GraphBuilder, lengths: str, shape: Shape, time: int) -> str:
 
 
 def _known_order(steps: int, time: int, lengths: np.ndarray) -> np.ndarray:
+    check_enumerable(steps * lengths.size, "positions")
     t = np.arange(steps).reshape((-1, 1) if time == 0 else (1, -1))
     limit = lengths.reshape((1, -1) if time == 0 else (-1, 1))
     order: np.ndarray = np.where(t < limit, limit - 1 - t, t).astype(np.int64)
