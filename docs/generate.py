@@ -197,7 +197,7 @@ def _cell(text: str) -> str:
 def coverage_table() -> str:
     """The table of README.md: nodes of every benchmark model by class."""
     shown = [kind for kind in NodeClass if kind is not NodeClass.UNSUPPORTED]
-    titles = " | ".join(kind.value.replace("_", "-") for kind in shown)
+    titles = " | ".join(kind.text for kind in shown)
     lines = [f"| model | nodes | {titles} |", "|---|" + "---:|" * (len(shown) + 1)]
     for recipe in list_recipes():
         decodes = FAMILIES[recipe.family].cache is not None

@@ -22,6 +22,11 @@ class NodeClass(StrEnum):
     FALLBACK = "fallback"
     UNSUPPORTED = "unsupported"
 
+    @property
+    def text(self) -> str:
+        """As shown to users: `layout-only`."""
+        return self.value.replace("_", "-")
+
 
 @dataclass(frozen=True, slots=True)
 class Tensor:

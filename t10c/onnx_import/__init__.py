@@ -1,20 +1,30 @@
 """ONNX file to graph of tensor expressions.
 
-Phases, each a function from frozen values to frozen values:
+Two phases, each a function from frozen values to frozen values, between them resolved.py:
 
-- resolve.py: the file to a `ResolvedModel`. Read and normalise (load.py), bind symbolic dimensions
-  and values (bind.py), then walk the nodes in order (walk.py): control flow (inline.py, scan.py)
-  and sequences are taken apart, what is the same in every inference is folded (fold.py,
-  constants.py), all other shapes are inferred (infer.py) or, where they depend on data, taken
-  from declarations and bounds (open_shapes.py).
-- importer.py: the `ResolvedModel` to a `Graph`. Composites become the standard's function bodies
-  (composite.py), renamings and repetitions go (simplify.py), subgraphs that spell out one operator
-  are recognised (patterns.py), every node is lowered (lowering/, one module per operator family),
-  and pointwise operators move to where a producer takes them in (commute.py, fusion.py).
-  Of quantised graphs, operators read and write what is stored: prologue.py lets readers dequantise
-  by themselves (absorb.py), raising.py moves quantisation up, widening.py says what widens weights.
+- resolve.py: the file to a `ResolvedModel`. Nothing in it knows tensor expressions.
+  - Read and normalise: load.py, structure.py; tensors.py is what is known of a tensor (external.py).
+  - Bind symbolic dimensions and values: bind.py, symbols.py, values.py.
+  - Walk the nodes in order (walk.py). Control flow and sequences are taken apart (inline.py,
+    scan.py, sequences.py; cost.py chooses a branch), nodes of com.microsoft are expanded into the
+    standard's (contrib/ by way of expansion.py), all with new nodes from build.py.
+  - Of each node (fold.py), what is the same in every inference is folded (constants.py,
+    evaluate.py; widening.py says what to keep all the same), all other shapes are inferred
+    (infer.py, guards.py) or, where they depend on data, taken from declarations and bounds
+    (open_shapes.py, declared.py, bounds.py); origins.py says what would make them known.
+- importer.py: the `ResolvedModel` to a `Graph`.
+  - Lower every node (lower.py): renamings and repetitions go (simplify.py), subgraphs that spell
+    out one operator are recognised (patterns.py), and a node becomes what its lowering says
+    (lowering/, one module per operator family, reading attributes.py), else the standard's
+    function body (composite.py), else a fallback on one core.
+  - Rewrite the operators (draft.py): pointwise operators move to where a producer takes them in
+    (commute.py, fusion.py, merge.py). Of quantised graphs, readers dequantise by themselves
+    (prologue.py, dequantised.py, absorb.py) and quantisation moves up (raising.py).
 - derived.py: values of weights that lowerings derive from the model's, for whoever runs the graph.
 
+registry.py holds the tables of lowerings, expansions and shape functions that both phases look up,
+catalogue.py is what they amount to (`t10c ops`); names.py quotes and numbers names.
+
 Public face: `import_model` (both phases) and `lower_model` in importer.py, `resolve_model` in
-resolve.py, `derive_weights` in derived.py.
+resolve.py, `derive_weights` in derived.py, `operator_catalogue` in catalogue.py.
 """

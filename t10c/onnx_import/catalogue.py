@@ -14,9 +14,9 @@ from t10c.onnx_import.registry import EXPANSIONS, LOWERINGS, load_operators, not
 from t10c.onnx_import.sequences import SEQUENCE_OPERATORS
 
 _CONTROL = {
-    "If": "its taken branch; the costlier one where the condition depends on data",
-    "Loop": "unrolled, if the number of iterations is known",
-    "Scan": "unrolled",
+    "If": "The branch that is taken; the costlier one where the condition depends on data.",
+    "Loop": "Unrolled, if the number of iterations is known.",
+    "Scan": "Unrolled.",
 }
 _CONSTANTS = frozenset(
     {
@@ -76,20 +76,20 @@ def _class_of(schema: Any) -> tuple[NodeClass, str]:
     if key in LOWERINGS or key in EXPANSIONS:
         return _registered(*key)
     if schema.domain == _TRAINING:
-        return NodeClass.UNSUPPORTED, "training"
+        return NodeClass.UNSUPPORTED, "It belongs to training."
     if schema.domain == "" and schema.name in _CONTROL:
         return NodeClass.FOLDED, _CONTROL[schema.name]
     if schema.domain == "" and schema.name in SEQUENCE_OPERATORS:
-        return NodeClass.FOLDED, "a sequence of known length is taken apart"
+        return NodeClass.FOLDED, "A sequence of known length is taken apart."
     if schema.domain == "" and schema.name in _CONSTANTS:
-        return NodeClass.FOLDED, "a constant, if its operands are known"
+        return NodeClass.FOLDED, "A constant, if its operands are known."
     if schema.name in RANDOM:
-        return NodeClass.FALLBACK, "random numbers are made on one core"
+        return NodeClass.FALLBACK, "On one core, which draws all values from one generator."
     if not _is_numeric(schema):
-        return NodeClass.UNSUPPORTED, "texts, sequences, maps or optionals"
+        return NodeClass.UNSUPPORTED, "It works on texts, sequences, maps or optionals."
     if schema.has_function or schema.has_context_dependent_function:
-        return NodeClass.PLANNED, "the standard's function body"
-    return NodeClass.FALLBACK, "no tensor expression: runs whole on one core"
+        return NodeClass.PLANNED, "The operators of its definition in the standard."
+    return NodeClass.FALLBACK, "No tensor expression: it runs whole on one core."
 
 
 def _registered(domain: str, op_type: str) -> tuple[NodeClass, str]:

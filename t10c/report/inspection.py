@@ -81,11 +81,11 @@ def graph_lines(graph: Graph, verbose: bool = False) -> list[str]:
         f"work       {graph.flop_matmul_conv / 1e9:.3f} GFLOP in MatMul, Gemm and Conv;"
         f" {_weight_elements(graph) / 1e6:.2f} M weight elements"
     )
-    counts = Counter((node.op_type, node.node_class.value) for node in graph.nodes)
-    rows = [[op_type, kind.replace("_", "-"), str(n)] for (op_type, kind), n in counts.items()]
+    counts = Counter((node.op_type, node.node_class) for node in graph.nodes)
+    rows = [[op_type, kind.text, str(n)] for (op_type, kind), n in counts.items()]
     rows.sort(key=lambda row: (-int(row[2]), row[0]))
     lines += table_lines(["operator", "class", "nodes"], rows, left=(0, 1))
-    total = ", ".join(f"{n} {kind.replace('_', '-')}" for kind, n in graph.node_counts().items())
+    total = ", ".join(f"{n} {NodeClass(kind).text}" for kind, n in graph.node_counts().items())
     lines.append(f"nodes      {len(graph.nodes)}: {total}")
     fallbacks = [node for node in graph.nodes if node.node_class is NodeClass.FALLBACK]
     shown_fallbacks = fallbacks if verbose else fallbacks[:6]

@@ -37,14 +37,14 @@ def catalogue_lines(entries: Sequence[CatalogueEntry]) -> list[str]:
             entry.domain or STANDARD,
             entry.op_type,
             _versions(entry),
-            entry.node_class.value.replace("_", "-"),
+            entry.node_class.text,
             entry.note,
         ]
         for entry in entries
     ]
     lines = table_lines(["domain", "operator", "opset", "class", "note"], rows, left=(0, 1, 3, 4))
-    counted = ", ".join(f"{n} {kind}" for kind, n in _class_counts(entries).items())
-    return [*lines, f"{len(entries)} operators: {counted}"]
+    counted = ", ".join(f"{n} {NodeClass(kind).text}" for kind, n in _class_counts(entries).items())
+    return [*lines, f"{len(entries)} operator{'s' * (len(entries) != 1)}: {counted}"]
 
 
 def catalogue_markdown(entries: Sequence[CatalogueEntry]) -> list[str]:
@@ -55,8 +55,7 @@ def catalogue_markdown(entries: Sequence[CatalogueEntry]) -> list[str]:
         lines += [f"### {domain or STANDARD}", ""]
         lines += ["| operator | opset | class | note |", "|---|---|---|---|"]
         lines += [
-            f"| {entry.op_type} | {_versions(entry)}"
-            f" | {entry.node_class.value.replace('_', '-')} | {entry.note} |"
+            f"| {entry.op_type} | {_versions(entry)} | {entry.node_class.text} | {entry.note} |"
             for entry in own
         ]
         lines.append("")

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from typing import Any
 
+from t10c.ir.graph import NodeClass
 from t10c.report.text import (
     LINE_WIDTH,
     cycles_text,
@@ -113,7 +114,7 @@ def plan_lines(plan: ModelPlan) -> list[str]:
     chips = f", {spec.chips.count} chips" if spec.chips.count > 1 else ""
     lines = [
         f"model      {shorten(graph.name, 40)}: {len(graph.nodes)} nodes ("
-        + ", ".join(f"{n} {kind.replace('_', '-')}" for kind, n in counts.items() if n)
+        + ", ".join(f"{n} {NodeClass(kind).text}" for kind, n in counts.items() if n)
         + ")",
         f"chip       {spec.name}: {spec.core_count:,} cores x {size_text(spec.usable_bytes)}{chips}"
         + (f" ({', '.join(plan.overrides)})" if plan.overrides else ""),

@@ -51,7 +51,9 @@ def test_an_operator_listed_as_fallback_becomes_one() -> None:
     assert import_model(made.SerializeToString()).nodes[0].node_class is NodeClass.FALLBACK
 
 
-def test_notes_are_sentences() -> None:
+def test_notes_are_sentences_or_formulas() -> None:
     for each in operator_catalogue():
-        assert "\n" not in each.note
+        assert each.note.endswith("."), each
+        assert each.note[0].isupper() or set("*+/1") & set(each.note), each  # or a formula
+        assert ".py" not in each.note, each
         assert len(each.note) < 160, each

@@ -60,7 +60,7 @@ def expand_range(call: Expansion) -> None:
 
 @expands("Unique", domain=MICROSOFT, node_class=NodeClass.FALLBACK)
 def expand_unique(call: Expansion) -> None:
-    """Distinct values in order of appearance, as the standard's Unique."""
+    """On one core: distinct values in order of appearance, as the standard's Unique."""
     found = call.new_tensors("unique", 4)
     call.add("Unique", [call.input(0)], found, sorted=0)
     for index, source in enumerate((found[0], found[2], found[3])):

@@ -23,5 +23,5 @@ def infer_inverse(call: Expansion) -> list[TensorFact]:
 
 @lowers("Inverse", domain=MICROSOFT, node_class=NodeClass.FALLBACK)
 def lower_inverse(builder: GraphBuilder, node: ResolvedNode) -> None:
-    """The inverse of each matrix: elimination with pivots that data choose."""
+    """On one core: elimination with pivots that data choose."""
     raise LoweringError("an inverse is found by elimination with pivots that data choose")

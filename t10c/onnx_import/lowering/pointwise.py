@@ -129,7 +129,7 @@ def lower_pointwise(builder: GraphBuilder, node: ResolvedNode) -> None:
 
 @lowers("Cast", "CastLike")
 def lower_cast(builder: GraphBuilder, node: ResolvedNode) -> None:
-    """A change of element type that changes values; others are renamings (simplify.py)."""
+    """A change of element type that changes values; any other only renames its input."""
     output = node.outputs[0]
     arguments = [broadcast(builder, node.inputs[0], output)]
     step = Step("Cast", (0,), (("to", builder.element_type(output)),))

@@ -16,5 +16,5 @@ from t10c.onnx_import.resolved import ResolvedNode
     node_class=NodeClass.FALLBACK,
 )
 def lower_random(builder: GraphBuilder, node: ResolvedNode) -> None:
-    """Not planned: one core draws all values, from one generator."""
+    """On one core, which draws all values from one generator."""
     raise LoweringError("its values are random, and one generator draws them all")

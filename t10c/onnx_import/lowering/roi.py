@@ -129,5 +129,5 @@ def _points(
 
 @lowers("MaxRoiPool", node_class=NodeClass.FALLBACK)
 def lower_max_roi_pool(builder: GraphBuilder, node: ResolvedNode) -> None:
-    """Not planned: which elements a bin covers is data."""
+    """On one core: which elements a bin covers is data."""
     raise LoweringError("which elements a bin covers depends on data")

@@ -137,7 +137,7 @@ def _row_axes(builder: GraphBuilder, node: ResolvedNode, default: int) -> tuple[
 
 @lowers("LayerNormalization", "RMSNormalization")
 def lower_layer_norm(builder: GraphBuilder, node: ResolvedNode) -> None:
-    """Layer or RMS normalisation, in ONNX's form or as a pattern found it."""
+    """Layer or RMS normalisation, as one node or spelled out by several."""
     epsilon = repr(number(node, "epsilon", 1e-5))
     build = layer_norm_steps if node.op_type == "LayerNormalization" else rms_norm_steps
     axes = _row_axes(builder, node, -1)
