@@ -25,14 +25,20 @@ def commute(draft: Draft, builder: GraphBuilder) -> None:
             _sink(draft, builder, operator)
 
 
-def _is_unary(operator: Operator, builder: GraphBuilder) -> bool:
-    """Whether the operator maps each element of one tensor alone, without changing its type."""
+def is_elementwise(operator: Operator) -> bool:
+    """Whether the operator maps each element of one tensor alone, perhaps to another type."""
     expression = operator.expression
     return (
         expression.kernel == "pointwise"
         and len(operator.inputs) == 1
         and expression.inputs[0].dims == expression.output.dims
-        and builder.element_type(operator.inputs[0]) == builder.element_type(operator.output)
+    )
+
+
+def _is_unary(operator: Operator, builder: GraphBuilder) -> bool:
+    """Whether the operator maps each element of one tensor alone, without changing its type."""
+    return is_elementwise(operator) and (
+        builder.element_type(operator.inputs[0]) == builder.element_type(operator.output)
     )
 
 

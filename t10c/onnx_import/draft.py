@@ -49,6 +49,14 @@ class Draft:
     def __getitem__(self, name: str) -> AnyOperator:
         return self._operators[name]
 
+    def unused_name(self, wanted: str) -> str:
+        """A name that no operator has: as wanted, or with a number."""
+        name, count = wanted, 1
+        while name in self:
+            count += 1
+            name = f"{wanted}.{count}"
+        return name
+
     def position(self, name: str) -> Position:
         """Where the operator stands."""
         return self._positions[name]

@@ -24,7 +24,6 @@ from t10c.onnx_import.dequantised import (
 )
 from t10c.onnx_import.draft import AnyOperator, Draft
 from t10c.onnx_import.lowering.builder import GraphBuilder
-from t10c.onnx_import.raising import new_name
 
 Change = Callable[[], Dequantised | None]
 """Lets one reader take in the dequantisation; returns what is left of it behind the reader."""
@@ -175,7 +174,7 @@ def _pass(
         stored = builder.new_tensor(wanted, shape, kind)
         inputs = tuple(source if t == rest.operator.output else t for t in reader.inputs)
         draft.put(replace(reader, inputs=inputs, output=stored), position)
-    name = new_name(draft, f"{rest.operator.name}.behind")
+    name = draft.unused_name(f"{rest.operator.name}.behind")
     made = rest.applied(builder, stored, output, name)
     draft.put(made.operator, following)
     return made
@@ -302,7 +301,7 @@ def _selected(draft: Draft, builder: GraphBuilder, reader: Operator, factor: Alo
     chosen = builder.new_tensor(f"{reader.output}.{factor.tensor}", shape, kind)
     operator = replace(
         reader,
-        name=new_name(draft, f"{reader.name}.scale"),
+        name=draft.unused_name(f"{reader.name}.scale"),
         expression=expression,
         inputs=(factor.tensor, reader.inputs[1]),
         output=chosen,

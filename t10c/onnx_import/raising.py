@@ -6,7 +6,7 @@ conv -> Transpose -> Quantise            becomes   conv with Quantise -> Transpo
 from dataclasses import replace
 
 from t10c.ir.graph import LayoutOp, Operator
-from t10c.onnx_import.commute import over_shape
+from t10c.onnx_import.commute import is_elementwise, over_shape
 from t10c.onnx_import.draft import Draft
 from t10c.onnx_import.lowering.builder import GraphBuilder
 
@@ -21,11 +21,8 @@ def raise_quantisation(draft: Draft, builder: GraphBuilder) -> None:
 
 def _quantises(builder: GraphBuilder, operator: Operator) -> bool:
     """Whether the operator maps each element of one tensor to a narrower one by itself."""
-    expression = operator.expression
     return (
-        expression.kernel == "pointwise"
-        and len(operator.inputs) == 1
-        and expression.inputs[0].dims == expression.output.dims
+        is_elementwise(operator)
         and builder.tensor(operator.output).narrow
         and not builder.tensor(operator.inputs[0]).narrow
     )
@@ -46,7 +43,7 @@ def _hoist(draft: Draft, builder: GraphBuilder, operator: Operator) -> None:
     for tensor in dict.fromkeys(above.inputs):
         shape = builder.shape(tensor)
         stored[tensor] = builder.new_tensor(f"{operator.output}.moved", shape, kind)
-        name = operator.name if not made else new_name(draft, f"{operator.name}.{len(made)}")
+        name = operator.name if not made else draft.unused_name(f"{operator.name}.{len(made)}")
         made.append(replace(over_shape(operator, shape, tensor, stored[tensor]), name=name))
         draft.put(made[-1], draft.before(above.name))
     inputs = tuple(stored[tensor] for tensor in above.inputs)
@@ -54,12 +51,3 @@ def _hoist(draft: Draft, builder: GraphBuilder, operator: Operator) -> None:
     draft.put(moved, draft.position(above.name))
     for each in made:
         _hoist(draft, builder, each)
-
-
-def new_name(draft: Draft, wanted: str) -> str:
-    """An operator's name that is not taken: as wanted, or with a number."""
-    name, count = wanted, 1
-    while name in draft:
-        count += 1
-        name = f"{wanted}.{count}"
-    return name

@@ -2,6 +2,7 @@
 
 from t10c.onnx_import.contrib.pieces import (
     activated,
+    part,
     reduce,
     reshape,
     scalar,
@@ -88,18 +89,14 @@ def expand_matmul_bnb4(call: Expansion) -> None:
         pads = call.array([0, padded - held], "int64", "pads")
         values = call.add("Pad", [values, pads])
     scales = reshape(call, call.input(2), blocks, 1)
-    weights = call.add("Mul", [reshape(call, _cut(call, values, padded), blocks, block), scales])
-    flat = _cut(call, reshape(call, weights, padded), columns * depth)
+    weights = call.add(
+        "Mul", [reshape(call, part(call, values, 0, 0, padded), blocks, block), scales]
+    )
+    flat = part(call, reshape(call, weights, padded), 0, 0, columns * depth)
     matrix = reshape(call, flat, columns, depth)
     if call.attribute("transB", 1):
         matrix = transpose(call, matrix, 1, 0)
     call.result(0, call.add("MatMul", [call.input(0), matrix]))
-
-
-def _cut(call: Expansion, source: str, length: int) -> str:
-    """The first elements of a vector."""
-    bounds = [call.array([item], "int64", "bound") for item in (0, length, 0)]
-    return call.add("Slice", [source, *bounds])
 
 
 def _nibbles(call: Expansion, source: str, count: int) -> str:

@@ -9,8 +9,14 @@ import numpy as np
 
 from t10c.ir.expression import Dim, Operand, ReduceOp, Role, ScalarStep, TensorExpression
 from t10c.onnx_import.lowering.builder import GraphBuilder
-from t10c.onnx_import.lowering.dims import Shape, plain_axes, plain_dims
-from t10c.onnx_import.lowering.elementwise import Argument, Step, add_pointwise, operand_letter
+from t10c.onnx_import.lowering.dims import Shape, plain_axes, plain_dims, reduced_dims
+from t10c.onnx_import.lowering.elementwise import (
+    Argument,
+    Step,
+    add_pointwise,
+    named_steps,
+    operand_letter,
+)
 
 Placed = tuple[str, Sequence[int]]
 """A tensor and, for each of its dimensions, the dimension of the result that it runs along."""
@@ -168,26 +174,15 @@ class Composer:
         """
         kept = [d for d in range(len(shape)) if d not in reduced]
         output = self._target(name, tuple(shape[d] for d in kept), kind, into)
-        target, dims = self.shape(output), plain_dims(shape)
-        if len(target) == len(shape):
-            out = tuple(Dim((), 1) if d in reduced else dims[d] for d in range(len(shape)))
-        else:
-            out = tuple(dims[d] for d in kept)
+        dims = plain_dims(shape)
         roles: list[Role] = ["reduced" if d in reduced else "parallel" for d in range(len(shape))]
         letters, inputs = self._operands(tensors, len(shape))
         expression = TensorExpression(
             kernel="reduce",
             axes=plain_axes(shape, roles),
             inputs=tuple(operand for operand, _ in inputs),
-            output=Operand("C", out),
-            body=tuple(
-                ScalarStep(
-                    step.op,
-                    tuple(letters[i] if isinstance(i, int) else i for i in step.inputs),
-                    step.attributes,
-                )
-                for step in steps
-            ),
+            output=Operand("C", reduced_dims(dims, reduced, self.shape(output))),
+            body=named_steps(steps, letters),
             reduce_op=reduce_op,
             epilogue=tuple(epilogue),
         )

@@ -1,6 +1,6 @@
 """Small constructors for axes and affine dimensions; axes of length 1 are left out everywhere."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from t10c.ir.expression import Axis, Dim, Role
 
@@ -47,6 +47,13 @@ def plain_axes(shape: Shape, roles: Sequence[Role]) -> tuple[Axis, ...]:
         for index, (size, role) in enumerate(zip(shape, roles, strict=True))
         if size != 1
     )
+
+
+def reduced_dims(dims: tuple[Dim, ...], reduced: Collection[int], target: Shape) -> tuple[Dim, ...]:
+    """Dimensions of a reduction's result: a reduced one has size 1 or goes, as `target` says."""
+    if len(target) == len(dims):
+        return tuple(Dim((), 1) if d in reduced else dim for d, dim in enumerate(dims))
+    return tuple(dim for d, dim in enumerate(dims) if d not in reduced)
 
 
 def broadcast_dims(shape: Shape, output: Shape, first: int | None = None) -> tuple[Dim, ...]:

@@ -46,6 +46,27 @@ def operand_letter(index: int) -> str:
     return _LETTERS[index] if index < len(_LETTERS) else f"X{index}"
 
 
+def named_steps(steps: Sequence[Step], names: Sequence[str]) -> tuple[ScalarStep, ...]:
+    """The steps of an expression whose argument i is called names[i]."""
+    return tuple(
+        ScalarStep(
+            step.op,
+            tuple(names[item] if isinstance(item, int) else item for item in step.inputs),
+            step.attributes,
+        )
+        for step in steps
+    )
+
+
+def from_front_steps(index: int | str, size: int, first: int) -> list[Step]:
+    """Steps `s<first>`, ... of which the last counts an index from the front: -1 is size - 1."""
+    return [
+        Step("Less", (index, "0")),
+        Step("Add", (index, str(size))),
+        Step("Where", (f"s{first}", f"s{first + 1}", index)),
+    ]
+
+
 def broadcast(
     builder: GraphBuilder, tensor: str, output: str, first: int | None = None
 ) -> Argument:
@@ -87,13 +108,6 @@ def add_pointwise(
         axes=domain.axes if domain else plain_axes(shape, roles),
         inputs=tuple(operands),
         output=Operand("C", domain.dims if domain else plain),
-        body=tuple(
-            ScalarStep(
-                step.op,
-                tuple(names[item] if isinstance(item, int) else item for item in step.inputs),
-                step.attributes,
-            )
-            for step in steps
-        ),
+        body=named_steps(steps, names),
     )
     builder.compute(suffix, expression, tensors, output)

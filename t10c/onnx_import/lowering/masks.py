@@ -11,7 +11,7 @@ from t10c.ir.graph import NodeClass
 from t10c.onnx_import.attributes import argument, integer, normalise_axes
 from t10c.onnx_import.lowering.builder import GraphBuilder, literal_text
 from t10c.onnx_import.lowering.compose import Composer, Placed
-from t10c.onnx_import.lowering.elementwise import Step
+from t10c.onnx_import.lowering.elementwise import Step, from_front_steps
 from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
@@ -93,12 +93,7 @@ def _counted_from_front(builder: GraphBuilder, indices: str, depth: int) -> str:
     if not kind.startswith("int"):
         kind, index = "int64", "s0"
         steps.append(Step("Cast", (0,), (("to", kind),)))
-    at = len(steps)
-    steps += [
-        Step("Less", (index, "0")),
-        Step("Add", (index, str(depth))),
-        Step("Where", (f"s{at}", f"s{at + 1}", index)),
-    ]
+    steps += from_front_steps(index, depth, len(steps))
     shape = builder.shape(indices)
     return Composer(builder).pointwise("indices", shape, kind, (indices,), steps)
 

@@ -1,10 +1,10 @@
 """Reductions: O[kept] op= A[kept, reduced]."""
 
-from t10c.ir.expression import Dim, Operand, ReduceOp, Role, ScalarStep, TensorExpression
+from t10c.ir.expression import Operand, ReduceOp, Role, ScalarStep, TensorExpression
 from t10c.onnx_import.attributes import argument, integer, integers, normalise_axes
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer, Placed
-from t10c.onnx_import.lowering.dims import Shape, plain_axes, plain_dims
+from t10c.onnx_import.lowering.dims import plain_axes, plain_dims, reduced_dims
 from t10c.onnx_import.lowering.elementwise import Step, add_pointwise, broadcast
 from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
@@ -44,18 +44,12 @@ def add_reduce(
         kernel="reduce",
         axes=plain_axes(shape, roles),
         inputs=(Operand("A", dims),),
-        output=Operand("C", _output_dims(dims, reduced, target)),
+        output=Operand("C", reduced_dims(dims, reduced, target)),
         body=(body,),
         reduce_op=reduce_op,
         epilogue=(ScalarStep(epilogue, ("acc",)),) if epilogue else (),
     )
     builder.compute("", expression, (source,), output)
-
-
-def _output_dims(dims: tuple[Dim, ...], reduced: tuple[int, ...], target: Shape) -> tuple[Dim, ...]:
-    if len(target) == len(dims):
-        return tuple(Dim((), 1) if d in reduced else dim for d, dim in enumerate(dims))
-    return tuple(dim for d, dim in enumerate(dims) if d not in reduced)
 
 
 @lowers(*_REDUCTIONS)

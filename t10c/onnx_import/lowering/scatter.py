@@ -10,7 +10,7 @@ from t10c.onnx_import.attributes import LoweringError, argument, integer, text
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import Shape
-from t10c.onnx_import.lowering.elementwise import Step
+from t10c.onnx_import.lowering.elementwise import Step, from_front_steps
 from t10c.onnx_import.lowering.scatter_rows import Places, Rows, scatter_rows
 from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
@@ -110,12 +110,7 @@ def _from_front(builder: GraphBuilder, parts: Sequence[str], sizes: Shape, shape
     steps: list[Step] = []
     total = ""
     for number, size in enumerate(sizes):
-        at = len(steps)
-        steps += [
-            Step("Less", (number, "0")),
-            Step("Add", (number, str(size))),
-            Step("Where", (f"s{at}", f"s{at + 1}", number)),
-        ]
+        steps += from_front_steps(number, size, len(steps))
         stride = math.prod(sizes[number + 1 :])
         if stride != 1:
             steps.append(Step("Mul", (f"s{len(steps) - 1}", str(stride))))
