@@ -11,6 +11,7 @@ from onnx.shape_inference import InferenceError, infer_function_output_types, in
 
 from t10c.errors import InvalidInputError
 from t10c.onnx_import.build import Names
+from t10c.onnx_import.corrections import element_mismatch, without_windows_in_padding
 from t10c.onnx_import.expansion import Expansion
 from t10c.onnx_import.guards import check_for_inference
 from t10c.onnx_import.inline import NotInlinableError
@@ -171,7 +172,25 @@ class ShapeInference:
         if schema.function_body.node and not any(isinstance(o, TensorFact) for o in outputs):
             operands = [types[name] for name in node.input if name]
             return self._by_function(node, schema, operands) or outputs
-        return outputs
+        return self._corrected(node, facts, outputs)
+
+    def _corrected(
+        self, node: NodeProto, facts: Sequence[TensorFact | None], outputs: list[Inferred]
+    ) -> list[Inferred]:
+        """The outputs with what onnx gets wrong or does not check put right."""
+        source = facts[0] if facts else None
+        if source is None:
+            return outputs
+        for output in outputs[:1]:
+            wrong = isinstance(output, TensorFact) and element_mismatch(node, source, output)
+            if wrong:
+                raise InvalidInputError(_explain(node, facts, wrong))
+        return [
+            without_windows_in_padding(node, source, output)
+            if isinstance(output, TensorFact)
+            else output
+            for output in outputs
+        ]
 
     def _by_extension(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> list[Inferred]:
         """Infer an operator that onnx does not know, by the function registered for it."""

@@ -22,7 +22,13 @@ ABSENT = "_"
 
 _DOMAINS = frozenset({"", "ai.onnx.ml", MICROSOFT})
 
-_PRODUCTS = frozenset({"Conv", "ConvInteger", "ConvTranspose", "Gemm", "MatMul", "MatMulInteger"})
+_PRODUCTS = frozenset(
+    {
+        "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "DynamicQuantizeLSTM", "Einsum",
+        "GRU", "Gemm", "LSTM", "MatMul", "MatMulInteger", "MatMulNBits", "QLinearConv",
+        "QLinearMatMul", "RNN",
+    }
+)  # fmt: skip
 """The bulk of a model's work: on one core a plan would be worthless, so these are refused."""
 
 _SORTS = frozenset({"TopK", "Unique"})

@@ -1,5 +1,7 @@
 """Operators that move or rename elements and compute nothing."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from t10c.ir.graph import NodeClass
@@ -99,14 +101,30 @@ def _limits(
 
 @lowers("Split", node_class=NodeClass.LAYOUT_ONLY)
 def lower_split(builder: GraphBuilder, node: ResolvedNode) -> None:
-    """One slice per output; their shapes say where each begins."""
+    """One slice per output that is read."""
     shape = builder.shape(node.inputs[0])
     axis = integer(node, "axis", 0) % len(shape)
     starts, steps = [0] * len(shape), (1,) * len(shape)
-    for index, output in enumerate(node.outputs):
+    parts = _parts(builder, node, axis, shape[axis])
+    for index, (output, part) in enumerate(zip(node.outputs, parts, strict=False)):
         if output:
             builder.slice(node.inputs[0], output, starts, steps, str(index) if index else "")
-            starts[axis] += builder.shape(output)[axis]
+        starts[axis] += part
+
+
+def _parts(builder: GraphBuilder, node: ResolvedNode, axis: int, length: int) -> Sequence[int]:
+    """How long each output is, those that nobody reads too: given, else equal but for the last."""
+    given, operand = integers(node, "split"), argument(node, 1)
+    if given is not None:
+        return given
+    if operand and builder.value(operand) is not None:
+        return [int(part) for part in builder.constant(operand, "split").reshape(-1)]
+    if operand and not all(node.outputs):
+        raise LoweringError("the value of its split depends on data")
+    if operand:
+        return [builder.shape(output)[axis] for output in node.outputs]
+    count = integer(node, "num_outputs", len(node.outputs))
+    return [-(-length // count)] * count
 
 
 @lowers("Tile", node_class=NodeClass.LAYOUT_ONLY)

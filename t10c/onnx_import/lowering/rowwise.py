@@ -231,7 +231,7 @@ def lower_batch_norm(builder: GraphBuilder, node: ResolvedNode) -> None:
     if any(node.outputs[1:]):
         raise LoweringError("training mode is not supported before opset 14")
     output, parameters = node.outputs[0], node.inputs[1:5]
-    channels = (builder.shape(node.inputs[0])[1],)
+    channels = builder.shape(parameters[0])  # of each element, if opset 7 says spatial=0
     kind = builder.element_type(node.inputs[1])
     epsilon = number(node, "epsilon", 1e-5)
     arguments = [broadcast(builder, node.inputs[0], output)]
