@@ -6,6 +6,7 @@ import onnx
 
 from t10c.errors import InvalidInputError
 from t10c.files import MODEL_WANTED, unreadable
+from t10c.onnx_import.functions import inline_functions
 from t10c.onnx_import.structure import subgraphs
 
 OLDEST_OPSET = 7
@@ -108,18 +109,10 @@ def opset_versions(model: onnx.ModelProto) -> dict[str, int]:
 def normalise(model: onnx.ModelProto) -> onnx.ModelProto:
     """Inline the model's functions, and spell domain `ai.onnx` as ''.
 
-    Returns the model, changed in place where there was nothing to inline.
+    Returns the model, changed in place where there was nothing to inline. Raises InvalidInputError
+    for functions that cannot be inlined.
     """
-    if model.functions:
-        from onnx.inliner import inline_local_functions
-
-        try:
-            model = inline_local_functions(model)
-        except Exception as error:
-            # the inliner raises whatever its C++ code meets
-            raise InvalidInputError(
-                f"cannot inline the model's functions: {str(error).splitlines()[0]}"
-            ) from error
+    model = inline_functions(model)
     for node in model.graph.node:
         node.domain = _canonical(node.domain)
     return model
