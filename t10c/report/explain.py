@@ -99,7 +99,7 @@ def operator_lines(plan: ModelPlan, operator: Operator, chosen: OperatorPlan) ->
     ]
     if expression.kernel == "fallback":
         lines.append(
-            "  fallback: it has no tensor expression and runs on one core; its time is an estimate"
+            "  fallback: it runs on one core, and its time is an estimate; t10c inspect says why"
         )
     lines += _width_lines(plan, operator)
     rows = [

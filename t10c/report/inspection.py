@@ -29,11 +29,7 @@ def graph_document(graph: Graph) -> dict[str, Any]:
             }
             for operator in graph.planned
         ],
-        "fallback": [
-            {"node": node.name, "operator": node.op_type, "reason": node.note}
-            for node in graph.nodes
-            if node.node_class is NodeClass.FALLBACK
-        ],
+        "fallback": fallback_nodes(graph),
         "unsupported": [
             {"node": node.name, "operator": node.op_type}
             for node in graph.nodes
@@ -41,6 +37,15 @@ def graph_document(graph: Graph) -> dict[str, Any]:
         ],
         "warnings": list(graph.warnings),
     }
+
+
+def fallback_nodes(graph: Graph) -> list[dict[str, str]]:
+    """The nodes that run whole on one core, and why."""
+    return [
+        {"node": node.name, "operator": node.op_type, "reason": node.note}
+        for node in graph.nodes
+        if node.node_class is NodeClass.FALLBACK
+    ]
 
 
 def unsupported_document(nodes: tuple[tuple[str, str], ...]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from typing import Any
 
 from t10c.ir.graph import NodeClass
+from t10c.report.inspection import fallback_nodes
 from t10c.report.text import (
     LINE_WIDTH,
     cycles_text,
@@ -53,6 +54,7 @@ def plan_document(plan: ModelPlan) -> dict[str, Any]:
         "fallback": {
             "operators": [o.name for o in plan.fallback_operators()],
             "cycles": plan.fallback_cycles(),
+            "nodes": fallback_nodes(plan.graph),
         },
         "hardware_overrides": list(plan.overrides),
         "model_confidence": confidence(plan),
@@ -151,9 +153,12 @@ def _fallback_lines(plan: ModelPlan) -> list[str]:
         return []
     share = plan.fallback_cycles() / plan.latency_cycles if plan.latency_cycles else 0.0
     noun = "operator" if count == 1 else "operators"
+    nodes = [f"{n['node']}: {n['reason']}" for n in fallback_nodes(plan.graph)]
+    more = [f"and {len(nodes) - 2} more (t10c inspect)"] if len(nodes) > 2 else []
     return [
-        f"fallback   {count} {noun}, {percent_text(share)} of cycles, transitions included: no"
-        " tensor expression, so on one core (estimate)"
+        f"fallback   {count} {noun} on one core (estimate), {percent_text(share)} of cycles with"
+        " their transitions",
+        *(f"           {line}" for line in (*nodes[:2], *more)),
     ]
 
 

@@ -101,8 +101,8 @@ def _value(
     levers = []
     if whole_bytes:
         levers.append(
-            "other operators in its place: it has no tensor expression, so it runs on one core,"
-            " with all of its operands"
+            "other operators in its place: it runs on one core, with all of its operands"
+            " (t10c inspect says why)"
         )
     if fixed < spec.usable_bytes or not whole_bytes:
         room = max(1, spec.usable_bytes - fixed)

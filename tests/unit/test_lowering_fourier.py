@@ -131,3 +131,14 @@ def test_frames_of_complex_signals() -> None:
     frames = [as_complex(feeds["x"])[:, at : at + 8] * window for at in range(0, 25, 4)]
     expected = as_parts(np.fft.fft(np.stack(frames, 1), axis=2))
     check(made, feeds=feeds, expected=[expected])
+
+
+def test_stft_of_signals_without_a_last_dimension_as_runtimes_take_them() -> None:
+    made = model(
+        [node("STFT", "x step window", "y")],
+        [value("x", [2, 32])],
+        ["y"],
+        {"step": np.array(4), "window": np.hanning(16).astype(np.float32)},
+    )
+    feeds = random_feeds(made, 4)
+    check(made, feeds=feeds, expected=runtime_results(made, feeds))

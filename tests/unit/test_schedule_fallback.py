@@ -8,7 +8,7 @@ import pytest
 from planned_graphs import GraphWriter, chip, fallback
 
 from t10c.hardware import kernels
-from t10c.ir.graph import Graph
+from t10c.ir.graph import Graph, NodeClass, NodeRecord
 from t10c.report.explain import operator_document, operator_lines
 from t10c.report.summary import misfit_lines, plan_document, plan_lines
 from t10c.schedule.document import dump_plan, load_plan
@@ -122,10 +122,11 @@ def test_plan_files_and_reports_show_it(policy):
     assert load_plan(dump_plan(plan), "plan.json") == plan
     share = 100 * plan.fallback_cycles() / plan.latency_cycles
     (line,) = [line for line in plan_lines(plan) if line.startswith("fallback   ")]
-    assert f"1 operator, {share:.1f} % of cycles" in line
+    assert f"1 operator on one core (estimate), {share:.1f} % of cycles" in line
     assert "scalar code on one core (fallback)" in "\n".join(plan_lines(plan))
     document = plan_document(plan)
-    assert document["fallback"] == {"operators": ["op_f"], "cycles": plan.fallback_cycles()}
+    assert document["fallback"]["operators"] == ["op_f"]
+    assert document["fallback"]["cycles"] == plan.fallback_cycles()
     assert "estimate" in document["model_confidence"]["fallback"]
     operator, chosen = plan.graph.planned[1], plan.operators[1]
     assert "runs on one core" in "\n".join(operator_lines(plan, operator, chosen))
@@ -139,7 +140,7 @@ def test_reports_of_other_plans_do_not_speak_of_it():
     plan = plan_of(graph, chip(kib=24))
     assert "fallback" not in "\n".join(plan_lines(plan))
     assert plan.fallback_cycles() == 0
-    assert plan_document(plan)["fallback"] == {"operators": [], "cycles": 0.0}
+    assert plan_document(plan)["fallback"] == {"operators": [], "cycles": 0.0, "nodes": []}
 
 
 def test_one_that_is_too_large_is_named_with_a_lever_that_helps():
@@ -168,3 +169,12 @@ def test_more_cores_are_named_where_the_rest_is_what_does_not_fit():
     assert result.operator == "op_f"
     assert any("more cores" in lever for lever in result.levers)
     assert any("runs on one core" in lever for lever in result.levers)
+
+
+def test_reports_name_the_nodes_and_why() -> None:
+    graph = sandwich(3)
+    record = NodeRecord("f", "TopK", NodeClass.FALLBACK, "op_f", "its rows have too many pairs")
+    plan = plan_of(replace(graph, nodes=(record,)), chip(kib=24))
+    assert any("f: its rows have too many pairs" in line for line in plan_lines(plan))
+    nodes = [{"node": "f", "operator": "TopK", "reason": "its rows have too many pairs"}]
+    assert plan_document(plan)["fallback"]["nodes"] == nodes

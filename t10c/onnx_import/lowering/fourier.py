@@ -114,7 +114,10 @@ def lower_stft(builder: GraphBuilder, node: ResolvedNode) -> None:
     data, output = node.inputs[0], node.outputs[0]
     source, target = builder.shape(data), builder.shape(output)
     step, window = _scalar(builder, node, 1, "frame step"), argument(node, 2)
-    if source[-1] not in (1, 2):
+    if len(source) == 2:  # without the last dimension of a real signal, as runtimes accept it
+        source = (*source, 1)
+        data = Composer(builder).reshape("signal", data, source)
+    if len(source) != 3 or source[-1] not in (1, 2):
         raise LoweringError("its last dimension is neither a real nor a complex number")
     length = builder.shape(window)[0] if window else source[1]
     if argument(node, 3):
