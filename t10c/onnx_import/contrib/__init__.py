@@ -1,4 +1,4 @@
-"""Operators of the domain com.microsoft, expanded into the standard's.
+"""Operators of the domains com.microsoft and ai.onnx.ml, expanded into the standard's.
 
 One module per family; importing the package fills the table of expansions (registry.py).
 """
@@ -8,6 +8,7 @@ from t10c.onnx_import.contrib import (  # noqa: F401 - imported for what they re
     convolutions,
     experts,
     grouped,
+    learned,
     norms,
     pointwise,
     position_bias,
