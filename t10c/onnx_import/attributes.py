@@ -10,6 +10,10 @@ class LoweringError(Exception):
     """Why a node cannot be lowered, in a few words; the caller says which node."""
 
 
+class DamagedNodeError(Exception):
+    """Why a node is not valid, whoever would run it, in a few words; the caller says which node."""
+
+
 ENUMERATION_LIMIT = 2**24
 """Most values that the import computes one by one: positions, masks, matrices."""
 

@@ -13,7 +13,7 @@ from t10c.onnx_import.lower import Lowered, lower_nodes
 from t10c.onnx_import.names import operator_name
 from t10c.onnx_import.prologue import sink_dequantisation
 from t10c.onnx_import.raising import raise_quantisation
-from t10c.onnx_import.resolve import resolve_model
+from t10c.onnx_import.resolve import located, resolve_model
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
 
 
@@ -28,14 +28,15 @@ def import_model(
 
     Arguments and errors are those of `resolve_model` and `lower_model`.
     """
-    return lower_model(resolve_model(source, dims, shapes, name, values))
+    with located(source):
+        return lower_model(resolve_model(source, dims, shapes, name, values))
 
 
 def lower_model(model: ResolvedModel) -> Graph:
     """Lower every node of a resolved model and fuse what never deserves its own superstep.
 
     Every ONNX node ends in exactly one class. Raises UnsupportedOperatorError, whose `nodes` lists
-    every node that no operator can stand for.
+    every node that no operator can stand for, and InvalidInputError for a damaged node.
     """
     lowered, draft = lower_to_stored(model)
     builder = lowered.builder

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from t10c.errors import UnsupportedOperatorError
+from t10c.errors import InvalidInputError, UnsupportedOperatorError
+from t10c.onnx_import.attributes import DamagedNodeError
 from t10c.onnx_import.composite import function_body
 from t10c.onnx_import.lowering import (
     GraphBuilder,
@@ -39,7 +40,8 @@ class Lowered:
 def lower_nodes(model: ResolvedModel) -> Lowered:
     """Lower every node of a resolved model; nothing is fused yet.
 
-    Raises UnsupportedOperatorError, whose `nodes` lists every node that no operator can stand for.
+    Raises UnsupportedOperatorError, whose `nodes` lists every node that no operator can stand for,
+    and InvalidInputError for a node that is damaged.
     """
     builder = GraphBuilder(model)
     lowerer = _Lowerer(builder)
@@ -75,6 +77,11 @@ class _Lowerer:
             return lowering.function(builder, node)
         except LoweringError as error:
             reason = str(error)
+        except DamagedNodeError as error:
+            raise InvalidInputError(
+                f"node '{builder.node}' ({operator_name(node)}): {error}\n"
+                "correct the value, or export the model again"
+            ) from error
         except DAMAGED as error:
             # shape inference lets some nodes pass that no definition covers
             builder.undo()

@@ -47,7 +47,7 @@ def resolve_model(
     unsupported node.
     """
     load_operators()
-    with _located(source):
+    with located(source):
         model, directory = read_model(source)
         versions = opset_versions(model)
         model = normalise(model)
@@ -63,7 +63,7 @@ def resolve_model(
 
 
 @contextmanager
-def _located(source: str | Path | bytes) -> Iterator[None]:
+def located(source: str | Path | bytes) -> Iterator[None]:
     """Put the file's name in front of an error that does not name it."""
     try:
         yield

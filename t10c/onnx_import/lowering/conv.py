@@ -1,7 +1,7 @@
 """Conv: O[b,o,h,w] += I[b,c,sh*h+dh*kh,sw*w+dw*kw] * K[o,c,kh,kw], in 1 to 3 dimensions."""
 
 from t10c.ir.expression import Dim, Operand, ScalarStep, TensorExpression
-from t10c.onnx_import.attributes import LoweringError, argument, integer
+from t10c.onnx_import.attributes import DamagedNodeError, argument, integer
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import AxisList, Shape, scaled
 from t10c.onnx_import.lowering.elementwise import Step, add_pointwise, broadcast
@@ -16,8 +16,8 @@ def conv_expression(
     """The expression of a grouped convolution; channel = group * channels_per_group + c."""
     batch, channels = source[:2]
     outputs = weight[0]
-    if channels != weight[1] * groups or outputs % groups:
-        raise LoweringError(
+    if groups < 1 or channels != weight[1] * groups or outputs % groups:
+        raise DamagedNodeError(
             f"{channels} input channels, weight {list(weight)} and {groups} groups do not match"
         )
     axes = AxisList()

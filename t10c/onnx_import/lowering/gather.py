@@ -11,6 +11,7 @@ from t10c.onnx_import.attributes import integer
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import AxisList, Shape
+from t10c.onnx_import.lowering.indices import check_index_tuples, check_indices
 from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
 
@@ -77,6 +78,7 @@ def _add_selection(
 @lowers("Gather")
 def lower_gather(builder: GraphBuilder, node: ResolvedNode) -> None:
     """Rows of a table selected by an index tensor."""
+    check_indices(builder, node)
     table, index = builder.shape(node.inputs[0]), builder.shape(node.inputs[1])
     axis = integer(node, "axis", 0) % len(table)
     known = builder.value(node.inputs[1])
@@ -103,6 +105,7 @@ def lower_gather_nd(builder: GraphBuilder, node: ResolvedNode) -> None:
     """Rows selected by index tuples, the last dimension of the index, which has no axis."""
     table, index = builder.shape(node.inputs[0]), builder.shape(node.inputs[1])
     batch, width = integer(node, "batch_dims", 0), index[-1]
+    check_index_tuples(builder, node, batch)
     if 1 in table[batch : batch + width]:
         return _gather_nd_without_ones(builder, node, batch)
     known = builder.value(node.inputs[1])
@@ -144,6 +147,7 @@ def _gather_nd_without_ones(builder: GraphBuilder, node: ResolvedNode, batch: in
 @lowers("GatherElements")
 def lower_gather_elements(builder: GraphBuilder, node: ResolvedNode) -> None:
     """O[i, j] = T[idx[i, j], j]: the other dimensions are index axes of all three."""
+    check_indices(builder, node)
     axis = integer(node, "axis", 0) % len(builder.shape(node.inputs[0]))
     add_gather_elements(builder, "", node.inputs[:2], node.outputs[0], axis)
 

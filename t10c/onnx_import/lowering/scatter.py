@@ -11,6 +11,7 @@ from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.compose import Composer
 from t10c.onnx_import.lowering.dims import Shape
 from t10c.onnx_import.lowering.elementwise import Step, from_front_steps
+from t10c.onnx_import.lowering.indices import check_index_tuples, check_indices
 from t10c.onnx_import.lowering.scatter_rows import Places, Rows, scatter_rows
 from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
@@ -19,6 +20,7 @@ from t10c.onnx_import.resolved import ResolvedNode
 @lowers("Scatter", "ScatterElements")
 def lower_scatter_elements(builder: GraphBuilder, node: ResolvedNode) -> None:
     """Each place looks for the updates that go there; known indices are a gather and a choice."""
+    check_indices(builder, node)
     compose, (data, indices, updates) = Composer(builder), node.inputs[:3]
     shape, box = builder.shape(data), builder.shape(updates)
     axis = integer(node, "axis", 0) % len(shape)
@@ -71,6 +73,7 @@ def _counted(shape: Shape, rows: int, indices: np.ndarray) -> np.ndarray:
 @lowers("ScatterND")
 def lower_scatter_nd(builder: GraphBuilder, node: ResolvedNode) -> None:
     """As ScatterElements, of rows: index tuples become places in row-major order."""
+    check_index_tuples(builder, node)
     compose, (data, indices, updates) = Composer(builder), node.inputs[:3]
     shape, index = builder.shape(data), builder.shape(indices)
     selected, kept = shape[: index[-1]], math.prod(shape[index[-1] :])
