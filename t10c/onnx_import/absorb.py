@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression, is_literal
+from t10c.ir.expression import Operand, ScalarStep, TensorExpression, is_literal
 from t10c.ir.graph import Operator
-from t10c.onnx_import.dequantised import Dequantised, Factor, Operands, along
+from t10c.onnx_import.dequantised import Dequantised, Factor, Operands, along, split_axis
 from t10c.onnx_import.lowering.builder import GraphBuilder, literal_text
 from t10c.onnx_import.lowering.elementwise import Attributes
 from t10c.onnx_import.lowering.quantised import AS_FLOAT, AS_INTEGER
@@ -61,38 +61,6 @@ def _in_blocks(
     return split_axis(expression, dim.terms[0][0], length)
 
 
-def split_axis(expression: TensorExpression, name: str, length: int) -> TensorExpression:
-    """The expression with axis `k` as `kb`, the number of a block, and `ke`, a place within it.
-
-    A[m,k] with blocks of 32 becomes A[m,32*kb+ke].
-    """
-    axes: list[Axis] = []
-    for axis in expression.axes:
-        if axis.name != name:
-            axes.append(axis)
-            continue
-        blocks = axis.length // length
-        axes.append(Axis(f"{name}b", blocks, axis.role, axis.reduction))
-        axes.append(Axis(f"{name}e", length, axis.role, axis.reduction))
-
-    def cut(operand: Operand) -> Operand:
-        dims = []
-        for dim in operand.dims:
-            terms: list[tuple[str, int]] = []
-            for axis, stride in dim.terms:
-                parts = [(f"{name}b", stride * length), (f"{name}e", stride)]
-                terms += parts if axis == name else [(axis, stride)]
-            dims.append(Dim(tuple(terms), dim.size, dim.offset))
-        return replace(operand, dims=tuple(dims))
-
-    return replace(
-        expression,
-        axes=tuple(axes),
-        inputs=tuple(cut(operand) for operand in expression.inputs),
-        output=cut(expression.output),
-    )
-
-
 def _into_chain(
     builder: GraphBuilder, reader: Operator, position: int, value: Dequantised
 ) -> Operator | None:
@@ -135,6 +103,8 @@ def _into_product(
     kind = _product_type(builder, operands, chains)
     body = _product_body(expression, chains, kind)
     epilogue = _scaled(builder, reader, operands, outer, len(body))
+    if kind == AS_INTEGER:
+        epilogue = _as_float(builder.element_type(reader.output), epilogue, len(body))
     return _rebuilt(reader, operands, body, epilogue)
 
 
@@ -206,7 +176,7 @@ def _product_body(
 def _product_type(
     builder: GraphBuilder, operands: Operands, chains: list[list[tuple[str, str]]]
 ) -> Attributes:
-    """int32 where everything the body reads is an integer, else float32."""
+    """int32 where all that the body reads are integers as small as zero points, else float32."""
     tensors = dict(zip((o.name for o in operands.operands), operands.tensors, strict=True))
     names = [*(operand.name for operand in operands.operands[:2])]
     for chain in chains:
@@ -214,10 +184,15 @@ def _product_type(
             return AS_FLOAT
         names += [name for _, name in chain]
     for name in names:
-        whole = float(name).is_integer() if is_literal(name) else _integral(builder, tensors[name])
+        whole = _small(float(name)) if is_literal(name) else _integral(builder, tensors[name])
         if not whole:
             return AS_FLOAT
     return AS_INTEGER
+
+
+def _small(number: float) -> bool:
+    """Whether a literal is an integer that 8 bits can hold: sums of larger ones could overflow."""
+    return number.is_integer() and -128 <= number <= 255
 
 
 def _integral(builder: GraphBuilder, tensor: str) -> bool:
@@ -254,6 +229,23 @@ def _scaled(
     names = {"acc": value, f"s{before}": value} if dropped else {"acc": value}
     shift = body_steps + len(steps) - before - dropped
     return (*steps, *(_renamed(step, names, shift) for step in old))
+
+
+def _as_float(
+    element_type: str, epilogue: tuple[ScalarStep, ...], body_steps: int
+) -> tuple[ScalarStep, ...]:
+    """The epilogue of an integer product, which leaves the integers before it does anything else.
+
+    Add(acc, D)                      ->  Cast(acc) to float32, Add(s1, D)
+    Mul(acc, 0.5) as float32         ->  as it is
+    """
+    readers = [step for step in epilogue if "acc" in step.inputs]
+    if readers and all(step.attributes == AS_FLOAT for step in readers):
+        return epilogue
+    cast = ScalarStep("Cast", ("acc",), (("to", element_type),))
+    names = {"acc": f"s{body_steps}"}
+    # Steps of the body keep their numbers; an epilogue reads only its own steps and `acc`.
+    return (cast, *(_renamed(step, names, 1) for step in epilogue))
 
 
 def _joined(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from t10c.ir.expression import Dim, Operand, ScalarStep, TensorExpression, is_literal
+from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression, is_literal
 from t10c.ir.graph import Operator
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import Shape, plain_axes, plain_dims
@@ -160,6 +160,38 @@ class Operands:
         if not made:
             made.append(ScalarStep("Cast", (value,), (("to", str(kind[0][1])),)))
         return tuple(made)
+
+
+def split_axis(expression: TensorExpression, name: str, length: int) -> TensorExpression:
+    """The expression with axis `k` as `kb`, the number of a block, and `ke`, a place within it.
+
+    A[m,k] with blocks of 32 becomes A[m,32*kb+ke].
+    """
+    axes: list[Axis] = []
+    for axis in expression.axes:
+        if axis.name != name:
+            axes.append(axis)
+            continue
+        blocks = axis.length // length
+        axes.append(Axis(f"{name}b", blocks, axis.role, axis.reduction))
+        axes.append(Axis(f"{name}e", length, axis.role, axis.reduction))
+
+    def cut(operand: Operand) -> Operand:
+        dims = []
+        for dim in operand.dims:
+            terms: list[tuple[str, int]] = []
+            for axis, stride in dim.terms:
+                parts = [(f"{name}b", stride * length), (f"{name}e", stride)]
+                terms += parts if axis == name else [(axis, stride)]
+            dims.append(Dim(tuple(terms), dim.size, dim.offset))
+        return replace(operand, dims=tuple(dims))
+
+    return replace(
+        expression,
+        axes=tuple(axes),
+        inputs=tuple(cut(operand) for operand in expression.inputs),
+        output=cut(expression.output),
+    )
 
 
 def dequantised(builder: GraphBuilder, operator: object) -> Dequantised | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
-from graph_numpy import evaluate
+from graph_numpy import evaluate, runtime_results
 from onnx import ModelProto, NodeProto, TensorProto
 from onnx.reference import ReferenceEvaluator
 from onnx_models import node, value
@@ -14,11 +14,12 @@ from quantised_models import (
     integers,
     model,
     powers,
+    results,
     steps,
     types,
 )
 
-from t10c.ir.graph import LayoutOp, NodeClass
+from t10c.ir.graph import Graph, LayoutOp, NodeClass
 from t10c.onnx_import.derived import derive_weights
 from t10c.onnx_import.importer import lower_model
 from t10c.onnx_import.resolve import resolve_model
@@ -364,3 +365,132 @@ def test_work_counts_integer_products_as_it_counts_others() -> None:
     made = model(nodes, inputs, list("pqcd"), constants)
     graph = lower_model(resolve_model(made.SerializeToString()))
     assert graph.flop_matmul_conv == 2 * 2 * 4 * 5 * 6 + 2 * 2 * 3 * 4 * 4 * 2 * 9
+
+
+# Products of casts: no scale anywhere
+
+NARROW = {
+    "int8": TensorProto.INT8, "uint8": TensorProto.UINT8,
+    "float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE,
+}  # fmt: skip
+
+BEHIND_A_PRODUCT = {
+    "nothing": [node("Identity", "p", "y")],
+    "factor": [node("Mul", "p small", "y")],
+    "division": [node("Div", "p quarter", "y")],
+    "function": [node("Mul", "p tiny", "t_"), node("Tanh", "t_", "y")],
+    "gate": [node("Mul", "p tiny", "t_"), node("Sigmoid", "t_", "g"), node("Mul", "p g", "y")],
+    "root": [node("Abs", "p", "a"), node("Sqrt", "a", "y")],
+    "clip": [node("Div", "p large", "d"), node("Clip", "d low high", "y")],
+    "narrowed": [node("QuantizeLinear", "p large point", "y")],
+}
+"""Nodes that make y of a product p."""
+
+NUMBERS = {
+    "small": 0.013, "tiny": 2.0**-16, "quarter": 0.25, "large": 2.0**9, "low": -0.5, "high": 0.7,
+}  # fmt: skip
+
+
+def cast_product(
+    make: Sequence[NodeProto],
+    behind: str,
+    shapes: Mapping[str, Sequence[int]],
+    constants: Mapping[str, np.ndarray],
+    kinds: tuple[str, str] = ("uint8", "int8"),
+    wide: str = "float32",
+) -> ModelProto:
+    """p is a product of x_ and w_, which are narrow integers x and w as floats."""
+    known = {name: np.array(number, wide) for name, number in NUMBERS.items()}
+    known = {**known, "point": np.uint8(117), **constants}
+    casts = [node("Cast", name, f"{name}_", to=NARROW[wide]) for name in (*shapes, *constants)
+             if name in ("x", "w")]  # fmt: skip
+    inputs = [
+        value(name, shapes[name], NARROW[kind])
+        for name, kind in zip("xw", kinds, strict=True)
+        if name in shapes
+    ]
+    return model([*casts, *make, *BEHIND_A_PRODUCT[behind]], inputs, ["y"], known)
+
+
+def assert_leaves_the_integers(graph: Graph) -> None:
+    """The product is of stored integers, and the first step behind it makes a float of the sum."""
+    (product,) = (op for op in graph.planned if op.expression.narrow_product)
+    assert {step.attribute("as", "") for step in product.expression.body} == {"int32"}
+    assert steps(product)[1][0] == "Cast"
+
+
+@pytest.mark.parametrize("behind", BEHIND_A_PRODUCT)
+@pytest.mark.parametrize("kinds", [("int8", "int8"), ("uint8", "int8"), ("uint8", "uint8")])
+def test_product_of_casts_is_a_float(behind: str, kinds: tuple[str, str]) -> None:
+    make = [node("MatMul", "x_ w_", "p")]
+    made = cast_product(make, behind, {"x": [4, 5], "w": [5, 6]}, {}, kinds)
+    assert_leaves_the_integers(check(made))
+    constants = {"w": integers(kinds[1], 5, 6)}
+    assert_leaves_the_integers(check(cast_product(make, behind, {"x": [4, 5]}, constants, kinds)))
+
+
+@pytest.mark.parametrize("behind", BEHIND_A_PRODUCT)
+def test_product_of_a_cast_with_itself_is_a_float(behind: str) -> None:
+    make = [node("Transpose", "x_", "t", perm=[1, 0]), node("MatMul", "x_ t", "p")]
+    assert_leaves_the_integers(check(cast_product(make, behind, {"x": [4, 5]}, {})))
+
+
+@pytest.mark.parametrize("behind", BEHIND_A_PRODUCT)
+@pytest.mark.parametrize("bias", [False, True])
+def test_convolution_of_casts_is_a_float(behind: str, bias: bool) -> None:
+    constants = {"w": integers("int8", 3, 2, 3, 3)}
+    if bias:
+        constants["b"] = RNG.integers(-99, 99, 3).astype(np.float32)
+    make = [node("Conv", "x_ w_ b" if bias else "x_ w_", "p", pads=[1, 1, 1, 1])]
+    made = cast_product(make, behind, {"x": [1, 2, 6, 6]}, constants)
+    assert_leaves_the_integers(check(made))
+
+
+@pytest.mark.parametrize("behind", BEHIND_A_PRODUCT)
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("alpha", [1.0, 0.375])
+def test_gemm_of_casts_is_a_float(behind: str, bias: bool, alpha: float) -> None:
+    constants = {"w": integers("int8", 6, 5)}
+    if bias:
+        constants["b"] = RNG.integers(-99, 99, 6).astype(np.float32)
+    operands = "x_ w_ b" if bias else "x_ w_"
+    make = [node("Gemm", operands, "p", alpha=alpha, beta=0.5, transB=1)]
+    assert_leaves_the_integers(check(cast_product(make, behind, {"x": [4, 5]}, constants)))
+
+
+@pytest.mark.parametrize("behind", BEHIND_A_PRODUCT)
+def test_casts_with_zero_points_are_floats_behind_the_product(behind: str) -> None:
+    constants = {"w": integers("int8", 5, 6), "zx": np.float32(117), "zw": np.float32(-3)}
+    make = [node("Sub", "x_ zx", "xs"), node("Sub", "w_ zw", "ws"), node("MatMul", "xs ws", "p")]
+    graph = check(cast_product(make, behind, {"x": [4, 5]}, constants))
+    assert steps(graph.planned[0])[0] == ["Sub", "Sub", "Mul"]
+    assert_leaves_the_integers(graph)
+
+
+def test_sums_of_casts_keep_the_digits_of_a_double() -> None:
+    """The sum is odd and above 2 ** 24: no float32."""
+    x = np.full((1, 300), 255, np.uint8)
+    constants = {"w": np.full((300, 1), 251, np.uint8)}
+    constants["w"][0] = 250
+    made = cast_product(
+        [node("MatMul", "x_ w_", "p")], "division", {"x": [1, 300]}, constants, wide="float64"
+    )
+    graph, (actual,) = results(made, {"x": x})
+    assert_leaves_the_integers(graph)
+    np.testing.assert_array_equal(actual, runtime_results(made, {"x": x})[0])
+
+
+def test_large_shifts_do_not_overflow() -> None:
+    """What is subtracted from a cast need not be as small as a zero point."""
+    constants = {"w": integers("int8", 5, 6), "zx": np.float32(1 << 30)}
+    make = [node("Sub", "x_ zx", "xs"), node("MatMul", "xs w_", "p")]
+    check(cast_product(make, "factor", {"x": [4, 5]}, constants))
+
+
+@pytest.mark.parametrize("scaled", ["x", "w"])
+def test_a_scale_on_one_side_takes_the_place_of_the_cast(scaled: str) -> None:
+    constants = {"w": integers("int8", 5, 6)}
+    operands = " ".join("scaled" if name == scaled else f"{name}_" for name in "xw")
+    make = [node("Mul", f"{scaled}_ tiny", "scaled"), node("MatMul", operands, "p")]
+    graph = check(cast_product(make, "root", {"x": [4, 5]}, constants))
+    assert steps(graph.planned[0]) == (["Mul"], ["Mul", "Abs", "Sqrt"])
