@@ -16,6 +16,10 @@ from t10c.schedule.reshape import reshape_view
 SOURCE_LIMIT = 64
 """Most pieces of a tensor that an operator reads as a view; more are copied together first."""
 
+PART_LIMIT = 1024
+"""Most parts of any tensor's view, read or not, so that following views costs time and memory in
+proportion to the graph: a tensor joined to itself again and again doubles its parts each time."""
+
 
 @dataclass(frozen=True)
 class ViewTable:
@@ -28,11 +32,16 @@ class ViewTable:
 def resolve_views(graph: Graph) -> ViewTable:
     """Follow layout-only operators back to tensors that exist; what has no atoms is a copy.
 
-    So is a concatenation of which an operator would read more than `SOURCE_LIMIT` pieces.
+    So is a concatenation of which an operator would read more than `SOURCE_LIMIT` pieces, and one
+    of more than `PART_LIMIT` parts, whoever reads it.
     """
     table = _followed(graph, frozenset())
     joined = _long_concats(graph, table.views)
-    return _followed(graph, joined) if joined else table
+    if not joined:
+        return table
+    # What was copied for its parts stays a copy: as a view it could be too long for its reader.
+    crowded = {op.output for op in table.copies if _is_crowded(op, table.views)}
+    return _followed(graph, joined | crowded)
 
 
 def _followed(graph: Graph, copied: frozenset[str]) -> ViewTable:
@@ -71,6 +80,12 @@ def _long_concats(graph: Graph, views: dict[str, tuple[View, ...]]) -> frozenset
     return frozenset(copied)
 
 
+def _is_crowded(operator: LayoutOp, views: dict[str, tuple[View, ...]]) -> bool:
+    """Whether it is a concatenation whose view would have more than `PART_LIMIT` parts."""
+    parts = sum(len(views[name]) for name in operator.inputs)
+    return operator.kind == "concat" and parts > PART_LIMIT
+
+
 def _grown(name: str, views: tuple[View, ...], graph: Graph) -> bool:
     """Whether a tensor has more elements than its views mirror: broadcast, repeated or padded.
 
@@ -91,7 +106,7 @@ def _apply(
     if 0 in shape:
         return ()
     if operator.kind == "concat":
-        return _concat(operator, views, graph)
+        return None if _is_crowded(operator, views) else _concat(operator, views, graph)
     result = []
     for view in views[operator.inputs[0]]:
         if operator.kind == "transpose":

@@ -1,5 +1,7 @@
 """Concatenations of many tensors: views up to a limit, then one copy."""
 
+import math
+
 import pytest
 from planned_graphs import GraphWriter, chip
 
@@ -7,7 +9,7 @@ from t10c.ir.graph import Graph, LayoutOp
 from t10c.schedule.model import schedule_model
 from t10c.schedule.result import ModelPlan
 from t10c.schedule.steps import build_sequence
-from t10c.schedule.views import SOURCE_LIMIT, resolve_views
+from t10c.schedule.views import PART_LIMIT, SOURCE_LIMIT, resolve_views
 
 
 def joined(count: int, *, read: bool = True, twice: bool = False) -> Graph:
@@ -27,6 +29,15 @@ def joined(count: int, *, read: bool = True, twice: bool = False) -> Graph:
         whole = w.layout("whole", "concat", tuple(names), count, 8, axis=0)
     moved = w.layout("moved", "transpose", (whole,), 8, count, perm=(1, 0))
     return w.graph(w.relu("z", moved) if read else moved)
+
+
+def doubled(times: int, *, read: bool = False) -> Graph:
+    """A row joined to itself, and the result to itself, `times` times."""
+    w = GraphWriter()
+    whole = w.input("x", 1, 8)
+    for i in range(1, times + 1):
+        whole = w.layout(f"double{i}", "concat", (whole, whole), 2**i, 8, axis=0)
+    return w.graph(w.relu("z", whole) if read else whole)
 
 
 def copied(graph: Graph) -> list[str]:
@@ -63,6 +74,34 @@ def test_a_slice_of_many_pieces_reads_its_own() -> None:
     graph = w.graph(w.relu("z", "row"))
     assert copied(graph) == []
     assert [s.tensor for s in build_sequence(graph).steps[-1].reads[0].sources] == ["y3"]
+
+
+def test_doubled_views_stay_up_to_the_limit() -> None:
+    times = PART_LIMIT.bit_length() - 1
+    assert 2**times == PART_LIMIT
+    assert copied(doubled(times)) == []
+    assert copied(doubled(times + 1)) == [f"double{times + 1}"]
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_parts_grow_with_the_graph_and_not_with_its_power(read: bool) -> None:
+    times = 18
+    graph = doubled(times, read=read)
+    parts = [len(views) for views in resolve_views(graph).views.values()]
+    assert max(parts) <= PART_LIMIT
+    assert sum(parts) <= 2 * PART_LIMIT * math.ceil(times / (PART_LIMIT.bit_length() - 1))
+    for step in build_sequence(graph).steps:
+        assert all(len(r.sources) <= SOURCE_LIMIT for r in step.reads)
+
+
+def test_a_copy_made_for_its_parts_stays_one_when_its_input_is_copied_too() -> None:
+    w = GraphWriter()
+    rows = tuple(w.input(f"x{i}", 1, 8) for i in range(PART_LIMIT * 3 // 4))
+    first = w.layout("first", "concat", rows, len(rows), 8, axis=0)
+    second = w.layout("second", "concat", rows, len(rows), 8, axis=0)
+    both = w.layout("both", "concat", (first, second), 2 * len(rows), 8, axis=0)
+    graph = w.graph(w.relu("y", first), w.relu("z", both))
+    assert copied(graph) == ["first", "both"]
 
 
 @pytest.mark.parametrize("extra", [0, 1])
