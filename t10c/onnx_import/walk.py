@@ -15,10 +15,11 @@ from t10c.onnx_import.fold import Folder
 from t10c.onnx_import.infer import UnknownOperatorError
 from t10c.onnx_import.inline import Inliner, Instance, LoopRun, NotInlinableError, branch_name
 from t10c.onnx_import.names import NameScope, describe, operator_name, standard
-from t10c.onnx_import.registry import EXPANSIONS
+from t10c.onnx_import.registry import EXPANSIONS, ExpansionFunction
 from t10c.onnx_import.scan import is_batched, split_batch, start_scan
 from t10c.onnx_import.sequences import SEQUENCE_OPERATORS, SequenceRewriter
 from t10c.onnx_import.structure import Union, needed_names, subgraphs
+from t10c.onnx_import.superseded import expand_superseded, is_superseded
 
 Item = NodeProto | LoopRun
 """What is still to be done: a node, or the rest of a loop after some of its iterations."""
@@ -90,7 +91,10 @@ class _Walk:
         if subgraphs(item):
             return self._control(item)
         if (item.domain, item.op_type) in EXPANSIONS:
-            return self._expand(item)
+            return self._expand(item, EXPANSIONS[item.domain, item.op_type].function)
+        if is_superseded(item, self._folder.opset):
+            self._folder.check_form(item)
+            return self._expand(item, expand_superseded)
         if item.op_type in SEQUENCE_OPERATORS or self._sequences.keys() & item.input:
             return self._take_apart(item)
         self._folder.process(item)
@@ -222,13 +226,13 @@ class _Walk:
         self._folder.declare(instance.declared, instance.nodes)
         return list(instance.nodes)
 
-    def _expand(self, node: NodeProto) -> list[Item]:
+    def _expand(self, node: NodeProto, function: ExpansionFunction) -> list[Item]:
         """The standard's operators that take the place of one of another domain."""
         if not all(self._is_known(name) for name in node.input if name):
             return []
         expansion = Expansion(node, self._facts, self._names)
         try:
-            EXPANSIONS[node.domain, node.op_type].function(expansion)
+            function(expansion)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             reason = f"its operands do not fit its definition ({error})"
             raise NotInlinableError(reason, "check the node's inputs and attributes") from error
