@@ -91,11 +91,12 @@ def _grown(name: str, views: tuple[View, ...], graph: Graph) -> bool:
 
     Nobody holds the elements it has more, so as a graph output it has to be made.
     """
-    mirrored = 0
+    mirrored: dict[str, int] = {}
     for view in views:
         sizes = [a.size for a in view.atoms if a.source and not a.fixed]
-        mirrored += math.prod(sizes)
-    return mirrored < math.prod(graph.tensor[name].shape)
+        mirrored[view.tensor] = mirrored.get(view.tensor, 0) + math.prod(sizes)
+    held = sum(min(n, math.prod(graph.tensor[t].shape)) for t, n in mirrored.items())
+    return held < math.prod(graph.tensor[name].shape)
 
 
 def _apply(

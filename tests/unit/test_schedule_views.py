@@ -32,12 +32,13 @@ def joined(count: int, *, read: bool = True, twice: bool = False) -> Graph:
 
 
 def doubled(times: int, *, read: bool = False) -> Graph:
-    """A row joined to itself, and the result to itself, `times` times."""
+    """A row joined to itself, and the result to itself, `times` times; an output is one row."""
     w = GraphWriter()
     whole = w.input("x", 1, 8)
     for i in range(1, times + 1):
         whole = w.layout(f"double{i}", "concat", (whole, whole), 2**i, 8, axis=0)
-    return w.graph(w.relu("z", whole) if read else whole)
+    row = w.layout("row", "slice", (whole,), 1, 8, starts=(1, 0), steps=(1, 1))
+    return w.graph(w.relu("z", whole) if read else row)
 
 
 def copied(graph: Graph) -> list[str]:
@@ -64,6 +65,14 @@ def test_only_the_last_of_several_concatenations_is_a_copy() -> None:
 
 def test_pieces_that_no_operator_reads_stay_where_they_are() -> None:
     assert copied(joined(SOURCE_LIMIT + 1, read=False)) == []
+
+
+def test_an_output_that_repeats_its_source_has_to_be_made() -> None:
+    w = GraphWriter()
+    x = w.input("x", 4, 8)
+    once = w.layout("once", "concat", (x,), 4, 8, axis=0)
+    twice = w.layout("twice", "concat", (x, x), 8, 8, axis=0)
+    assert copied(w.graph(once, twice)) == ["twice"]
 
 
 def test_a_slice_of_many_pieces_reads_its_own() -> None:
