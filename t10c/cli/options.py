@@ -154,9 +154,9 @@ def read_dims(texts: tuple[str, ...]) -> dict[str, int]:
     dims: dict[str, int] = {}
     for text in texts:
         name, equals, value = text.rpartition("=")
-        size = _positive(value)
-        if not equals or not name or not size:
-            raise UsageError(f"--dim {text}: write NAME=N with N at least 1, e.g. --dim batch=1")
+        size = _size(value)
+        if not equals or not name or size is None:
+            raise UsageError(f"--dim {text}: write NAME=N with N at least 0, e.g. --dim batch=1")
         if dims.setdefault(name, size) != size:
             raise UsageError(f"--dim {name} is given twice: {dims[name]} and {value}")
     return dims
@@ -167,10 +167,11 @@ def read_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for text in texts:
         name, colon, sizes = text.rpartition(":")
-        shape = tuple(map(_positive, sizes.lower().split("x") if sizes else []))
-        if not colon or not name or not all(shape):
+        found = [_size(size) for size in sizes.lower().split("x")] if sizes else []
+        shape = tuple(size for size in found if size is not None)
+        if not colon or not name or len(shape) < len(found):
             raise UsageError(
-                f"--shape {text}: write TENSOR:AxBxC with sizes of at least 1,"
+                f"--shape {text}: write TENSOR:AxBxC with sizes of at least 0,"
                 " e.g. --shape input:1x3x224x224"
             )
         if shapes.setdefault(name, shape) != shape:
@@ -210,7 +211,7 @@ def read_axes(text: str) -> dict[str, int]:
     lengths: dict[str, int] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
         name, equals, value = (piece.strip() for piece in part.partition("="))
-        length = _positive(value)
+        length = _size(value)
         if not equals or not name.isidentifier() or not length:
             raise UsageError(
                 f"--axes {part}: write NAME=LENGTH with a length of at least 1, e.g. m=128,n=64"
@@ -221,9 +222,9 @@ def read_axes(text: str) -> dict[str, int]:
     return lengths
 
 
-def _positive(text: str) -> int:
-    """The number that `text` is, 0 if it is none; of very long ones, one that is too large too."""
-    return int(text[:_MOST_DIGITS]) if text.isdecimal() else 0
+def _size(text: str) -> int | None:
+    """The number that `text` is, None if it is none; of long ones, one that is too large too."""
+    return int(text[:_MOST_DIGITS]) if text.isdecimal() else None
 
 
 def read_bytes(path: str, wanted: str) -> bytes:

@@ -15,10 +15,12 @@ from t10c.onnx_import.symbols import (
     names_in,
     quoted,
     size_of,
+    suggested_size,
     usual_shape,
     usual_size,
 )
 from t10c.onnx_import.tensors import TensorFact, check_size, empty, shape_text
+from t10c.onnx_import.unify import Given, unify
 from t10c.onnx_import.values import (
     as_array,
     fixed_input,
@@ -58,7 +60,7 @@ def bind_inputs(
 ) -> Bound:
     """Bind every dimension of the graph's inputs (without initializers).
 
-    Raises UsageError for a name the model does not have, a size that is not positive or a value
+    Raises UsageError for a name the model does not have, a size that is negative or a value
     that its input cannot hold, InvalidInputError for an unbound dimension or a shape that
     contradicts the model.
     """
@@ -84,8 +86,12 @@ def bind_inputs(
             check_size(entry.name, final)
             bound[entry.name] = _input_fact(entry, final, arrays)
     if unbound:
-        raise InvalidInputError(_unbound_message(unbound))
-    warnings = tuple(map(_empty_warning, _empty_inputs(bound, arrays)))
+        raise InvalidInputError(_unbound_message(unbound, sizes))
+    declared_empty = {entry.name for entry in declared if 0 in (entry.dimensions or ())} - {*given}
+    warnings = tuple(
+        _empty_warning(name, shape, name in declared_empty)
+        for name, shape in _empty_inputs(bound, arrays)
+    )
     return Bound(bound, sizes, warnings, tuple(value_notes(arrays)))
 
 
@@ -106,9 +112,10 @@ def _empty_inputs(
     ]
 
 
-def _empty_warning(entry: tuple[str, tuple[int, ...]]) -> str:
+def _empty_warning(name: str, shape: tuple[int, ...], is_declared: bool) -> str:
     """Say that an input without elements makes what follows from it constant."""
-    name, shape = entry
+    if not is_declared:
+        return f"input '{name}' has 0 elements ({shape_text(shape)}): left out"
     flag = f"{name}:{shape_text([size or 1 for size in shape])}"
     return (
         f"input '{name}' is declared with 0 elements ({shape_text(shape)}): left out; "
@@ -145,7 +152,7 @@ def _declared(value: ValueInfoProto) -> DeclaredInput:
     return DeclaredInput(value.name, element_type, declared_dimensions(value.type))
 
 
-Given = Mapping[str, tuple[tuple[int, ...], str]]
+_GivenShapes = Mapping[str, tuple[tuple[int, ...], str]]
 """Shapes of inputs that the user gave, by --shape or with a value, and the flag that did."""
 
 
@@ -154,14 +161,14 @@ def _given_shapes(
     declared: Sequence[DeclaredInput],
     shapes: Mapping[str, tuple[int, ...]],
     arrays: Mapping[str, np.ndarray],
-) -> Given:
+) -> _GivenShapes:
     """The shapes that flags give to inputs; raises UsageError for a name that is no input."""
     inputs = {entry.name: entry for entry in declared}
     given: dict[str, tuple[tuple[int, ...], str]] = {}
     for name, shape in shapes.items():
         flag = f"--shape {name}:{shape_text(shape)}"
         _check_input(name, flag, graph, inputs, "shape")
-        _check_positive(flag, shape)
+        _check_sizes(flag, shape)
         given[name] = tuple(shape), flag
     for name, array in arrays.items():
         flag = value_flag(name, array)
@@ -182,7 +189,10 @@ def _check_input(
 
 
 def _collect_sizes(
-    declared: Sequence[DeclaredInput], graph: GraphProto, dims: Mapping[str, int], given: Given
+    declared: Sequence[DeclaredInput],
+    graph: GraphProto,
+    dims: Mapping[str, int],
+    given: _GivenShapes,
 ) -> dict[str, int]:
     """Sizes of symbols by all flags together, checked for contradictions."""
     symbols = {d for e in declared for d in e.dimensions or () if isinstance(d, str) and d}
@@ -193,12 +203,15 @@ def _collect_sizes(
             names |= _further_symbols(graph)
         if name not in names:
             raise UsageError(f"{flag}: no input has a dimension '{name}'\n{_known(name, names)}")
-        _check_positive(flag, (size,))
+        _check_sizes(flag, (size,))
     sizes = dict(dims)
     origin = {name: f"--dim {name}={size}" for name, size in dims.items()}
-    for entry in declared:
-        if entry.name in given:
-            _unify(entry, *given[entry.name], sizes, origin)
+    matched = [
+        Given(entry.name, entry.dimensions, *given[entry.name])
+        for entry in declared
+        if entry.name in given and entry.dimensions is not None
+    ]
+    unify(matched, sizes, origin)
     return sizes
 
 
@@ -217,45 +230,15 @@ def _further_symbols(graph: GraphProto) -> set[str]:
     return found
 
 
-def _check_positive(flag: str, shape: Sequence[int]) -> None:
+def _check_sizes(flag: str, shape: Sequence[int]) -> None:
     for size in shape:
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise UsageError(f"{flag}: {size} is not a size; sizes are positive integers")
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+            raise UsageError(f"{flag}: {size} is not a size; sizes are integers, not negative")
 
 
-def _unify(
-    entry: DeclaredInput,
-    shape: tuple[int, ...],
-    flag: str,
-    sizes: dict[str, int],
-    origin: dict[str, str],
-) -> None:
-    """Match a given shape with the declared dimensions, adding the symbols it binds to `sizes`.
-
-    A dimension that is declared as 0 may be given any size.
-    """
-    if entry.dimensions is None:
-        return
-    in_file = ", ".join("?" if d == "" else str(d) for d in entry.dimensions)
-    remedy = f"the model declares '{entry.name}' as [{in_file}]"
-    if len(entry.dimensions) != len(shape):
-        raise InvalidInputError(f"{flag} has {len(shape)} dimensions\n{remedy}")
-    for index, (dimension, size) in enumerate(zip(entry.dimensions, shape, strict=True)):
-        if isinstance(dimension, int):
-            if dimension not in (0, size):
-                raise InvalidInputError(
-                    f"{flag}: dimension {index} is {dimension} in the model, not {size}\n{remedy}"
-                )
-        elif dimension and sizes.setdefault(dimension, size) != size:
-            raise InvalidInputError(
-                f"{flag} makes dimension '{dimension}' {size}, "
-                f"but {origin[dimension]} makes it {sizes[dimension]}\n{remedy}"
-            )
-        elif dimension:
-            origin.setdefault(dimension, flag)
-
-
-def _unbound_message(unbound: Sequence[tuple[DeclaredInput, int, Dimension]]) -> str:
+def _unbound_message(
+    unbound: Sequence[tuple[DeclaredInput, int, Dimension]], sizes: Mapping[str, int]
+) -> str:
     """Name the first unbound dimension, and the flags that bind all of them."""
     entry, index, dimension = unbound[0]
     named = f"dimension '{dimension}'" if dimension else f"dimension {index} (it has no name)"
@@ -263,14 +246,29 @@ def _unbound_message(unbound: Sequence[tuple[DeclaredInput, int, Dimension]]) ->
     others = {d or (e.name, i) for e, i, d in unbound} - {dimension}
     if dimension and others:
         text += f", nor have {len(others)} more"
+    flags = _suggestions(unbound, dict(sizes))
+    more = f" and {len(flags) - 4} more" if len(flags) > 4 else ""
+    return f"{text}\ngive it one, for instance: {' '.join(flags[:4])}{more}"
+
+
+def _suggestions(
+    unbound: Sequence[tuple[DeclaredInput, int, Dimension]], chosen: dict[str, int]
+) -> list[str]:
+    """Flags that bind the dimensions: shapes where one has no name, else sizes of symbols.
+
+    `chosen` has the sizes of symbols so far, which the flags together must not contradict.
+    """
     flags: dict[str, None] = {}
+    nameless = {each.name: each for each, _, symbol in unbound if not symbol}
+    for name, each in nameless.items():
+        declared = each.dimensions or ()
+        pairs = zip(declared, usual_shape(declared), strict=True)
+        shape = tuple(suggested_size(symbol, guess, chosen) for symbol, guess in pairs)
+        flags[f"--shape {quoted(f'{name}:{shape_text(shape)}')}"] = None
     for each, _, symbol in unbound:
-        if symbol:
-            needed = sorted(names_in(str(symbol))) or [str(symbol)]
-            flags.update((f"--dim {quoted(f'{name}={usual_size(name)}')}", None) for name in needed)
-        else:
-            guess = shape_text(usual_shape(each.dimensions or ()))
-            flags.setdefault(f"--shape {quoted(f'{each.name}:{guess}')}")
-    shown = list(flags)
-    more = f" and {len(shown) - 4} more" if len(shown) > 4 else ""
-    return f"{text}\ngive it one, for instance: {' '.join(shown[:4])}{more}"
+        if each.name in nameless:
+            continue
+        for name in sorted(names_in(str(symbol))) or [str(symbol)]:
+            if name not in chosen:
+                flags[f"--dim {quoted(f'{name}={usual_size(name)}')}"] = None
+    return list(flags)

@@ -3,6 +3,7 @@
 import ast
 import operator
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 from onnx import TypeProto
 
@@ -48,8 +49,8 @@ def size_of(dimension: Dimension, sizes: Mapping[str, int]) -> Dimension:
         return dimension
     if dimension in sizes:
         return sizes[dimension]
-    size = _evaluate(dimension, sizes)
-    return dimension if size is None or not 1 <= size <= _LARGEST else size
+    size = evaluate(dimension, sizes)
+    return dimension if size is None or not 0 <= size <= _LARGEST else size
 
 
 def _parse(symbol: str) -> ast.expr | None:
@@ -65,7 +66,7 @@ def names_in(symbol: str) -> set[str]:
     return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} if tree else set()
 
 
-def _evaluate(symbol: str, sizes: Mapping[str, int]) -> int | None:
+def evaluate(symbol: str, sizes: Mapping[str, int]) -> int | None:
     """The value of a dimension expression of bound names, or None."""
 
     def value(node: ast.expr) -> int:
@@ -87,6 +88,39 @@ def _evaluate(symbol: str, sizes: Mapping[str, int]) -> int | None:
         return None
 
 
+def is_expression(symbol: str) -> bool:
+    """Whether a dimension is a formula of names, rather than a name."""
+    names = names_in(symbol)
+    return bool(names) and symbol not in names
+
+
+def solve(symbol: str, name: str, size: int, sizes: Mapping[str, int]) -> Fraction | None:
+    """What `name` must be for an expression to be `size`; None if it is not linear in it."""
+
+    def linear(node: ast.expr) -> tuple[int, int]:
+        """Factor of the name, and what is added to it."""
+        if isinstance(node, ast.Constant) and type(node.value) is int:
+            return 0, node.value
+        if isinstance(node, ast.Name):
+            return (1, 0) if node.id == name else (0, sizes[node.id])
+        if not isinstance(node, ast.BinOp):
+            raise KeyError(symbol)
+        (a, b), (c, d) = linear(node.left), linear(node.right)
+        if isinstance(node.op, ast.Add | ast.Sub):
+            sign = 1 if isinstance(node.op, ast.Add) else -1
+            return a + sign * c, b + sign * d
+        if isinstance(node.op, ast.Mult) and 0 in (a, c):
+            return a * d + c * b, b * d
+        raise KeyError(symbol)
+
+    tree = _parse(symbol)
+    try:
+        factor, rest = linear(tree) if tree else (0, 0)
+    except (KeyError, RecursionError):
+        return None
+    return Fraction(size - rest, factor) if factor else None
+
+
 def usual_size(symbol: str) -> int:
     """A size to suggest for a symbol, from its name; nothing but a suggestion."""
     name = symbol.lower()
@@ -105,6 +139,18 @@ def usual_shape(dimensions: Sequence[Dimension]) -> tuple[int, ...]:
         d if isinstance(d, int) and d else 224 if image and i > 1 else usual_size(str(d or ""))
         for i, d in enumerate(dimensions)
     )
+
+
+def suggested_size(dimension: Dimension, guess: int, chosen: dict[str, int]) -> int:
+    """A size to suggest that agrees with those chosen before; what it chooses itself it adds."""
+    if not isinstance(dimension, str) or not dimension:
+        return guess
+    if not is_expression(dimension):
+        return chosen.setdefault(dimension, guess)
+    for name in names_in(dimension):
+        chosen.setdefault(name, usual_size(name))
+    size = size_of(dimension, chosen)
+    return size if isinstance(size, int) else guess
 
 
 def quoted(argument: str) -> str:

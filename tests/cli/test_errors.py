@@ -79,7 +79,7 @@ MODEL_ERRORS = [
     (["symbolic.onnx"], 4, ["'batch' of input 'x'", "--dim batch=1"]),
     (["symbolic.onnx", "--dim", "btach=1"], 2, ["btach", "did you mean", "batch"]),
     (["symbolic.onnx", "--dim", "batch=2", "--dim", "batch=3"], 2, ["twice", "2 and 3"]),
-    (["symbolic.onnx", "--dim", "batch=0"], 2, ["--dim batch=0", "at least 1"]),
+    (["symbolic.onnx", "--dim", "batch=-1"], 2, ["--dim batch=-1", "at least 0"]),
     (["symbolic.onnx", "--dim", "batch"], 2, ["NAME=N"]),
     (
         ["symbolic.onnx", "--dim", "batch=2", "--shape", "x:3x64"],

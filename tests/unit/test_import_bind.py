@@ -101,9 +101,8 @@ def test_contradictory_shapes(dims: Dims, shapes: Shapes, expected: str) -> None
         ({"bach": 1}, {}, "did you mean 'batch'?"),
         ({"x9": 1}, {}, "batch, seq"),
         ({}, {"aa": (1, 1, 4)}, "did you mean 'a'?"),
-        ({"batch": 0}, {}, "positive"),
-        ({"batch": -2}, {}, "positive"),
-        ({}, {"a": (2, 0, 4)}, "positive"),
+        ({"batch": -2}, {}, "-2 is not a size; sizes are integers, not negative"),
+        ({}, {"a": (2, -1, 4)}, "-1 is not a size"),
     ],
 )
 def test_usage_errors(dims: Dims, shapes: Shapes, expected: str) -> None:
@@ -130,6 +129,18 @@ def test_size_of_zero_is_an_empty_constant() -> None:
     assert "dimension 1 is 3 in the model, not 4" in text
 
 
+@pytest.mark.parametrize(("dims", "shapes"), [({"past": 0}, {}), ({}, {"k": (1, 0)})])
+def test_size_of_zero_may_be_given(dims: Dims, shapes: Shapes) -> None:
+    made = model(
+        [node("Concat", "k new", "y", axis=1)],
+        [value("k", [1, "past"]), value("new", [1, "past + 3"])],
+        ["y"],
+    )
+    resolved = resolve_model(made.SerializeToString(), dims, shapes)
+    assert (resolved.shapes["new"], resolved.shapes["y"]) == ((1, 3), (1, 3))
+    assert resolved.warnings == ("input 'k' has 0 elements (1x0): left out",)
+
+
 def test_static_model_has_no_dimension_to_name() -> None:
     assert "the model has none" in failure(one_input(1, 3), {"batch": 1}, {}, UsageError)
 
@@ -150,6 +161,48 @@ def test_dimension_that_is_an_expression() -> None:
     assert resolved.shapes["mask"] == (1, 9)
     assert resolved.shapes["y"] == (1, 17)
     assert "--dim past_length=1" in failure(made, {"batch": 1}, {}, InvalidInputError)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dims", "expected"),
+    [
+        ((6, 1, 5), {}, "--shape x:6x1x5 makes dimension 'seq+1' 5, but seq=3 makes it 4"),
+        ((6, 2, 4), {}, "makes dimension 'seq//2' 2, but seq=3 makes it 1"),
+        ((5, 1, 4), {}, "makes dimension '2*seq' 5, but no size of 'seq' does"),
+        ((6, 1, 0), {}, "makes dimension 'seq+1' 0"),
+        ((6, 1, 4), {"seq": 2}, "'2*seq' 6, but seq=2 (--dim seq=2) makes it 4"),
+    ],
+)
+def test_expressions_that_contradict(shape: tuple[int, ...], dims: Dims, expected: str) -> None:
+    text = failure(one_input("2*seq", "seq//2", "seq+1"), dims, {"x": shape}, InvalidInputError)
+    assert expected in text
+    assert text.endswith("the model declares 'x' as [2*seq, seq//2, seq+1]")
+
+
+def test_expressions_bind_their_symbol() -> None:
+    made = model(
+        [node("Relu", "x", "y"), node("Relu", "z", "w")],
+        [value("x", ["batch * 2 + past", "past - 1"]), value("z", ["batch", "past"])],
+        ["y", "w"],
+    ).SerializeToString()
+    assert resolve_model(made, {}, {"x": (10, 3)}).shapes["z"] == (3, 4)
+    other = one_input("a * b", "a // 2")
+    assert resolve_model(other, {}, {"x": (7, 3)}).shapes["y"] == (7, 3)
+    assert resolve_model(other, {"b": 1}, {"x": (7, 3)}).shapes["y"] == (7, 3)
+    assert "'a // 2' 4, but a=7" in failure(other, {"b": 1}, {"x": (7, 4)}, InvalidInputError)
+
+
+def test_suggested_flags_do_not_contradict_one_another() -> None:
+    text = failure(one_input(None, 3, None, "?"), {}, {}, InvalidInputError)
+    assert text.endswith("for instance: --shape x:1x3x224x224")
+    made = model(
+        [node("Relu", "x", "y"), node("Relu", "z", "w")],
+        [value("z", ["rows", "n"]), value("x", [None, 3, "rows", "2*rows"])],
+        ["y", "w"],
+    ).SerializeToString()
+    text = failure(made, {}, {}, InvalidInputError)
+    assert text.endswith("for instance: --shape x:1x3x224x448 --dim n=1")
+    assert resolve_model(made, {"n": 1}, {"x": (1, 3, 224, 448)}).shapes["z"] == (224, 1)
 
 
 def test_expression_is_never_executed() -> None:
