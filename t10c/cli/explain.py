@@ -9,6 +9,7 @@ from t10c.cli.group import examples
 
 if TYPE_CHECKING:
     from t10c import Graph, Operator
+    from t10c.ir.graph import NodeRecord
 
 
 @click.command(
@@ -63,11 +64,28 @@ def find_operator(graph: "Graph", name: str) -> "Operator":
     from t10c.suggest import did_you_mean
 
     operators = {operator.name: operator for operator in graph.planned}
-    records = {node.name: node.operator for node in graph.nodes}
-    for wanted in (name, records.get(name, "")):
+    records = {node.name: node for node in graph.nodes}
+    record = records.get(name)
+    for wanted in (name, record.operator if record else ""):
         if wanted in operators:
             return operators[wanted]
+    moving = {operator.name: operator.op_type for operator in graph.operators}
+    if record is not None or name in moving:
+        what = record.op_type if record is not None else moving[name]
+        fate = _fate(graph, record) if record is not None else "layout-only"
+        raise UsageError(
+            f"--op {name}: this {what} is not planned by itself: {fate}\n"
+            "t10c explain PLAN lists the operators that are"
+        )
     hint = did_you_mean(name, [*operators, *records])
     raise UsageError(
         f"--op {name}: the plan has no such operator{hint}\nt10c explain PLAN lists them all"
     )
+
+
+def _fate(graph: "Graph", record: "NodeRecord") -> str:
+    """What became of a node that no planned operator stands for: class, note and operator."""
+    note = f" ({record.note})" if record.note else ""
+    left = any(operator.name == record.operator for operator in graph.operators)
+    part = f", in {record.operator}" if left and record.operator != record.name else ""
+    return f"{record.node_class.text}{note}{part}"
