@@ -36,6 +36,12 @@ def largest_outputs(node: NodeProto, facts: Facts) -> list[OpenFact]:
     return []
 
 
+def is_exact(node: NodeProto, facts: Facts) -> bool:
+    """Whether the largest output is the only one: a known condition says what Compress keeps."""
+    condition = facts[1] if node.op_type == "Compress" and len(facts) > 1 else None
+    return standard(node.domain) and condition is not None and condition.value is not None
+
+
 def _boxes(facts: Facts) -> list[OpenFact]:
     """Every class of every batch may keep all boxes, or as many as it is allowed."""
     scores, allowed = (facts[i] if i < len(facts) else None for i in (1, 2))

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 
 from onnx import NodeProto
 
-from t10c.onnx_import.bounds import largest_outputs
+from t10c.onnx_import.bounds import is_exact, largest_outputs
 from t10c.onnx_import.declared import Declarations, closed, merged
 from t10c.onnx_import.infer import Inferred
 from t10c.onnx_import.names import describe, standard
@@ -31,6 +31,7 @@ def close_outputs(
     """
     outputs = [fact if isinstance(fact, TensorFact) else None for fact in inferred]
     largest = largest_outputs(node, facts) if None in outputs else []
+    largest_is, declared = (_EXACT, {}) if is_exact(node, facts) else (_LARGEST, declared)
     sources: list[str] = [""] * len(outputs)
     for index, (name, fact) in enumerate(zip(node.output, inferred, strict=True)):
         if isinstance(fact, TensorFact) or not name or name not in wanted:
@@ -38,7 +39,7 @@ def close_outputs(
         known = _by_count(node, facts, fact or OpenFact())
         for source, other in (
             (_DECLARED, declared.get(name, OpenFact())),
-            (_LARGEST, largest[index] if index < len(largest) else OpenFact()),
+            (largest_is, largest[index] if index < len(largest) else OpenFact()),
         ):
             full = merged(known, other)
             if source == _DECLARED:
@@ -59,6 +60,7 @@ def close_outputs(
 
 _DECLARED = "as the file declares it:"
 _LARGEST = "for at most"
+_EXACT = ""  # it does not depend on data after all
 
 
 def _by_count(node: NodeProto, facts: Facts, fact: OpenFact) -> OpenFact:

@@ -271,3 +271,19 @@ def test_product_over_nothing_is_zero() -> None:
     resolved = resolve(model(nodes, inputs, ["y"]))
     assert operators(resolved) == ["Add"]
     assert not resolved.constants["p"].any()
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_compress_by_a_known_condition_depends_on_no_data(given: bool) -> None:
+    condition = [True, False, True]
+    inputs = [X, value("s", [3], BOOL)] if given else [X]
+    made = model(
+        [node("Compress", "x s", "y", "n", axis=1)],
+        inputs,
+        [value("y", [2, 2, 4])],
+        {} if given else {"s": condition},
+    )
+    values = {"s": condition} if given else {}
+    resolved = resolve_model(made.SerializeToString(), values=values)
+    assert resolved.shapes["y"] == (2, 2, 4)
+    assert not [warning for warning in resolved.warnings if "depends on data" in warning]
