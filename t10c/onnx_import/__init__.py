@@ -7,9 +7,9 @@ Two phases, each a function from frozen values to frozen values, between them re
     external.py; tensors.py is what is known of a tensor.
   - Bind symbolic dimensions and values: bind.py, unify.py, symbols.py, values.py.
   - Walk the nodes in order (walk.py). Control flow and sequences are taken apart (inline.py,
-    scan.py, sequences.py; cost.py chooses a branch), nodes of com.microsoft are expanded into the
-    standard's (contrib/ by way of expansion.py), and old forms into new ones (superseded.py), all
-    with new nodes from build.py.
+    scan.py, sequences.py, optionals.py; cost.py chooses a branch), nodes of com.microsoft are
+    expanded into the standard's (contrib/ by way of expansion.py), and old forms into new ones
+    (superseded.py), all with new nodes from build.py.
   - Of each node (fold.py), what is the same in every inference is folded (constants.py,
     evaluate.py; widening.py says what to keep all the same), all other shapes are inferred
     (infer.py, guards.py) or, where they depend on data, taken from declarations and bounds

@@ -10,6 +10,7 @@ from onnx.defs import OpSchema
 from t10c.ir.graph import NodeClass
 from t10c.onnx_import.evaluate import RANDOM
 from t10c.onnx_import.load import OLDEST_OPSET
+from t10c.onnx_import.optionals import OPTIONAL_OPERATORS
 from t10c.onnx_import.registry import EXPANSIONS, LOWERINGS, load_operators, note_of
 from t10c.onnx_import.sequences import SEQUENCE_OPERATORS
 
@@ -81,6 +82,8 @@ def _class_of(schema: Any) -> tuple[NodeClass, str]:
         return NodeClass.FOLDED, _CONTROL[schema.name]
     if schema.domain == "" and schema.name in SEQUENCE_OPERATORS:
         return NodeClass.FOLDED, "A sequence of known length is taken apart."
+    if schema.domain == "" and schema.name in OPTIONAL_OPERATORS:
+        return NodeClass.FOLDED, "An optional is known to be empty or to have an element."
     if schema.domain == "" and schema.name in _CONSTANTS:
         return NodeClass.FOLDED, "A constant, if its operands are known."
     if schema.name in RANDOM:

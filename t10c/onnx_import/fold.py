@@ -132,7 +132,8 @@ class Folder:
             self.refuse(node, str(error))
             return
         except NotATensorError as error:
-            self.refuse(node, f"its output is a {error}, not a tensor")
+            article = "an" if str(error) == "optional" else "a"
+            self.refuse(node, f"its output is {article} {error}, not a tensor")
             return
         found = [fact if isinstance(fact, TensorFact) else None for fact in inferred]
         outputs = self._constants.fixed_outputs(node, facts, found)

@@ -15,6 +15,7 @@ from t10c.onnx_import.fold import Folder
 from t10c.onnx_import.infer import UnknownOperatorError
 from t10c.onnx_import.inline import Inliner, Instance, LoopRun, NotInlinableError, branch_name
 from t10c.onnx_import.names import NameScope, describe, operator_name, standard
+from t10c.onnx_import.optionals import OPTIONAL_OPERATORS, OptionalRewriter
 from t10c.onnx_import.registry import EXPANSIONS, ExpansionFunction
 from t10c.onnx_import.scan import is_batched, split_batch, start_scan
 from t10c.onnx_import.sequences import SEQUENCE_OPERATORS, SequenceRewriter
@@ -55,6 +56,7 @@ class _Walk:
         self._folder = folder
         self._facts = folder.facts
         self._sequences: dict[str, tuple[str, ...]] = {}
+        self._optionals: dict[str, str] = {}
         folder.wanted.update(outputs)
         folder.wanted.update(name for node in nodes for name in needed_names(node))
         taken = {*self._facts, *folder.wanted}
@@ -76,8 +78,9 @@ class _Walk:
             self._want(following)
             pending.extendleft(reversed(following))
         for output in outputs:
-            if output in self._sequences:
-                self._folder.refuse_output(output, "it is a sequence, not a tensor")
+            for what, made in (("a sequence", self._sequences), ("an optional", self._optionals)):
+                if output in made:
+                    self._folder.refuse_output(output, f"it is {what}, not a tensor")
 
     def _want(self, items: Iterable[Item]) -> None:
         for each in items:
@@ -95,13 +98,15 @@ class _Walk:
         if is_superseded(item, self._folder.opset):
             self._folder.check_form(item)
             return self._expand(item, expand_superseded)
+        if item.op_type in OPTIONAL_OPERATORS or self._optionals.keys() & item.input:
+            return self._take_apart(item, optional=True)
         if item.op_type in SEQUENCE_OPERATORS or self._sequences.keys() & item.input:
             return self._take_apart(item)
         self._folder.process(item)
         return []
 
     def _is_known(self, name: str) -> bool:
-        return name in self._facts or name in self._sequences
+        return name in self._available()
 
     def _control(self, node: NodeProto) -> list[Item]:
         """What takes the place of control flow; nothing if it depends on an unsupported node."""
@@ -139,6 +144,7 @@ class _Walk:
         trial = trials[0 if taken else 1]
         self._folder.absorb(trial._folder)
         self._sequences.update(trial._sequences)
+        self._optionals.update(trial._optionals)
         name, other = branch_name(taken), branch_name(not taken)
         if costs[0] == costs[1]:
             why = f"both branches cost {costs[0]} operations"
@@ -157,6 +163,7 @@ class _Walk:
         walk._folder = self._folder.fork()
         walk._facts = walk._folder.facts
         walk._sequences = dict(self._sequences)
+        walk._optionals = dict(self._optionals)
         instance = self._inliner.branch(node, condition, self._available())
         nodes = [item for item in walk._insert(instance) if isinstance(item, NodeProto)]
         walk._want(nodes)
@@ -241,22 +248,29 @@ class _Walk:
         self._folder.owners.update((made.name, owner) for made in expansion.nodes)
         return list(expansion.nodes)
 
-    def _take_apart(self, node: NodeProto) -> list[Item]:
-        """The tensor operators that take the place of a sequence operator."""
+    def _take_apart(self, node: NodeProto, optional: bool = False) -> list[Item]:
+        """The tensor operators that take the place of one of sequences or optionals."""
         if not all(self._is_known(name) for name in node.input if name):
             return []
         self._folder.check_form(node)
-        rewriter = SequenceRewriter(node, self._facts, self._sequences, self._names)
+        if optional:
+            made = OptionalRewriter(node, self._sequences, self._optionals, self._names)
+            self._optionals.update(made.optionals)
+            self._folder.wanted.update(made.optionals.values())
+            rewriter: OptionalRewriter | SequenceRewriter = made
+        else:
+            rewriter = SequenceRewriter(node, self._facts, self._sequences, self._names)
         self._facts.update(rewriter.tensors)
         self._sequences.update(rewriter.sequences)
-        self._folder.record(node, "sequence of known length")
+        what = "optional that is known" if optional else "sequence of known length"
+        self._folder.record(node, what)
         for items in rewriter.sequences.values():
             self._folder.wanted.update(items)
         return list(rewriter.nodes)
 
     def _available(self) -> Union:
-        """The tensors and sequences that exist so far."""
-        return Union(self._facts, self._sequences)
+        """The tensors, sequences and optionals that exist so far."""
+        return Union(self._facts, self._sequences, self._optionals)
 
     def _scalar(self, name: str) -> int | None:
         """The value of a tensor of one element, if it is known."""
