@@ -10,11 +10,12 @@ from pathlib import Path
 
 from onnx import NodeProto
 
+from t10c.errors import InvalidInputError
 from t10c.ir.graph import NodeClass, NodeRecord
 from t10c.onnx_import.constants import Constants
 from t10c.onnx_import.declared import extend_backwards
 from t10c.onnx_import.infer import NotATensorError, ShapeInference, UnknownOperatorError
-from t10c.onnx_import.names import operator_name, standard
+from t10c.onnx_import.names import describe, operator_name, standard
 from t10c.onnx_import.open_shapes import close_outputs
 from t10c.onnx_import.origins import shape_remedy, value_remedy
 from t10c.onnx_import.registry import SHAPES
@@ -173,11 +174,25 @@ class Folder:
         for index, name in enumerate(node.output):
             if inferred[index] is None and name:
                 if name in self.wanted:
+                    self._check_sizes(node)
                     remedy = shape_remedy(node, self.facts, self._producers)
                     self.refuse(node, "the shape of its output depends on data", remedy)
                     return False
                 node.output[index] = ""
         return True
+
+    def _check_sizes(self, node: NodeProto) -> None:
+        """Raise InvalidInputError for a Resize that is told everything and has no size after it."""
+        operands = [name for name in node.input[1:] if name]
+        if node.op_type != "Resize" or not operands or not standard(node.domain):
+            return
+        given = self.facts[operands[-1]].value
+        if given is not None:
+            shown = ",".join(map(str, given.reshape(-1)[:8].tolist()))
+            raise InvalidInputError(
+                f"{describe(node)}: its '{operands[-1]}' [{shown}] does not give the size of an "
+                "output\nits sizes and scales are positive, one per dimension or axis"
+            )
 
     def _fold(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> None:
         constant = all(fact is None or fact.value is not None for fact in facts)

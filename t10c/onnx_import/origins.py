@@ -25,19 +25,27 @@ def shape_remedy(
     first = 0 if node.op_type in _ALL_DECIDE and standard(node.domain) else 1
     names = [name for name in node.input[first:] if name and facts[name].value is None]
     names = names or [name for name in node.input if name and facts[name].value is None]
-    return value_remedy(names, facts, producers)
+    return value_remedy(names, facts, producers, _fitting(node, facts))
 
 
 def value_remedy(
-    names: Iterable[str], facts: Mapping[str, TensorFact], producers: Mapping[str, NodeProto]
+    names: Iterable[str],
+    facts: Mapping[str, TensorFact],
+    producers: Mapping[str, NodeProto],
+    fitting: Mapping[str, str] | None = None,
 ) -> str:
-    """What makes the values of tensors known: the flags for the graph inputs they follow from."""
+    """What makes the values of tensors known: the flags for the graph inputs they follow from.
+
+    `fitting` has values to suggest for some, as they are typed.
+    """
     inputs = [name for name in _sources(names, producers) if name in facts]
     weights = [name for name in inputs if facts[name].fixed]
     given = [name for name in inputs if not facts[name].fixed]
     small = [name for name in given if _is_parameter(facts[name])]
     if small:
-        flags = [f"--value {quoted(_template(name, facts[name]))}" for name in small[:_SHOWN]]
+        texts = {name: _template(name, facts[name]) for name in small[:_SHOWN]}
+        texts.update((n, f"{n}={v}") for n, v in (fitting or {}).items() if n in texts)
+        flags = [f"--value {quoted(text)}" for text in texts.values()]
         return f"give the value that decides it, for instance: {' '.join(flags)}"
     if given:
         name = given[0]
@@ -48,6 +56,31 @@ def value_remedy(
     if weights:
         return f"it follows from '{weights[0]}', whose values are not in the file: put them there"
     return ""
+
+
+def _fitting(node: NodeProto, facts: Mapping[str, TensorFact]) -> dict[str, str]:
+    """A value for the second input that this node can use; `...` where there is none to invent."""
+    if not standard(node.domain) or len(node.input) < 2 or not node.input[1]:
+        return {}
+    shape, wanted = facts[node.input[0]].shape, facts[node.input[1]].shape
+    count = wanted[0] if len(wanted) == 1 else 0
+    if not 1 <= count <= _TYPED:
+        return {}
+    match node.op_type:
+        case "Split":
+            axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+            length = shape[axis] if -len(shape) <= axis < len(shape) else 0
+            found = [length // count + (index < length % count) for index in range(count)]
+        case "Squeeze":
+            found = [d for d, size in enumerate(shape) if size == 1][:count]
+        case "Reshape":
+            found = [-1, *[1] * (count - 1)]
+        case "Unsqueeze":
+            found = list(range(count))
+        case _:
+            return {}
+    fits = len(found) == count
+    return {node.input[1]: f"[{','.join(map(str, found))}]" if fits else "..."}
 
 
 def _sources(names: Iterable[str], producers: Mapping[str, NodeProto]) -> list[str]:

@@ -287,3 +287,36 @@ def test_compress_by_a_known_condition_depends_on_no_data(given: bool) -> None:
     resolved = resolve_model(made.SerializeToString(), values=values)
     assert resolved.shapes["y"] == (2, 2, 4)
     assert not [warning for warning in resolved.warnings if "depends on data" in warning]
+
+
+@pytest.mark.parametrize(
+    ("op_type", "count", "outputs", "attributes", "suggested"),
+    [
+        ("Split", 2, "y z", {"axis": 1}, "[2,1]"),
+        ("Split", 3, "y z w", {"axis": -1}, "[2,1,1]"),
+        ("Squeeze", 1, "y", {}, "..."),
+        ("Reshape", 3, "y", {}, "[-1,1,1]"),
+        ("Unsqueeze", 2, "y", {}, "[0,1]"),
+    ],
+)
+def test_suggested_values_fit_the_node(
+    op_type: str, count: int, outputs: str, attributes: dict[str, object], suggested: str
+) -> None:
+    made = model(
+        [node(op_type, "x s", outputs, "n", **attributes)],
+        [X, value("s", [count], INT64)],
+        outputs.split(),
+    )
+    error = failure(made, UnsupportedOperatorError)
+    assert str(error).endswith(f"for instance: --value 's={suggested}'".replace("'s=...'", "s=..."))
+    if suggested != "...":
+        given = [int(number) for number in suggested.strip("[]").split(",")]
+        resolve_model(made.SerializeToString(), values={"s": given})
+
+
+def test_resize_to_nothing_is_no_matter_of_data() -> None:
+    made = model(
+        [node("Resize", "x _ _ s", "y", "n")], [X, value("s", [3], INT64)], ["y"]
+    ).SerializeToString()
+    with pytest.raises(InvalidInputError, match=r"'s' \[2,3,0\] does not give the size"):
+        resolve_model(made, values={"s": [2, 3, 0]})
