@@ -97,3 +97,24 @@ def test_absent_limits_of_integers(kind: int) -> None:
     )
     x = np.array([0, 1, 2, 3, 4, 99, 100, 101, 127]).astype(helper.tensor_dtype_to_np_dtype(kind))
     check(made, feeds={"x": x})
+
+
+@pytest.mark.parametrize("saturate", [0, 1])
+def test_casts_to_eight_bit_floats_saturate_only_if_they_say_so(saturate: int) -> None:
+    cast = node("Cast", "x", "y", to=TensorProto.FLOAT8E4M3FN, saturate=saturate)
+    nodes = [cast, node("Cast", "y", "z", to=TensorProto.FLOAT)]
+    made = model(nodes, [value("x", [3])], ["z"], opset=19)
+    expected = np.array([1.0, 448.0 if saturate else np.nan, -0.5], np.float32)
+    check(made, feeds={"x": np.array([1.0, 1e6, -0.5], np.float32)}, expected=[expected])
+
+
+def test_a_constant_whose_shape_is_data_is_a_weight_of_the_declared_shape() -> None:
+    filled = node("ConstantOfShape", "s", "c", value=helper.make_tensor("v", 1, [1], [2.5]))
+    made = model(
+        [filled, node("Add", "c x", "y")],
+        [value("s", [2], TensorProto.INT64), value("x", [3, 4])],
+        [value("y", [3, 4])],
+    )
+    made.graph.value_info.append(value("c", [3, 4]))
+    x = np.ones((3, 4), np.float32)
+    check(made, feeds={"s": np.array([3, 4]), "x": x}, expected=[x + 2.5])

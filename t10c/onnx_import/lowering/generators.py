@@ -18,6 +18,13 @@ _COSINES = {
 """Coefficients of 1, -cos(x) and cos(2 x)."""
 
 
+@lowers("ConstantOfShape", node_class=NodeClass.FOLDED)
+def lower_constant_of_shape(builder: GraphBuilder, node: ResolvedNode) -> None:
+    """Folded where its shape is known; else a weight of the declared shape."""
+    value = np.asarray(node.attributes.get("value", 0.0)).reshape(-1)
+    Composer(builder).constant(float(value[0]), node.outputs[0])
+
+
 @lowers("Range", node_class=NodeClass.FOLDED)
 def lower_range(builder: GraphBuilder, node: ResolvedNode) -> None:
     """Folded where its limits are known; else start + step * i, if its length is declared."""

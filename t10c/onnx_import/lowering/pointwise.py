@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 import onnx
 
-from t10c.onnx_import.attributes import LoweringError, argument
+from t10c.onnx_import.attributes import LoweringError, argument, integer
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.elementwise import (
     Argument,
@@ -132,8 +132,10 @@ def lower_cast(builder: GraphBuilder, node: ResolvedNode) -> None:
     """A change of element type that changes values; any other only renames its input."""
     output = node.outputs[0]
     arguments = [broadcast(builder, node.inputs[0], output)]
-    step = Step("Cast", (0,), (("to", builder.element_type(output)),))
-    add_pointwise(builder, "", output, arguments, [step])
+    kind = builder.element_type(output)
+    wraps = kind.startswith("float8") and not integer(node, "saturate", 1)
+    attributes: Attributes = (*((("saturate", 0),) if wraps else ()), ("to", kind))
+    add_pointwise(builder, "", output, arguments, [Step("Cast", (0,), attributes)])
 
 
 @lowers("Clip")
