@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from t10c.hardware.samples import read_samples
     from t10c.hardware.spec import HardwareSpec
     from t10c.ir.expression import TensorExpression
-    from t10c.ir.graph import Graph, Operator
+    from t10c.ir.graph import Graph, NodeRecord, Operator
     from t10c.onnx_import.catalogue import CatalogueEntry, operator_catalogue
     from t10c.onnx_import.importer import import_model
     from t10c.schedule.choices import Choices, find_choices
@@ -46,6 +46,7 @@ __all__ = [
     "Graph",
     "HardwareSpec",
     "ModelPlan",
+    "NodeRecord",
     "Operator",
     "OperatorPlan",
     "Problem",
@@ -81,7 +82,7 @@ _HOMES = {
     "t10c.hardware.samples": ("read_samples",),
     "t10c.hardware.spec": ("HardwareSpec",),
     "t10c.ir.expression": ("TensorExpression",),
-    "t10c.ir.graph": ("Graph", "Operator"),
+    "t10c.ir.graph": ("Graph", "NodeRecord", "Operator"),
     "t10c.onnx_import.catalogue": ("CatalogueEntry", "operator_catalogue"),
     "t10c.onnx_import.importer": ("import_model",),
     "t10c.schedule.choices": ("Choices", "find_choices"),

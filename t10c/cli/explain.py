@@ -8,8 +8,7 @@ from t10c.cli import options as shared
 from t10c.cli.group import examples
 
 if TYPE_CHECKING:
-    from t10c import Graph, Operator
-    from t10c.ir.graph import NodeRecord
+    from t10c import Graph, NodeRecord, Operator
 
 
 @click.command(
