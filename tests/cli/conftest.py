@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,8 @@ def program(tmp_path: Path) -> Iterator[Program]:
             [sys.executable, "-m", "t10c", *map(str, arguments)],
             env=environment,
             start_new_session=True,
+            # whoever runs the tests in the background ignores interrupts, and children inherit that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **settings,
         )
         started.append(process)
