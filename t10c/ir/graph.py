@@ -39,21 +39,31 @@ class Tensor:
 
     @property
     def bits(self) -> int:
-        """Stored width in bits of an element; 0 for the specification's element type.
-
-        What quantised models store and sum in is planned at its own width: types of at most 8 bits,
-        and integers of 32 bits. All others are planned in the specification's element type: floats
-        of 16 bits and more, truth values, and other integers, which are indices.
-        """
-        if self.element_type in ("int32", "uint32"):
-            return 32
-        narrow = re.fullmatch(r"u?int(8|4|2)|float(8|4)\w*", self.element_type)
-        return int(narrow[1] or narrow[2]) if narrow else 0
+        """Stored width in bits of an element; 0 for the specification's element type."""
+        return type_bits(self.element_type)
 
     @property
     def narrow(self) -> bool:
         """Whether it is stored in at most 8 bits per element."""
-        return 0 < self.bits <= NARROW_BITS
+        return is_narrow(self.element_type)
+
+
+def type_bits(element_type: str) -> int:
+    """Width in bits at which elements of a type are planned; 0 for the specification's own type.
+
+    What quantised models store and sum in has a width of its own: types of at most 8 bits, and
+    integers of 32 bits. All others are planned in the specification's element type: floats of 16
+    bits and more, truth values, and other integers, which are indices.
+    """
+    if element_type in ("int32", "uint32"):
+        return 32
+    narrow = re.fullmatch(r"u?int(8|4|2)|float(8|4)\w*", element_type)
+    return int(narrow[1] or narrow[2]) if narrow else 0
+
+
+def is_narrow(element_type: str) -> bool:
+    """Whether a type has at most 8 bits per element."""
+    return 0 < type_bits(element_type) <= NARROW_BITS
 
 
 @dataclass(frozen=True, slots=True)

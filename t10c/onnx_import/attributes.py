@@ -14,6 +14,9 @@ class DamagedNodeError(Exception):
     """Why a node is not valid, whoever would run it, in a few words; the caller says which node."""
 
 
+DAMAGED = (ArithmeticError, LookupError, MemoryError, TypeError, ValueError)
+"""What arithmetic on the operands of a damaged node may raise."""
+
 ENUMERATION_LIMIT = 2**24
 """Most values that the import computes one by one: positions, masks, matrices."""
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from t10c.errors import InvalidInputError, UnsupportedOperatorError
-from t10c.onnx_import.attributes import DamagedNodeError
+from t10c.onnx_import.attributes import DAMAGED, DamagedNodeError
 from t10c.onnx_import.composite import function_body
 from t10c.onnx_import.lowering import (
     GraphBuilder,
@@ -21,9 +21,6 @@ from t10c.onnx_import.simplify import Simplified, simplify
 
 _NAMED_FAILURES = 4
 """Most nodes that a message names; the error's `nodes` has all of them."""
-
-DAMAGED = (ArithmeticError, LookupError, MemoryError, TypeError, ValueError)
-"""What arithmetic on the operands of a damaged node may raise."""
 
 _DEPTH = 4
 """How often a body may contain further composites; the standard's do at most twice."""

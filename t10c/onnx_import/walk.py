@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from onnx import NodeProto
 
+from t10c.onnx_import.attributes import DAMAGED
 from t10c.onnx_import.build import Names
 from t10c.onnx_import.cost import operations
 from t10c.onnx_import.expansion import Expansion
@@ -240,7 +241,7 @@ class _Walk:
         expansion = Expansion(node, self._facts, self._names)
         try:
             function(expansion)
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        except DAMAGED as error:
             reason = f"its operands do not fit its definition ({error})"
             raise NotInlinableError(reason, "check the node's inputs and attributes") from error
         self._facts.update(expansion.tensors)

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from onnx import NodeProto
 
+from t10c.ir.graph import is_narrow
 from t10c.onnx_import.names import standard
 from t10c.onnx_import.tensors import TensorFact, element_type_name
 
 _ARITHMETIC = frozenset({"Add", "Div", "Mul", "Sub"})
-_NARROW = re.compile(r"u?int[248]|float[48]\w*")
 _WIDE = re.compile(r"b?float(16|32|64)")
 
 
@@ -35,8 +35,7 @@ def widens(
     if first is None or not _WIDE.fullmatch(element_type_name(result.element_type)):
         return False
     if node.op_type in ("DequantizeLinear", "Cast"):
-        stored = _NARROW.fullmatch(element_type_name(first.element_type)) is not None
-        return stored and math.prod(first.shape) > 1
+        return is_narrow(element_type_name(first.element_type)) and math.prod(first.shape) > 1
     if node.op_type in relabelling:
         return node.input[0] in widened
     return node.op_type in _ARITHMETIC and any(

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 from graph_numpy import check
 from onnx import TensorProto
-from onnx.defs import onnx_opset_version
 from onnx_models import model, node, value
 
 RNG = np.random.default_rng(4)
 
 
-@pytest.mark.skipif(onnx_opset_version() < 23, reason="needs opset 23")
 @pytest.mark.parametrize("interleaved", [0, 1])
 @pytest.mark.parametrize("turned", [0, 4])
 @pytest.mark.parametrize("packed", [False, True])

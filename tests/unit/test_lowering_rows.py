@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 from graph_numpy import check, random_feeds, runtime_results
 from onnx import TensorProto
-from onnx.defs import onnx_opset_version
 from onnx_models import model, node, value
 
 from t10c.ir.graph import NodeClass
-
-opset_23 = pytest.mark.skipif(onnx_opset_version() < 23, reason="needs opset 23")
 
 RNG = np.random.default_rng(2)
 
@@ -129,7 +126,6 @@ def test_layer_norm(axis: int, inputs: str) -> None:
     assert all(operand.fused for operand in operator.expression.inputs[1:])
 
 
-@opset_23
 def test_rms_norm() -> None:
     norm = node("RMSNormalization", "x s", "y", "rms", epsilon=1e-3)
     made = model([norm], [value("x", [2, 3, 4])], ["y"], {"s": weight(4)}, opset=23, ir_version=10)
@@ -168,7 +164,6 @@ def attention(inputs: str, outputs: str = "y", **attributes: object) -> object:
     return node("Attention", inputs, outputs, "attn", **attributes)
 
 
-@opset_23
 @pytest.mark.parametrize("mask", ["", "float", "bool"])
 @pytest.mark.parametrize("kv_heads", [4, 2])
 @pytest.mark.parametrize("causal", [0, 1])
@@ -198,7 +193,6 @@ def test_attention(mask: str, kv_heads: int, causal: int) -> None:
     assert graph.flop_matmul_conv == 0
 
 
-@opset_23
 def test_packed_attention_with_a_cache() -> None:
     made = model(
         [

@@ -136,7 +136,6 @@ def test_search_that_is_too_large_falls_back(monkeypatch: pytest.MonkeyPatch) ->
     assert record.note == "63 pairs of a place and an update are more than 62"
 
 
-@pytest.mark.skipif(onnx.defs.onnx_opset_version() < 24, reason="needs opset 24")
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("mode", ["linear", "circular"])
 @pytest.mark.parametrize("count", [1, 3])
