@@ -131,4 +131,5 @@ def _renamed(body: ResolvedModel, node: ResolvedNode, opset: int) -> ResolvedMod
         element_types={tensor(name): kind for name, kind in body.element_types.items()},
         constants={tensor(name): value for name, value in body.constants.items()},
         weights=frozenset(tensor(name) for name in body.weights),
+        fixed=body.fixed.renamed(tensor),
     )

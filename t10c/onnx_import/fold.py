@@ -14,7 +14,7 @@ from t10c.errors import InvalidInputError
 from t10c.ir.graph import NodeClass, NodeRecord
 from t10c.onnx_import.constants import Constants
 from t10c.onnx_import.declared import extend_backwards
-from t10c.onnx_import.infer import NotATensorError, ShapeInference, UnknownOperatorError
+from t10c.onnx_import.infer import Inferred, NotATensorError, ShapeInference, UnknownOperatorError
 from t10c.onnx_import.names import describe, operator_name, standard
 from t10c.onnx_import.open_shapes import close_outputs
 from t10c.onnx_import.origins import shape_remedy, value_remedy
@@ -49,9 +49,11 @@ class Folder:
     - `unsupported`: nodes that cannot be resolved; what depends on them is not in `facts`
     - `wanted`: tensors that something reads; to be filled before the nodes are processed
     - `owners`: for nodes that t10c made, the node of the file they stand for and its operator
+    - `folded`: nodes of weights, whose values are not known, in topological order
     - `relabelled`: folded nodes whose output is a weight's elements in another shape or order
     - `declared`: what the file says of tensors whose shape inference may not find
     - `warnings`: what was assumed, for the user to read
+    - `versions`: the model's opsets
     """
 
     def __init__(
@@ -67,24 +69,25 @@ class Folder:
         self.unsupported: list[UnsupportedNode] = []
         self.wanted: set[str] = set()
         self.owners: dict[str, tuple[str, str]] = {}
+        self.folded: list[NodeProto] = []
         self.relabelled: list[NodeProto] = []
         self.declared: dict[str, OpenFact] = {}
         self.warnings: list[str] = []
         self._producers: dict[str, NodeProto] = {}
         self._widened: set[str] = set()
         self._inference = inference
-        self._versions = dict(versions)
+        self.versions = dict(versions)
         self._directory = directory
         self._constants = Constants(versions)
 
     @property
     def opset(self) -> int:
         """The version of the standard operators."""
-        return self._versions[""]
+        return self.versions[""]
 
     def fork(self) -> "Folder":
         """A folder that goes on from here by itself; `absorb` takes over what it did."""
-        other = Folder(self.facts, self._inference, self._versions, self._directory)
+        other = Folder(self.facts, self._inference, self.versions, self._directory)
         other.wanted, other.declared = self.wanted, self.declared
         other.owners = dict(self.owners)
         other._producers = dict(self._producers)
@@ -100,6 +103,7 @@ class Folder:
         self._widened |= other._widened
         for mine, further in (
             (self.kept, other.kept),
+            (self.folded, other.folded),
             (self.relabelled, other.relabelled),
         ):
             mine.extend(further)
@@ -136,6 +140,7 @@ class Folder:
             article = "an" if str(error) == "optional" else "a"
             self.refuse(node, f"its output is {article} {error}, not a tensor")
             return
+        inferred = [_of_its_own(fact) for fact in inferred]
         found = [fact if isinstance(fact, TensorFact) else None for fact in inferred]
         outputs = self._constants.fixed_outputs(node, facts, found)
         fixed = outputs is not None
@@ -199,8 +204,11 @@ class Folder:
         for name, fact in zip(node.output, facts, strict=True):
             if name and fact is not None:
                 self.facts[name] = fact
-        if not constant and standard(node.domain) and node.op_type in RELABELLING:
-            self.relabelled.append(node)
+        if not constant:
+            if any(fact is not None and fact.source is None for fact in facts):
+                self.folded.append(node)
+            if standard(node.domain) and node.op_type in RELABELLING:
+                self.relabelled.append(node)
         self.record(node, "constant" if constant else "weight")
 
     def _widen(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> None:
@@ -210,6 +218,7 @@ class Folder:
                 self.facts[name] = fact
                 self._widened.add(name)
         self.kept.append(node)
+        self.folded.append(node)
 
     def _keep(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> None:
         for index, (name, fact) in enumerate(zip(node.output, facts, strict=True)):
@@ -244,6 +253,11 @@ class Folder:
     def refuse_output(self, name: str, reason: str) -> None:
         """Note that an output of the model is not supported."""
         self.unsupported.append(UnsupportedNode(name, "model output", reason))
+
+
+def _of_its_own(fact: Inferred) -> Inferred:
+    """An output, which is no tensor of the file even where its type and shape are an input's."""
+    return replace(fact, source=None) if isinstance(fact, TensorFact) and fact.source else fact
 
 
 def _as_scalar(fact: TensorFact) -> TensorFact:

@@ -1,11 +1,14 @@
 """Unique names for nodes and tensors, and how they are quoted in messages."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from onnx import NodeProto
 
-from t10c.onnx_import.resolved import ResolvedNode
 from t10c.suggest import closest
+
+if TYPE_CHECKING:
+    from t10c.onnx_import.resolved import ResolvedNode
 
 MICROSOFT = "com.microsoft"
 """The domain of ONNX Runtime's own operators."""
@@ -56,7 +59,7 @@ def name_nodes(nodes: Iterable[NodeProto]) -> NameScope:
     return scope
 
 
-def operator_name(node: NodeProto | ResolvedNode) -> str:
+def operator_name(node: "NodeProto | ResolvedNode") -> str:
     """The operator as shown to users: `Conv`, or `com.microsoft.FusedConv`."""
     return node.op_type if standard(node.domain) else f"{node.domain}.{node.op_type}"
 

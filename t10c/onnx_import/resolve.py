@@ -11,6 +11,7 @@ from t10c.errors import InvalidInputError, T10cError, UnsupportedOperatorError
 from t10c.ir.graph import NodeClass, NodeRecord
 from t10c.onnx_import.bind import Bound, bind_inputs
 from t10c.onnx_import.declared import contradictions, declared_tensors
+from t10c.onnx_import.fixed import FixedValues
 from t10c.onnx_import.fold import Folder, UnsupportedNode
 from t10c.onnx_import.infer import ShapeInference
 from t10c.onnx_import.load import normalise, opset_versions, read_model
@@ -46,20 +47,32 @@ def resolve_model(
     a value that its input cannot hold) and UnsupportedOperatorError, whose `nodes` lists every
     unsupported node.
     """
-    load_operators()
     with located(source):
         model, directory = read_model(source)
-        versions = opset_versions(model)
-        model = normalise(model)
-        graph = model.graph
-        facts = _initial_facts(graph, directory)
-        check_producers(graph)
-        bound = bind_inputs(graph, dims or {}, shapes or {}, values)
-        facts.update(bound.inputs)
-        node_names = name_nodes(graph.node)
-        folder = _fold(model, versions, facts, node_names, directory, bound.sizes)
-        default = Path(source).stem if isinstance(source, str | Path) else graph.name
-        return _assemble(model, name or default or "model", versions[""], bound, folder)
+        default = Path(source).stem if isinstance(source, str | Path) else ""
+        return resolve_parsed(model, directory, dims, shapes, name or default, values)
+
+
+def resolve_parsed(
+    model: onnx.ModelProto,
+    directory: Path | None,
+    dims: Mapping[str, int] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    name: str | None = None,
+    values: Mapping[str, object] | None = None,
+) -> ResolvedModel:
+    """`resolve_model` of what `read_model` has read; changes the model in place."""
+    load_operators()
+    versions = opset_versions(model)
+    model = normalise(model)
+    graph = model.graph
+    facts = _initial_facts(graph, directory)
+    check_producers(graph)
+    bound = bind_inputs(graph, dims or {}, shapes or {}, values)
+    facts.update(bound.inputs)
+    node_names = name_nodes(graph.node)
+    folder = _fold(model, versions, facts, node_names, directory, bound.sizes)
+    return _assemble(model, name or graph.name or "model", versions[""], bound, folder)
 
 
 @contextmanager
@@ -174,6 +187,28 @@ def _assemble(
             *bound.notes,
         ),
         expanded=dict(folder.owners.values()),
+        fixed=_fixed_values(folder, facts),
+    )
+
+
+def _fixed_values(folder: Folder, facts: Mapping[str, TensorFact]) -> FixedValues:
+    """Where those of the tensors come from that are weights of unknown value."""
+    wanted = {name for name, fact in facts.items() if fact.fixed and fact.value is None}
+    live = reaching(folder.folded, wanted)
+    nodes = tuple(node for node, used in zip(folder.folded, live, strict=True) if used)
+    made = {name for node in nodes for name in node.output if name in folder.facts}
+    given = {
+        name: folder.facts[name]
+        for name in dict.fromkeys([*wanted, *(name for node in nodes for name in node.input)])
+        if name and name not in made
+    }
+    return FixedValues(
+        {name: fact.source for name, fact in given.items() if fact.source is not None},
+        {name: fact.value for name, fact in given.items() if fact.value is not None},
+        nodes,
+        {name: folder.facts[name].shape for name in sorted({*made, *given})},
+        {name: folder.facts[name].element_type for name in sorted({*made, *given})},
+        folder.versions,
     )
 
 

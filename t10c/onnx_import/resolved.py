@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from t10c.ir.graph import NodeRecord
+from t10c.onnx_import.fixed import FixedValues
 
 AttributeValue = object
 """int, float, str, tuple of these, or numpy array (tensor attributes)."""
@@ -38,7 +39,8 @@ class ResolvedModel:
     (initializers with external or large data, and folded results derived from them).
     A graph output that is constant stays in `constants`. `folded` records the nodes that are gone,
     and `inputs` are graph inputs without those that are initializers, empty or given a value.
-    `expanded` maps the nodes of the file that others stand for to their operators.
+    `expanded` maps the nodes of the file that others stand for to their operators, and `fixed` says
+    where the values of `weights` come from.
     """
 
     name: str
@@ -54,3 +56,4 @@ class ResolvedModel:
     folded: tuple[NodeRecord, ...]
     warnings: tuple[str, ...] = ()
     expanded: Mapping[str, str] = field(default_factory=dict)
+    fixed: FixedValues = field(default_factory=FixedValues)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +23,14 @@ class TensorFact:
     """A tensor of known shape; `element_type` is ONNX's number.
 
     `fixed` means that it is the same in every inference; `value` is given only for fixed tensors
-    of at most 64 KiB.
+    of at most 64 KiB. `source` is where the value stands that was not read.
     """
 
     element_type: int
     shape: tuple[int, ...]
     value: np.ndarray | None = None
     fixed: bool = False
+    source: TensorProto | SparseTensorProto | None = field(default=None, compare=False, repr=False)
 
     @property
     def size_bytes(self) -> int:
@@ -108,11 +109,11 @@ def from_proto(tensor: TensorProto, name: str, directory: Path | None) -> Tensor
     if 0 in shape:
         return empty(fact)
     if fact.size_bytes > VALUE_LIMIT_BYTES:
-        return fact
+        return replace(fact, source=tensor)
     if tensor.data_location == TensorProto.EXTERNAL:
         inline = read_small_external(tensor, fact.size_bytes, directory)
         if inline is None:
-            return fact
+            return replace(fact, source=tensor)
         tensor = inline
     try:
         value = np.array(numpy_helper.to_array(tensor))
@@ -126,7 +127,7 @@ def from_proto(tensor: TensorProto, name: str, directory: Path | None) -> Tensor
 
 def sparse_fact(tensor: SparseTensorProto) -> TensorFact:
     """A sparse initializer: a weight of unknown value."""
-    return TensorFact(tensor.values.data_type, tuple(tensor.dims), fixed=True)
+    return TensorFact(tensor.values.data_type, tuple(tensor.dims), fixed=True, source=tensor)
 
 
 def empty(fact: TensorFact) -> TensorFact:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from t10c.errors import InvalidInputError, UsageError
 from t10c.onnx_import.tensors import (
@@ -66,7 +66,7 @@ def fixed_input(name: str, value: np.ndarray, fact: TensorFact) -> TensorFact:
     if cast is None:
         raise UsageError(f"{flag}: input '{name}' takes {kind}, which cannot hold this value")
     if math.prod(fact.shape) * cast.itemsize > VALUE_LIMIT_BYTES:
-        return replace(fact, fixed=True)
+        return replace(fact, fixed=True, source=numpy_helper.from_array(cast, name))
     return known(np.array(np.broadcast_to(cast, fact.shape)), fact.element_type)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from t10c.ir.expression import TensorExpression
 from t10c.ir.graph import LayoutOp, Operator, Tensor, TensorKind
 from t10c.onnx_import.attributes import LoweringError
+from t10c.onnx_import.fixed import FixedValues
 from t10c.onnx_import.lowering.dims import Shape, squeezed
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
 
@@ -34,7 +35,8 @@ class GraphBuilder:
 
     `begin` says which node is being lowered; all that follows carries its name and its ONNX nodes,
     and `opset` is the version it follows. `fallbacks` says why nodes became fallback operators,
-    `moved_weights` which layout operator makes a derived weight of another weight.
+    `moved_weights` which layout operator makes a derived weight of another weight, and `bodies`
+    where the weights of function bodies come from.
     Tensors keep their ONNX names; a lowering that needs more makes them with `temporary` and
     `derived_weight`, named after the node.
     """
@@ -44,6 +46,7 @@ class GraphBuilder:
         self.fallbacks: dict[str, str] = {}
         self.operators: list[Operator | LayoutOp] = []
         self.derivations: list[Derivation] = []
+        self.bodies: list[FixedValues] = []
         self.moved_weights: dict[str, LayoutOp] = {}
         self._shapes: dict[str, Shape] = dict(model.shapes)
         self._element_types: dict[str, str] = dict(model.element_types)
@@ -92,6 +95,8 @@ class GraphBuilder:
         for name, value in body.constants.items():
             self._constants.setdefault(name, value)
         self._weights |= {*body.weights, *body.constants}
+        if body.weights:
+            self.bodies.append(body.fixed)
 
     # Tensors
 
