@@ -61,12 +61,19 @@ class Axis:
 class Dim:
     """One dimension of an operand: `offset + sum(stride * axis)`, within a tensor of `size`.
 
-    `offset` is negative for leading padding. A dimension without terms is read at `offset` only.
+    `offset` is negative for leading padding. A dimension without terms is read at `offset` only,
+    or in full at every point if its `entries` belong together (the index tuples of a GatherND).
     """
 
     terms: tuple[tuple[str, int], ...]
     size: int
     offset: int = 0
+    entries: bool = field(default=False, metadata={"omit_default": True})
+
+    @property
+    def reach(self) -> int:
+        """Elements that are read along the dimension at a single point."""
+        return self.size if self.entries else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +192,7 @@ class TensorExpression:
     def digest(self) -> str:
         """Stable content hash: equal for equal planning problems."""
         text = json.dumps(
-            asdict(self, dict_factory=_without_unset_bits), sort_keys=True, separators=(",", ":")
+            asdict(self, dict_factory=_without_defaults), sort_keys=True, separators=(",", ":")
         )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -195,6 +202,7 @@ class TensorExpression:
         return tuple(axis.name for axis in self.axes if axis.name not in own)
 
 
-def _without_unset_bits(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Fields as a mapping, so that a width that is not set changes no digest."""
-    return {name: value for name, value in items if (name, value) != ("bits", 0)}
+def _without_defaults(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Fields as a mapping, so that a width or entries that are not set change no digest."""
+    unset = {("bits", 0), ("entries", False)}
+    return {n: v for n, v in items if n not in ("bits", "entries") or (n, v) not in unset}

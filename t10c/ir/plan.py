@@ -88,7 +88,7 @@ def piece_axis_lengths(
 def extent(operand: Operand, axis_lengths: dict[str, int]) -> tuple[int, ...]:
     """Elements spanned per dimension by a box of axis lengths; halo and padding are held too."""
     return tuple(
-        1 + sum(abs(stride) * (axis_lengths[a] - 1) for a, stride in dim.terms)
+        dim.reach + sum(abs(stride) * (axis_lengths[a] - 1) for a, stride in dim.terms)
         for dim in operand.dims
     )
 
@@ -107,6 +107,43 @@ def replicas(expression: TensorExpression, plan: Plan, operand: Operand) -> int:
     """P_X / prod(t[X]): copies of each piece in a sharing group (an integer in a legal plan)."""
     pieces = math.prod(temporal_factor(plan, operand, a) for a in operand.axes)
     return sharing(expression, plan, operand) // pieces
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One cut of an output piece among its replicas: `parts` runs of `length` along an axis."""
+
+    axis: str
+    parts: int
+    length: int
+
+
+def reduction_shares(expression: TensorExpression, plan: Plan) -> tuple[Share, ...]:
+    """How the q replicas of an output piece share it after the final reduction.
+
+    The prime factors of q, largest first, cut the longest axis left. A replica's rank selects its
+    parts in mixed radix, the first cut being the least significant digit.
+    """
+    lengths = piece_axis_lengths(expression, plan, expression.output)
+    shares = []
+    for prime in reversed(_prime_factors(replicas(expression, plan, expression.output))):
+        if not lengths:
+            break
+        axis = max(lengths, key=lambda name: lengths[name])
+        lengths[axis] = -(-lengths[axis] // prime)
+        shares.append(Share(axis, prime, lengths[axis]))
+    return tuple(shares)
+
+
+def _prime_factors(number: int) -> list[int]:
+    """Prime factors, ascending."""
+    factors, prime = [], 2
+    while number > 1:
+        while number % prime == 0:
+            factors.append(prime)
+            number //= prime
+        prime += 1
+    return factors
 
 
 def rtensor(expression: TensorExpression, plan: Plan, operand: Operand) -> RTensor:

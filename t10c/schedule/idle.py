@@ -80,7 +80,7 @@ def idle_cuts(
     elements = np.ones(len(factors), dtype=np.int64)
     column = {a: i for i, a in enumerate(axes)}
     for dim in operand.dims:
-        span = np.ones(len(factors), dtype=np.int64)
+        span = np.full(len(factors), dim.reach, dtype=np.int64)
         for a, stride in dim.terms:
             span += abs(stride) * (-(-lengths[a] // factors[:, column[a]]) - 1)
         elements *= span

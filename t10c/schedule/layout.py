@@ -7,8 +7,16 @@ from functools import cached_property
 import numpy as np
 
 from t10c.ir.expression import Operand, TensorExpression
-from t10c.ir.plan import Plan, block_lengths, piece_axis_lengths, replicas, sharing, tile_lengths
-from t10c.search.placement import core_coordinates, offsets, placement_rule
+from t10c.ir.plan import (
+    Plan,
+    block_lengths,
+    piece_axis_lengths,
+    reduction_shares,
+    replicas,
+    sharing,
+    tile_lengths,
+)
+from t10c.search.placement import core_coordinates, free_digits, offsets, placement_rule
 from t10c.search.space import IntArray
 
 
@@ -29,6 +37,10 @@ class Layout:
         """Elements on every core, (cores,)."""
         held: IntArray = np.prod(np.maximum(self.stop - self.start, 0), axis=1)
         return held
+
+
+AxisBoxes = dict[str, tuple[IntArray, IntArray]]
+"""Per axis the interval that every core holds, (cores,) each."""
 
 
 def even_layout(shape: tuple[int, ...], core_count: int) -> Layout:
@@ -68,8 +80,11 @@ def operand_layout(placed: PlacedPlan, operand: Operand, after_loops: bool = Fal
     After the loops rotation l has advanced by rounds * (r_l - 1), rounds = product of the radices
     outside it (docs/plans.md).
     """
-    axis_boxes = _axis_boxes(placed, operand, after_loops)
-    cores = len(placed.coordinates)
+    return _layout(operand, _axis_boxes(placed, operand, after_loops), len(placed.coordinates))
+
+
+def _layout(operand: Operand, axis_boxes: AxisBoxes, cores: int) -> Layout:
+    """Boxes of the operand's dimensions from those of its axes."""
     start = np.zeros((cores, len(operand.dims)), dtype=np.int64)
     stop = np.zeros_like(start)
     empty = np.zeros(cores, dtype=bool)
@@ -77,7 +92,7 @@ def operand_layout(placed: PlacedPlan, operand: Operand, after_loops: bool = Fal
         empty |= high <= low
     for index, dim in enumerate(operand.dims):
         low = np.full(cores, dim.offset, dtype=np.int64)
-        high = np.full(cores, dim.offset + 1, dtype=np.int64)
+        high = np.full(cores, dim.offset + dim.reach, dtype=np.int64)
         for axis, stride in dim.terms:
             box = axis_boxes[axis]
             low += stride * box[0]
@@ -92,41 +107,34 @@ def operand_layout(placed: PlacedPlan, operand: Operand, after_loops: bool = Fal
 def output_layout(placed: PlacedPlan) -> Layout:
     """Where the output lies when the operator has ended, its final reduction included.
 
-    The q replicas of a piece reduce-scatter it: each keeps one of q runs along the piece's longest
-    dimensions (cut by the prime factors of q, largest first).
+    The q replicas of a piece reduce-scatter it, each keeps the share of its rank (ir/plan.py).
     Never more than a core holds, but less where a dimension of several axes leaves holes.
     """
-    output = placed.expression.output
-    layout = _first_runs(placed, operand_layout(placed, output, after_loops=True))
-    shares = replicas(placed.expression, placed.plan, output)
-    if shares == 1:
-        return layout
-    rank = _replica_rank(placed, output, layout, shares)
+    expression, output = placed.expression, placed.expression.output
+    boxes = _axis_boxes(placed, output, after_loops=True)
+    shares = replicas(expression, placed.plan, output)
+    rank = _replica_rank(placed, output, shares)
+    for share in reduction_shares(expression, placed.plan):
+        part = rank % share.parts
+        rank = rank // share.parts
+        low, high = boxes[share.axis]
+        low = low + part * share.length
+        high = np.minimum(high, low + share.length)
+        boxes[share.axis] = (np.minimum(low, high), high)
+    layout = _layout(output, boxes, len(placed.coordinates))
     if layout.flat:
         return Layout(layout.start, np.where(rank[:, None] == 0, layout.stop, 0), flat=True)
-    start, stop = layout.start.copy(), layout.stop.copy()
-    lengths = [int(n) for n in np.max(stop - start, axis=0)]
-    for dim, parts in _cut_factors(lengths, shares):
-        part = rank % parts
-        rank = rank // parts
-        chunk = -(-(lengths[dim]) // parts)
-        lengths[dim] = chunk
-        low = start[:, dim] + part * chunk
-        stop[:, dim] = np.minimum(stop[:, dim], low + chunk)
-        start[:, dim] = np.minimum(low, stop[:, dim])
-    return Layout(start, stop)
+    return _first_runs(output, layout, boxes)
 
 
-def _first_runs(placed: PlacedPlan, layout: Layout) -> Layout:
+def _first_runs(output: Operand, layout: Layout, boxes: AxisBoxes) -> Layout:
     """The output's boxes without what the core does not compute.
 
     A dimension of several axes, such as (group, channel) of a grouped convolution, has holes where
     an inner axis is cut: only its first run without a hole is claimed.
     """
-    output = placed.expression.output
     if all(len(dim.terms) <= 1 for dim in output.dims):
         return layout
-    boxes = _axis_boxes(placed, output, after_loops=True)
     stop = layout.stop.copy()
     for index, dim in enumerate(output.dims):
         run = np.ones(len(stop), dtype=np.int64)
@@ -152,7 +160,7 @@ def idle_layout(
     if not factors or layout.flat:
         return layout
     shares = replicas(placed.expression, placed.plan, operand)
-    rank = _replica_rank(placed, operand, layout, shares)
+    rank = _replica_rank(placed, operand, shares)
     start, stop = layout.start.copy(), layout.stop.copy()
     lengths = piece_axis_lengths(placed.expression, placed.plan, operand)
     dim_of = {axis: d for d, dim in enumerate(operand.dims) for axis, _ in dim.terms}
@@ -168,29 +176,11 @@ def idle_layout(
     return Layout(start, stop)
 
 
-def _cut_factors(lengths: list[int], parts: int) -> list[tuple[int, int]]:
-    """(dimension, factor) pairs: each prime factor of `parts`, on the longest dimension left."""
-    remaining = list(lengths)
-    cuts = []
-    factor = 2
-    primes = []
-    while parts > 1:
-        while parts % factor == 0:
-            primes.append(factor)
-            parts //= factor
-        factor += 1
-    for prime in reversed(primes):
-        dim = max(range(len(remaining)), key=lambda d: (remaining[d], -d))
-        cuts.append((dim, prime))
-        remaining[dim] = -(-remaining[dim] // prime)
-    return cuts
-
-
-def _replica_rank(placed: PlacedPlan, operand: Operand, layout: Layout, shares: int) -> IntArray:
+def _replica_rank(placed: PlacedPlan, operand: Operand, shares: int) -> IntArray:
     """Rank of every core among the `shares` cores that hold the same piece of the operand.
 
     The digit rule makes it the most significant digit of the core's rank in the operand's sharing
-    group; otherwise equal boxes are counted.
+    group; otherwise the digits of its coordinates that the offsets leave free are the rank.
     """
     expression, plan = placed.expression, placed.plan
     if placement_rule(expression, plan) != "linear":
@@ -199,20 +189,15 @@ def _replica_rank(placed: PlacedPlan, operand: Operand, layout: Layout, shares: 
             index = expression.axis_index[axis]
             rank = rank * plan.split[index] + placed.coordinates[:, index]
         return rank // (sharing(expression, plan, operand) // shares)
-    boxes = np.column_stack([layout.start, layout.stop])
-    _, inverse = np.unique(boxes, axis=0, return_inverse=True)
-    inverse = inverse.ravel()
-    order = np.argsort(inverse, kind="stable")
-    counts = np.bincount(inverse)
-    first = np.cumsum(counts) - counts
-    rank = np.empty(len(inverse), dtype=np.int64)
-    rank[order] = np.arange(len(inverse)) - first[inverse[order]]
-    return rank % shares
+    rank = np.zeros(len(placed.coordinates), dtype=np.int64)
+    weight = 1
+    for digit in free_digits(expression, plan, operand):
+        rank += placed.coordinates[:, digit.axis] // digit.scale % digit.prime * weight
+        weight *= digit.prime
+    return rank
 
 
-def _axis_boxes(
-    placed: PlacedPlan, operand: Operand, after_loops: bool
-) -> dict[str, tuple[IntArray, IntArray]]:
+def _axis_boxes(placed: PlacedPlan, operand: Operand, after_loops: bool) -> AxisBoxes:
     """Per axis of the operand, the interval of it that every core holds, (cores,) each."""
     expression, plan = placed.expression, placed.plan
     blocks = block_lengths(expression, plan)

@@ -119,3 +119,35 @@ def _rank(matrix: list[list[int]], prime: int) -> int:
                 ]
         rank += 1
     return rank
+
+
+def pivot_inverse(
+    matrix: Sequence[Sequence[int]], prime: int
+) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """Pivot columns of a matrix of full row rank over GF(prime), and the inverse on them.
+
+    Column k of the inverse, one entry per pivot, is what to add to the pivots for the matrix's
+    product to change by one in row k only. ValueError without full rank.
+    """
+    count = len(matrix)
+    lines = [[*row, *(int(i == k) for k in range(count))] for i, row in enumerate(matrix)]
+    width = len(matrix[0]) if count else 0
+    pivots: list[int] = []
+    for column in range(width):
+        rank = len(pivots)
+        found = next((i for i in range(rank, count) if lines[i][column] % prime), None)
+        if found is None:
+            continue
+        lines[rank], lines[found] = lines[found], lines[rank]
+        scale = pow(lines[rank][column], -1, prime)
+        lines[rank] = [entry * scale % prime for entry in lines[rank]]
+        for i in range(count):
+            factor = lines[i][column]
+            if i != rank and factor:
+                lines[i] = [
+                    (a - factor * b) % prime for a, b in zip(lines[i], lines[rank], strict=True)
+                ]
+        pivots.append(column)
+    if len(pivots) < count:
+        raise ValueError("the matrix has no full row rank")
+    return tuple(pivots), tuple(tuple(line[width:]) for line in lines)

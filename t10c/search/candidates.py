@@ -63,7 +63,7 @@ def derive_candidates(
         elements = np.ones(len(splits), dtype=np.int64)
         slot_of = {table.slots[i].axis: i for i in table.by_operand[index]}
         for dim in operand.dims:
-            span = np.ones(len(splits), dtype=np.int64)
+            span = np.full(len(splits), dim.reach, dtype=np.int64)
             for name, stride in dim.terms:
                 axis = expression.axis_index[name]
                 length = blocks[:, axis]

@@ -13,13 +13,14 @@ equally often. Two constructions:
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from t10c.ir.expression import TensorExpression
+from t10c.ir.expression import Operand, TensorExpression
 from t10c.ir.plan import Plan, Rotation
-from t10c.search.balance import PrimePattern, balanced_matrix
+from t10c.search.balance import PrimePattern, balanced_matrix, pivot_inverse
 from t10c.search.space import BoolArray, IntArray
 from t10c.search.temporal import SlotTable
 
@@ -108,38 +109,124 @@ def prime_exponents(number: int) -> dict[int, int]:
     return exponents
 
 
-def _linear_offsets(
-    expression: TensorExpression, plan: Plan, coordinates: IntArray
-) -> list[IntArray] | None:
-    """Prime digits: one linear map per prime that divides a radix."""
-    result = [np.zeros(len(coordinates), dtype=np.int64) for _ in plan.rotations]
+@dataclass(frozen=True, slots=True)
+class CoreDigit:
+    """A prime digit of a core's coordinate: `coordinate // scale % prime` along an axis."""
+
+    axis: int
+    scale: int
+    prime: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrimeMap:
+    """The linear map of one prime: offset digits (`levels`, `weights`) from core digits.
+
+    Digit i of the offsets belongs to rotation `levels[i]`, counts `weights[i]` in it, and is
+    `sum(matrix[i][j] * digits[j]) % prime`.
+    """
+
+    prime: int
+    digits: tuple[CoreDigit, ...]
+    levels: tuple[int, ...]
+    weights: tuple[int, ...]
+    matrix: tuple[tuple[int, ...], ...]
+
+
+def core_digits(plan: Plan) -> tuple[CoreDigit, ...]:
+    """All prime digits of the coordinates, axis by axis, least significant first."""
+    found = []
+    for index, factor in enumerate(plan.split):
+        scale = 1
+        for prime, exponent in prime_exponents(factor).items():
+            for _ in range(exponent):
+                found.append(CoreDigit(index, scale, prime))
+                scale *= prime
+    return tuple(found)
+
+
+def prime_maps(expression: TensorExpression, plan: Plan) -> tuple[PrimeMap, ...] | None:
+    """Prime digits: one linear map per prime that divides a radix; None if one is not balanced."""
+    maps = []
     weight = [1] * len(plan.rotations)
-    primes = sorted({p for r in plan.rotations for p in prime_exponents(r.radix)})
     names = [operand.name for operand in expression.operands]
-    for prime in primes:
-        columns, digits = [], []
-        for index, axis in enumerate(expression.axes):
-            shared = tuple(i for i, o in enumerate(expression.operands) if axis.name not in o.axes)
-            scale = 1
-            for p, exponent in prime_exponents(plan.split[index]).items():
-                for _ in range(exponent):
-                    if p == prime:
-                        columns.append(shared)
-                        digits.append(coordinates[:, index] // scale % p)
-                    scale *= p
-        rows, owner = [], []
+    for prime in sorted({p for r in plan.rotations for p in prime_exponents(r.radix)}):
+        digits = tuple(digit for digit in core_digits(plan) if digit.prime == prime)
+        columns = tuple(
+            tuple(
+                i
+                for i, operand in enumerate(expression.operands)
+                if expression.axes[digit.axis].name not in operand.axes
+            )
+            for digit in digits
+        )
+        rows, levels, weights = [], [], []
         for level, rotation in enumerate(plan.rotations):
             for _ in range(prime_exponents(rotation.radix).get(prime, 0)):
                 rows.append(tuple(names.index(name) for name in rotation.operands))
-                owner.append(level)
-        matrix = balanced_matrix(prime, (tuple(columns), tuple(rows)))
+                levels.append(level)
+                weights.append(weight[level])
+                weight[level] *= prime
+        matrix = balanced_matrix(prime, (columns, tuple(rows)))
         if matrix is None:
             return None
-        for row, level in zip(matrix, owner, strict=True):
-            digit = sum(w * d for w, d in zip(row, digits, strict=True)) % prime
-            result[level] += weight[level] * digit
-            weight[level] *= prime
+        maps.append(PrimeMap(prime, digits, tuple(levels), tuple(weights), matrix))
+    return tuple(maps)
+
+
+def _linear_offsets(
+    expression: TensorExpression, plan: Plan, coordinates: IntArray
+) -> list[IntArray] | None:
+    """Offsets by the linear maps, mixed radix of their prime digits."""
+    maps = prime_maps(expression, plan)
+    if maps is None:
+        return None
+    result = [np.zeros(len(coordinates), dtype=np.int64) for _ in plan.rotations]
+    for prime_map in maps:
+        digits = [coordinates[:, d.axis] // d.scale % d.prime for d in prime_map.digits]
+        for row, level, weight in zip(
+            prime_map.matrix, prime_map.levels, prime_map.weights, strict=True
+        ):
+            digit = sum(w * d for w, d in zip(row, digits, strict=True)) % prime_map.prime
+            result[level] += weight * digit
     return result
+
+
+def free_digits(
+    expression: TensorExpression, plan: Plan, operand: Operand
+) -> tuple[CoreDigit, ...]:
+    """Core digits that tell the replicas of a piece apart, where placement is linear.
+
+    They are those of the operand's sharing group that the offsets of its rotations leave free: all
+    but one pivot per offset digit.
+    """
+    shared = {expression.axis_index[axis] for axis in expression.lacks(operand)}
+    pivots: set[CoreDigit] = set()
+    for prime_map in prime_maps(expression, plan) or ():
+        pivots.update(ring_steps(prime_map, plan, operand, shared)[0])
+    return tuple(d for d in core_digits(plan) if d.axis in shared and d not in pivots)
+
+
+def ring_steps(
+    prime_map: PrimeMap, plan: Plan, operand: Operand, shared: Collection[int]
+) -> tuple[tuple[CoreDigit, ...], dict[int, tuple[int, ...]]]:
+    """Pivots of an operand's sharing group, and how to move by one in each offset digit.
+
+    `shared` are the axes that the operand lacks. The second result gives, for every offset digit i
+    of the operand's rotations, what to add to the pivots so that digit i grows by one and the
+    operand's other offset digits stay.
+    """
+    rows = [
+        i
+        for i, level in enumerate(prime_map.levels)
+        if operand.name in plan.rotations[level].operands
+    ]
+    columns = [j for j, digit in enumerate(prime_map.digits) if digit.axis in shared]
+    pivots, inverse = pivot_inverse(
+        [[prime_map.matrix[i][j] for j in columns] for i in rows], prime_map.prime
+    )
+    steps = {row: tuple(line[k] for line in inverse) for k, row in enumerate(rows)}
+    return tuple(prime_map.digits[columns[j]] for j in pivots), steps
 
 
 def placeable_mask(

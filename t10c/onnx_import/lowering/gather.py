@@ -123,7 +123,7 @@ def lower_gather_nd(builder: GraphBuilder, node: ResolvedNode) -> None:
         Dim(axes.add(f"v{d}", n, "table", reduction=True), n)
         for d, n in enumerate(table[batch : batch + width], start=batch)
     ]
-    entry = Dim((), width)
+    entry = Dim((), width, entries=True)
     expression = index_expression(axes, (*i[:batch], *v, *e), (*i, entry), (*i, *e))
     return builder.compute("", expression, node.inputs[:2], node.outputs[0])
 
