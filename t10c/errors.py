@@ -42,3 +42,9 @@ class InvalidSpecError(T10cError):
     """A hardware specification that is not valid (exit 6)."""
 
     exit_code = 6
+
+
+class VerificationError(T10cError):
+    """A program whose execution shows that it is wrong (exit 9)."""
+
+    exit_code = 9

@@ -223,7 +223,18 @@ class Loop:
 
 
 Instruction = (
-    Allocate | Free | Load | Store | Exchange | Clear | Compute | Shift | Reduce | Finish | Keep | Loop
+    Allocate
+    | Free
+    | Load
+    | Store
+    | Exchange
+    | Clear
+    | Compute
+    | Shift
+    | Reduce
+    | Finish
+    | Keep
+    | Loop
 )
 
 

@@ -1,0 +1,236 @@
+"""Pieces on all cores at once: from a whole tensor to what every core holds, and back."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
+
+from t10c.execute.element_types import Array, BoolArray, IntArray
+from t10c.ir.expression import Dim
+from t10c.ir.formula import Value, evaluate
+from t10c.ir.program import Access, Piece, Range
+
+_POINTS_AT_ONCE = 1 << 22
+"""Points that are written one by one are handled in groups of cores of about so many."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A piece with its formulas evaluated: per axis `start` <= index < `stop`, (cores,) each."""
+
+    piece: Piece
+    start: Mapping[str, IntArray]
+    stop: Mapping[str, IntArray]
+
+    @property
+    def empty(self) -> BoolArray:
+        """Cores that hold nothing, (cores,)."""
+        found = np.zeros(self.piece.cores, dtype=bool)
+        for axis, start in self.start.items():
+            found |= self.stop[axis] <= start
+        return found
+
+    @property
+    def origin(self) -> IntArray:
+        """Tensor index of local index 0, (cores, dimensions)."""
+        if self.piece.flat:
+            return np.stack(list(self.start.values()), axis=1)
+        lengths = self.piece.lengths
+        found = np.zeros((self.piece.cores, len(self.piece.dims)), dtype=np.int64)
+        for d, dim in enumerate(self.piece.dims):
+            found[:, d] = dim.offset
+            for axis, stride in dim.terms:
+                first = self.start[axis] if stride > 0 else self.start[axis] + lengths[axis] - 1
+                found[:, d] += stride * first
+        return found
+
+    def points(self) -> int:
+        """Elements that all cores hold together."""
+        counts = np.ones(self.piece.cores, dtype=np.int64)
+        for axis, start in self.start.items():
+            counts *= np.maximum(self.stop[axis] - start, 0)
+        return int(counts.sum())
+
+
+def place_piece(piece: Piece, values: Mapping[str, Value]) -> Placed:
+    """Evaluate a piece's formulas; `values` has `core` and all names they use."""
+    start, stop = {}, {}
+    for r in piece.ranges:
+        start[r.axis], stop[r.axis] = place_range(r, piece.cores, values)
+    return Placed(piece, start, stop)
+
+
+def place_range(r: Range, cores: int, values: Mapping[str, Value]) -> tuple[IntArray, IntArray]:
+    """First index and end of a range on every core, (cores,) each."""
+    start = per_core(evaluate(r.start, values), cores)
+    stop = start + r.length
+    for formula in r.stops:
+        stop = np.minimum(stop, per_core(evaluate(formula, values), cores))
+    return start, stop
+
+
+def per_core(value: Value, cores: int) -> IntArray:
+    """A formula's value on the first `cores` cores."""
+    if isinstance(value, int):
+        return np.full(cores, value, dtype=np.int64)
+    return value[:cores]
+
+
+# Whole tensors and pieces
+
+
+def spread(tensor: Array, placed: Placed) -> Array:
+    """What every core holds of a tensor: (cores, *piece shape); padding holds anything."""
+    shape = placed.piece.shape
+    source = tensor.reshape(-1) if placed.piece.flat else tensor
+    if not shape:
+        return np.broadcast_to(source, (placed.piece.cores,)).copy()
+    origin = np.where(placed.empty[:, None], 0, placed.origin)
+    low = np.maximum(0, -origin.min(axis=0))
+    high = np.maximum(0, (origin + shape).max(axis=0) - source.shape)
+    if low.any() or high.any():
+        source = np.pad(source, list(zip(low, high, strict=True)))
+    windows = sliding_window_view(source, shape)
+    return np.asarray(windows[tuple((origin + low).T)])
+
+
+def collect(arrays: Array, placed: Placed, into: Array, covered: BoolArray) -> None:
+    """Write what every core holds into a whole tensor, and mark what was written.
+
+    Points beyond the piece's end or outside the tensor are left out.
+    """
+    shape = placed.piece.shape
+    target = into.reshape(-1) if placed.piece.flat else into
+    marks = covered.reshape(-1) if placed.piece.flat else covered
+    present = ~placed.empty
+    if not shape:
+        if present.any():
+            target[...] = arrays[np.flatnonzero(present)[-1]]
+            marks[...] = True
+        return
+    full = np.zeros(placed.piece.cores, dtype=bool)
+    if _is_box(placed.piece):
+        origin = placed.origin
+        full = present & np.all(origin >= 0, axis=1)
+        full &= np.all(origin + shape <= target.shape, axis=1)
+        for axis, length in placed.piece.lengths.items():
+            full &= placed.stop[axis] - placed.start[axis] == length
+        if full.any():
+            index = tuple(origin[full].T)
+            held = arrays[full][:, *(slice(0, n) for n in shape)]
+            sliding_window_view(target, shape, writeable=True)[index] = held
+            sliding_window_view(marks, shape, writeable=True)[index] = True
+    rest = np.flatnonzero(present & ~full)
+    points = math.prod(placed.piece.lengths.values())
+    group = max(1, _POINTS_AT_ONCE // max(points, 1))
+    for first in range(0, len(rest), group):
+        _collect_points(arrays, placed, rest[first : first + group], target, marks)
+
+
+def _is_box(piece: Piece) -> bool:
+    """Whether the points of a piece fill its hull, index by index."""
+    return piece.flat or all(
+        not dim.terms or (len(dim.terms) == 1 and dim.terms[0][1] == 1) for dim in piece.dims
+    )
+
+
+def _collect_points(
+    arrays: Array, placed: Placed, cores: IntArray, target: Array, marks: BoolArray
+) -> None:
+    """The same, point by point, for some cores."""
+    local, valid = point_indices(placed, cores, target.shape)
+    origin = placed.origin[cores]
+    grid = [1] * (local[0].ndim - 1)
+    where = [o.reshape(-1, *grid) + i for o, i in zip(origin.T, local, strict=True)]
+    valid = np.broadcast_to(valid, np.broadcast_shapes(valid.shape, *(w.shape for w in where)))
+    chosen = tuple(np.broadcast_to(w, valid.shape)[valid] for w in where)
+    rows = np.broadcast_to(cores.reshape(-1, *grid), valid.shape)[valid]
+    held = tuple(np.broadcast_to(i, valid.shape)[valid] for i in local)
+    target[chosen] = arrays[(rows, *held)]
+    marks[chosen] = True
+
+
+def point_indices(
+    placed: Placed, cores: IntArray, shape: tuple[int, ...]
+) -> tuple[list[IntArray], BoolArray]:
+    """Local index of every point per dimension, and which points exist: (cores, *axes) grids."""
+    piece = placed.piece
+    axes = list(piece.ranges)
+    rank = len(axes) + 1
+    number = {r.axis: i for i, r in enumerate(axes)}
+
+    def along(axis: str, values: IntArray) -> IntArray:
+        return values.reshape([-1 if i == number[axis] + 1 else 1 for i in range(rank)])
+
+    valid = np.ones((1,) * rank, dtype=bool)
+    steps = {}
+    for r in axes:
+        steps[r.axis] = along(r.axis, np.arange(r.length))
+        counts = (placed.stop[r.axis] - placed.start[r.axis])[cores]
+        valid = valid & (steps[r.axis] < counts.reshape(-1, *([1] * (rank - 1))))
+    if piece.flat:
+        return [steps[axes[0].axis]], valid
+    local = []
+    for d, dim in enumerate(piece.dims):
+        index = np.zeros((1,) * rank, dtype=np.int64)
+        for axis, stride in dim.terms:
+            count = steps[axis] if stride > 0 else piece.lengths[axis] - 1 - steps[axis]
+            index = index + abs(stride) * count
+        at = placed.origin[cores, d].reshape(-1, *([1] * (rank - 1))) + index
+        valid = valid & (at >= 0) & (at < shape[d])
+        local.append(index)
+    return local, valid
+
+
+# Parts of pieces
+
+
+def part_origin(
+    piece: Piece, access: Access, lengths: Mapping[str, int], values: Mapping[str, Value]
+) -> list[Value]:
+    """Local index per dimension at which a part of a piece begins, a number or (cores,) each.
+
+    The part is `lengths` long along its axes and begins at the access's offsets.
+    """
+    offsets = {axis: evaluate(formula, values) for axis, formula in access.offsets}
+    whole = piece.lengths
+    found: list[Value] = []
+    for dim in piece.dims:
+        begin: Value = 0
+        for axis, stride in dim.terms:
+            offset = offsets.get(axis, 0)
+            if stride < 0:
+                offset = whole[axis] - lengths[axis] - offset
+            begin = begin + abs(stride) * offset
+        found.append(begin)
+    return found
+
+
+def hull(dims: tuple[Dim, ...], lengths: Mapping[str, int]) -> tuple[int, ...]:
+    """Shape of the memory that a box of axis lengths spans."""
+    return tuple(
+        dim.reach + sum(abs(stride) * (lengths[axis] - 1) for axis, stride in dim.terms)
+        for dim in dims
+    )
+
+
+def open_axes(
+    window: Array, dims: tuple[Dim, ...], axes: tuple[str, ...], lengths: Mapping[str, int]
+) -> Array:
+    """A window of an operand, (cores, *hull), by axes: (cores, *lengths of `axes`), not copied."""
+    strides = dict.fromkeys(axes, 0)
+    start = window
+    for number, dim in enumerate(dims, start=1):
+        for axis, stride in dim.terms:
+            strides[axis] += stride * window.strides[number]
+            if stride < 0:
+                skipped = [slice(None)] * window.ndim
+                skipped[number] = slice(-stride * (lengths[axis] - 1), None)
+                start = start[tuple(skipped)]
+    return as_strided(
+        start,
+        (len(window), *(lengths[axis] for axis in axes)),
+        (window.strides[0], *(strides[axis] for axis in axes)),
+    )

@@ -1,0 +1,8 @@
+"""A model plan as a device program (docs/program.md).
+
+- `frame.py`: a plan's cores as formulas: coordinates, offsets, replicas, rings
+- `pieces.py`: pieces of operands as formulas, before, during and after the loops
+- `homes.py`: where tensors lie between operators, and how long
+- `section.py`: the instructions of one planned operator
+- `model.py`: the whole program: `lower_plan`
+"""
