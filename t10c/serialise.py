@@ -1,12 +1,16 @@
 """Frozen dataclasses as JSON values and back, driven by their type hints.
 
 Tuples of (name, value) pairs become JSON objects, other tuples lists; field names stay. Fields
-whose metadata say `omit_default` are left out while they have their default. Decoding checks every
+whose metadata say `omit_default` are left out while they have their default. Where one of several
+dataclasses may stand, the key `op` says which: its name in small letters. Decoding checks every
 value against its hint and names the path of the first that is wrong.
 """
 
+import hashlib
+import json
 import math
 import types
+from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -16,14 +20,19 @@ from t10c.errors import InvalidInputError
 
 T = TypeVar("T")
 
-
-@lru_cache(maxsize=256)
-def _hints(cls: type) -> dict[str, Any]:
-    return {field.name: get_type_hints(cls)[field.name] for field in fields(cls)}
+TAG = "op"
+"""Key that says which of several dataclasses an object is."""
 
 
 @lru_cache(maxsize=256)
-def _omitted(cls: type) -> dict[str, Any]:
+def field_hints(cls: type) -> dict[str, Any]:
+    """Type of every field of a dataclass, in order."""
+    hints = get_type_hints(cls)
+    return {field.name: hints[field.name] for field in fields(cls)}
+
+
+@lru_cache(maxsize=256)
+def omitted_defaults(cls: type) -> dict[str, Any]:
     """Defaults of the fields that are left out while they have them."""
     return {f.name: f.default for f in fields(cls) if f.metadata.get("omit_default")}
 
@@ -31,10 +40,10 @@ def _omitted(cls: type) -> dict[str, Any]:
 def encode(value: object) -> Any:
     """A dataclass, tuple or scalar as JSON values."""
     if is_dataclass(value) and not isinstance(value, type):
-        omitted = _omitted(type(value))
+        omitted = omitted_defaults(type(value))
         return {
             name: _encode_field(getattr(value, name), hint)
-            for name, hint in _hints(type(value)).items()
+            for name, hint in field_hints(type(value)).items()
             if name not in omitted or getattr(value, name) != omitted[name]
         }
     if isinstance(value, tuple):
@@ -43,7 +52,10 @@ def encode(value: object) -> Any:
 
 
 def _encode_field(value: object, hint: object) -> Any:
-    inner = _pair_value(hint)
+    tag = next((name for name, cls in tagged(hint).items() if type(value) is cls), None)
+    if tag is not None:
+        return {TAG: tag, **encode(value)}
+    inner = pair_value(hint)
     if inner is not None and isinstance(value, tuple):
         return {name: encode(item) for name, item in value}
     if inner is None and get_origin(hint) is tuple and isinstance(value, tuple):
@@ -54,7 +66,16 @@ def _encode_field(value: object, hint: object) -> Any:
 
 
 @lru_cache(maxsize=1024)
-def _pair_value(hint: object) -> object | None:
+def tagged(hint: object) -> dict[str, type]:
+    """The dataclasses of a union of several, by tag; empty where the hint is none."""
+    if get_origin(hint) not in (Union, types.UnionType):
+        return {}
+    found = {a.__name__.lower(): a for a in get_args(hint) if is_dataclass(a)}
+    return found if len(found) > 1 else {}
+
+
+@lru_cache(maxsize=1024)
+def pair_value(hint: object) -> object | None:
     """T where the hint is tuple[tuple[str, T], ...], else None."""
     arguments = get_args(hint)
     if get_origin(hint) is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
@@ -87,11 +108,14 @@ def _decode(hint: object, value: object, path: str) -> object:
         if value not in members:
             raise wrong(path, value, f"one of {', '.join(members)}")
         return hint(value)
-    pair_value = _pair_value(hint)
-    if pair_value is not None:
+    inner = pair_value(hint)
+    if inner is not None:
         items = mapping(value, path).items()
-        return tuple((name, _decode(pair_value, item, f"{path}.{name}")) for name, item in items)
+        return tuple((name, _decode(inner, item, f"{path}.{name}")) for name, item in items)
     origin, arguments = get_origin(hint), get_args(hint)
+    classes = tagged(hint)
+    if classes:
+        return _decode_tagged(classes, value, path)
     if origin in (Union, types.UnionType):
         return _decode_union(arguments, value, path)
     if origin is Literal:
@@ -112,14 +136,24 @@ def _decode_union(arguments: tuple[object, ...], value: object, path: str) -> ob
     return _decode(next(a for a in arguments if a is not type(None)), value, path)
 
 
+def _decode_tagged(classes: dict[str, type], value: object, path: str) -> object:
+    given = dict(mapping(value, path))
+    if TAG not in given:
+        raise InvalidInputError(f"{path}.{TAG}: is missing")
+    tag = given.pop(TAG)
+    if not isinstance(tag, str) or tag not in classes:
+        raise wrong(f"{path}.{TAG}", tag, f"one of {', '.join(classes)}")
+    return _decode_dataclass(classes[tag], given, path)
+
+
 def _decode_dataclass(cls: type, value: object, path: str) -> object:
     given = mapping(value, path)
-    hints = _hints(cls)
+    hints = field_hints(cls)
     for name in given:
         if name not in hints:
             raise InvalidInputError(f"{path}.{name[:60]}: unknown key")
     for name in hints:
-        if name not in given and name not in _omitted(cls):
+        if name not in given and name not in omitted_defaults(cls):
             raise InvalidInputError(f"{path}.{name}: is missing")
     present = {name: hint for name, hint in hints.items() if name in given}
     try:
@@ -184,3 +218,20 @@ def wrong(path: str, value: object, right: str) -> InvalidInputError:
     """The error for a value of the wrong kind."""
     shown = "".join(c if c.isprintable() else "?" for c in repr(value))
     return InvalidInputError(f"{path}: is {shown[:60]}; it must be {right}")
+
+
+def content_hash(document: Mapping[str, Any], aside: Collection[str]) -> str:
+    """sha256 of all that a JSON object says but for the keys `aside`, however it is laid out."""
+    says = {key: value for key, value in document.items() if key not in aside}
+    text = json.dumps(says, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def schema_of(data: bytes) -> str:
+    """What a file says in its key `schema`; empty if that is no text, or the file no JSON object."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return ""
+    schema = document.get("schema") if isinstance(document, dict) else None
+    return schema if isinstance(schema, str) else ""
