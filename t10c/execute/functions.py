@@ -146,7 +146,8 @@ def _shrink(inputs: Inputs, attributes: Attributes) -> Array:
     x, limit = inputs[0], attributes["lambd"]
     bias = _number(x, attributes["bias"])
     inner = np.where(x > limit, x - bias, _number(x, 0))
-    return np.where(x < -limit, x + bias, inner)
+    moved: Array = np.where(x < -limit, x + bias, inner)
+    return moved
 
 
 def _number(like: Array, value: float) -> Any:

@@ -84,8 +84,8 @@ def _having(axes: Names, first: Names, second: Names) -> Names:
 
 def _factor(side: Side, batch: Names, free: Names, depth: Names, form: Form) -> _Factor:
     own = tuple(a for a in form.reduction_axes if a in side.axes and a not in depth)
-    last = side.operand.axes[-1:]
-    depth_first = bool(free) and bool(depth) and last == free[-1:]
+    last = {axis for axis, _ in side.operand.dims[-1].terms} if side.operand.dims else set()
+    depth_first = bool(depth) and not last.isdisjoint(free)
     inner = (*depth, *free) if depth_first else (*free, *depth)
     return _Factor(side, (*batch, *inner, *own), own, depth_first)
 
