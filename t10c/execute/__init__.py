@@ -1,7 +1,6 @@
 """Numeric execution of device programs on all simulated cores at once (docs/program.md).
 
 - `element_types.py`, `scalar.py`, `kernels.py`: what a compute instruction does on a tile
-- `placed.py`: pieces on all cores, from whole tensors and back
 - `views.py`: layout-only operators
 - `machine.py`: memory of the cores, and instructions
 """

@@ -13,17 +13,15 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from t10c.errors import VerificationError
 from t10c.execute.element_types import Array, DType, dtype_of
-from t10c.execute.kernels import Partial, Tile, combine, contribution, fallback, finish, identity
-from t10c.execute.placed import (
-    Placed,
-    collect,
-    hull,
-    open_axes,
-    part_origin,
-    per_core,
-    place_piece,
-    place_range,
-    spread,
+from t10c.execute.kernels import (
+    Partial,
+    Tile,
+    body_type,
+    combine,
+    contribution,
+    fallback,
+    finish,
+    identity,
 )
 from t10c.execute.views import apply_view
 from t10c.ir.expression import Operand, TensorExpression
@@ -48,6 +46,17 @@ from t10c.ir.program import (
     Shift,
     Store,
 )
+from t10c.program.placed import (
+    Placed,
+    collect,
+    hull,
+    open_axes,
+    part_origin,
+    per_core,
+    place_piece,
+    place_range,
+    spread,
+)
 
 Observer = Callable[[str, str, Array], None]
 """Called with section, tensor and value whenever an operator has finished its output."""
@@ -61,6 +70,8 @@ class _Memory:
     placed: Placed
     arrays: tuple[Array, ...] = ()
     cleared: bool = False
+    kind: DType | None = None
+    """For partial results: element type of the body's values."""
 
 
 class Machine:
@@ -203,9 +214,6 @@ class _Run:
             arrived.append(spread(value, target.placed))
         for move, array in zip(moves, arrived, strict=True):
             self.memory[move.into].arrays = (array,)
-            if move.absorbs:
-                for name in move.sources:
-                    del self.memory[name]
 
     def _kernel(self, number: int) -> tuple[TensorExpression, dict[str, Operand]]:
         expression = self.machine.program.kernels[number]
@@ -229,6 +237,8 @@ class _Run:
             start[r.axis], stop[r.axis] = place_range(r, step.cores, self.values)
         tile = Tile(expression, start, lengths, stop)
         given = contribution(tile, windows)
+        if result.kind is None:
+            result.kind = body_type(expression, windows)
         if not result.arrays:
             result.arrays = self._undefined(expression, result, given)
         self._combine(expression, result, step.output, lengths, given)
@@ -336,7 +346,8 @@ class _Run:
             }
             start = {axis: placed.start[axis] for axis in output.axes}
             stop = {axis: placed.stop[axis] for axis in output.axes}
-            value = finish(Tile(expression, start, lengths, stop), partial, windows)
+            tile = Tile(expression, start, lengths, stop)
+            value = finish(tile, partial, windows, memory.kind)
             finished = np.zeros((placed.piece.cores, *extent), kind)
             open_axes(finished, output.dims, output.axes, lengths)[...] = value.astype(kind)
         del self.memory[step.result.buffer]

@@ -29,7 +29,7 @@ class Range:
     axis: str
     start: Formula
     length: int
-    stops: tuple[Formula, ...] = ()
+    stops: tuple[Formula, ...] = field(default=(), metadata={"omit_default": True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +88,18 @@ class Access:
 
     operand: str
     buffer: str
-    offsets: tuple[tuple[str, Formula], ...] = ()
+    offsets: tuple[tuple[str, Formula], ...] = field(default=(), metadata={"omit_default": True})
 
 
 @dataclass(frozen=True, slots=True)
 class Allocate:
-    """Reserve memory for a buffer; its contents are undefined."""
+    """Reserve memory for a buffer; its contents are undefined.
+
+    The memory of a buffer that it `absorbs` becomes part of it, and is readable until it is freed.
+    """
 
     buffer: Buffer
+    absorbs: str = field(default="", metadata={"omit_default": True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +129,12 @@ class Move:
     """Fill the buffer `into` with its piece of `tensor`, from the pieces in `sources`.
 
     A core takes what it holds itself from its own memory. `tensor` is one that a source has, or
-    follows from those by views. `absorbs`: the source's memory becomes part of `into`.
+    follows from those by views.
     """
 
     into: str
     tensor: str
     sources: tuple[str, ...]
-    absorbs: bool = field(default=False, metadata={"omit_default": True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +254,15 @@ class Section:
     instructions: tuple[Instruction, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a program was made from: hash of the plan, name and hash of the hardware."""
+
+    plan_hash: str
+    hardware: str
+    hardware_hash: str
+
+
 @dataclass(frozen=True)
 class Program:
     """A model as a device program for `core_count` cores of `core_bytes` each.
@@ -274,6 +286,7 @@ class Program:
     begin: Section
     sections: tuple[Section, ...]
     end: Section
+    origin: Origin | None = field(default=None, metadata={"omit_default": True})
 
     def all_sections(self) -> Iterator[Section]:
         """All sections in the order in which they run the first time."""

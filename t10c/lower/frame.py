@@ -85,7 +85,7 @@ class Frame:
 
     def _coordinate_name(self, index: int) -> str:
         name = f"c_{self.expression.axes[index].name}"
-        return name if name.isidentifier() else f"c{index}"
+        return name if name.isascii() and name.isidentifier() else f"c{index}"
 
     def _group_rank(self, operand: Operand) -> Terms:
         """Rank in the operand's sharing group: coordinates along the axes it lacks."""

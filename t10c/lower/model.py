@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from t10c.hardware.document import spec_hash
 from t10c.hardware.width import stored_bits
 from t10c.ir.expression import Operand
 from t10c.ir.graph import LayoutOp
@@ -16,6 +17,7 @@ from t10c.ir.program import (
     Instruction,
     Load,
     Move,
+    Origin,
     Program,
     Section,
     Store,
@@ -24,6 +26,7 @@ from t10c.lower.frame import Frame
 from t10c.lower.homes import Uses, even_home, find_uses, home_name
 from t10c.lower.pieces import idle_piece
 from t10c.lower.section import Work, copy_name, lower_operator
+from t10c.schedule.document import to_document
 from t10c.schedule.result import ModelPlan, OperatorPlan
 from t10c.schedule.steps import Copy, Read, Sequence, Step, build_sequence
 
@@ -63,7 +66,11 @@ class _ModelLowering:
             begin=self._begin(),
             sections=sections,
             end=self._end(),
+            origin=self._origin(),
         )
+
+    def _origin(self) -> Origin:
+        return Origin(to_document(self.plan)["plan_hash"], self.spec.name, spec_hash(self.spec))
 
     # Weights and graph inputs and outputs
 

@@ -98,18 +98,20 @@ class _Lowering:
         made: list[Instruction] = []
         moves, setups = [], []
         for position, operand in enumerate(self.expression.inputs):
-            made.append(Allocate(self._operand_buffer(position, operand)))
-            tensor = self.operator.inputs[position]
+            buffer = self._operand_buffer(position, operand)
+            home = home_name(buffer.tensor)
             if position in self.work.fetched:
-                moves.append(Move(self._name(operand), tensor, self.work.fetched[position]))
+                made.append(Allocate(buffer))
+                moves.append(Move(buffer.name, buffer.tensor, self.work.fetched[position]))
             else:
-                home = (home_name(tensor),)
-                setups.append(Move(self._name(operand), tensor, home, absorbs=True))
+                made.append(Allocate(buffer, absorbs=home))
+                setups.append(Move(buffer.name, buffer.tensor, (home,)))
         if moves:
             made.append(Exchange(self.work.kind, tuple(moves)))
         if setups:
             made.append(Exchange("setup", tuple(setups)))
-        return [*made, *(Free(name) for name in self.work.dying)]
+        absorbed = (home for move in setups for home in move.sources)
+        return [*made, *(Free(name) for name in (*absorbed, *self.work.dying))]
 
     def _operand_buffer(self, position: int, operand: Operand) -> Buffer:
         piece = operand_piece(self.frame, operand)

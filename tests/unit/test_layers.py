@@ -19,8 +19,9 @@ ALLOWED = {
     "zoo": set(),
     "schedule": {"ir", "hardware", "search"},
     "lower": {"ir", "hardware", "search", "schedule"},
-    "simulate": {"ir", "hardware"},
-    "execute": {"ir", "hardware"},
+    "program": {"ir"},
+    "simulate": {"ir", "hardware", "program"},
+    "execute": {"ir", "hardware", "program"},
     "baselines": {"ir", "hardware", "search", "schedule"},
     "extend": {"ir", "onnx_import"},
     "report": {

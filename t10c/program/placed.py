@@ -3,14 +3,18 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
-from t10c.execute.element_types import Array, BoolArray, IntArray
 from t10c.ir.expression import Dim
-from t10c.ir.formula import Value, evaluate
+from t10c.ir.formula import IntArray, Value, evaluate
 from t10c.ir.program import Access, Piece, Range
+
+Array = npt.NDArray[Any]
+BoolArray = npt.NDArray[np.bool_]
 
 _POINTS_AT_ONCE = 1 << 22
 """Points that are written one by one are handled in groups of cores of about so many."""
