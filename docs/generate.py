@@ -1,12 +1,14 @@
-"""Writes what the documents say of operators and models from the program itself.
+"""Writes what the documents say of operators, models and program files from t10c itself.
 
-    python docs/generate.py           rewrite docs/operators.md and the table in README.md
+    python docs/generate.py           rewrite docs/operators.md, docs/program.schema.json and
+                                      the table in README.md
     python docs/generate.py --check   exit 1 if they are not current
 
 The figures depend on the version of onnx, which the page names.
 """
 
 import argparse
+import json
 import re
 import sys
 import warnings
@@ -29,6 +31,7 @@ from t10c.zoo.request import Phase
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "operators.md"
+SCHEMA = ROOT / "docs" / "program.schema.json"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- coverage: make docs -->\n", "<!-- end of coverage -->\n"
 CORES = 16
@@ -215,13 +218,19 @@ def with_coverage(readme: str) -> str:
     return f"{before}{BEGIN}\n{coverage_table()}\n{END}{after}"
 
 
+def schema_text() -> str:
+    """docs/program.schema.json."""
+    return json.dumps(t10c.program_schema(), indent=2) + "\n"
+
+
 def main() -> int:
-    """Write or check both documents; returns the exit code."""
+    """Write or check the documents; returns the exit code."""
     parser = argparse.ArgumentParser(description="Write what documents say of operators.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if not current")
     check = parser.parse_args().check
     stale = []
     for path, text in (
+        (SCHEMA, schema_text()),
         (PAGE, operators_page()),
         (README, with_coverage(README.read_text(encoding="utf-8"))),
     ):

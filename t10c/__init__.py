@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from t10c.hardware.spec import HardwareSpec
     from t10c.ir.expression import TensorExpression
     from t10c.ir.graph import Graph, NodeRecord, Operator
+    from t10c.ir.program import Program, Section
+    from t10c.lower.model import lower_plan
     from t10c.onnx_import.catalogue import CatalogueEntry, operator_catalogue
     from t10c.onnx_import.importer import import_model
+    from t10c.program.document import ProgramFile, dump_program, load_program, read_program
+    from t10c.program.schema import program_schema
     from t10c.schedule.choices import Choices, find_choices
     from t10c.schedule.document import dump_plan, load_plan
     from t10c.schedule.model import schedule_model
@@ -50,24 +54,32 @@ __all__ = [
     "Operator",
     "OperatorPlan",
     "Problem",
+    "Program",
+    "ProgramFile",
     "Recipe",
     "ScheduleOptions",
     "SearchOptions",
     "SearchResult",
+    "Section",
     "TensorExpression",
     "build_model",
     "calibrate",
     "dump_plan",
+    "dump_program",
     "find_choices",
     "import_model",
     "list_recipes",
     "load_plan",
+    "load_program",
     "load_spec",
     "load_spec_file",
+    "lower_plan",
     "named_expression",
     "operator_catalogue",
     "parse_expression",
     "preset_names",
+    "program_schema",
+    "read_program",
     "read_samples",
     "schedule_model",
     "search_operator",
@@ -83,8 +95,12 @@ _HOMES = {
     "t10c.hardware.spec": ("HardwareSpec",),
     "t10c.ir.expression": ("TensorExpression",),
     "t10c.ir.graph": ("Graph", "NodeRecord", "Operator"),
+    "t10c.ir.program": ("Program", "Section"),
+    "t10c.lower.model": ("lower_plan",),
     "t10c.onnx_import.catalogue": ("CatalogueEntry", "operator_catalogue"),
     "t10c.onnx_import.importer": ("import_model",),
+    "t10c.program.document": ("ProgramFile", "dump_program", "load_program", "read_program"),
+    "t10c.program.schema": ("program_schema",),
     "t10c.schedule.choices": ("Choices", "find_choices"),
     "t10c.schedule.document": ("dump_plan", "load_plan"),
     "t10c.schedule.model": ("schedule_model",),

@@ -70,7 +70,9 @@ def tagged(hint: object) -> dict[str, type]:
     """The dataclasses of a union of several, by tag; empty where the hint is none."""
     if get_origin(hint) not in (Union, types.UnionType):
         return {}
-    found = {a.__name__.lower(): a for a in get_args(hint) if is_dataclass(a)}
+    found: dict[str, type] = {
+        a.__name__.lower(): a for a in get_args(hint) if isinstance(a, type) and is_dataclass(a)
+    }
     return found if len(found) > 1 else {}
 
 
@@ -228,7 +230,7 @@ def content_hash(document: Mapping[str, Any], aside: Collection[str]) -> str:
 
 
 def schema_of(data: bytes) -> str:
-    """What a file says in its key `schema`; empty if that is no text, or the file no JSON object."""
+    """What a file says in its key `schema`; empty if it is no JSON object, or says no text."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):

@@ -6,6 +6,7 @@ to step without listing cores or steps. `Terms` builds such text and simplifies 
 """
 
 import ast
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,7 @@ NUMBER_LIMIT = 2**40
 """Largest number in a formula; products of a few of them stay within 64 bits."""
 
 _LENGTH_LIMIT = 20_000
+_DEPTH_LIMIT = 400
 _LOOSE, _TIGHT, _ATOM = 1, 2, 3  # sums, products, names and numbers
 
 
@@ -33,35 +35,49 @@ def parse(text: str) -> ast.expr:
     if len(text) > _LENGTH_LIMIT:
         raise FormulaError(f"a formula of {len(text)} characters is too long")
     try:
-        tree = ast.parse(text, mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's own, of what is refused below
+            tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise FormulaError(f"'{text[:60]}' is not a formula") from error
-    _check(tree, text)
+        raise FormulaError(f"'{_shown(text, 60)}' is not a formula") from error
+    _check(tree, text, 0)
     return tree
 
 
-def _check(node: ast.expr, text: str) -> None:
+def _shown(text: str, most: int) -> str:
+    """The beginning of a text on one line."""
+    return "".join(c if c.isprintable() else "?" for c in text[:most])
+
+
+def _check(node: ast.expr, text: str, depth: int) -> None:
     """FormulaError unless the tree is made of what formulas may have."""
+    if depth > _DEPTH_LIMIT:
+        raise FormulaError(f"'{_shown(text, 60)}' is nested more than {_DEPTH_LIMIT} deep")
     match node:
         case ast.Constant(value=value) if type(value) is int and value <= NUMBER_LIMIT:
             return
         case ast.Name():
             return
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            _check(operand, text)
+            _check(operand, text, depth + 1)
             return
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult(), right=right):
-            _check(left, text)
-            _check(right, text)
+            _check(left, text, depth + 1)
+            _check(right, text, depth + 1)
             return
         case ast.BinOp(left=left, op=ast.FloorDiv() | ast.Mod(), right=ast.Constant(value=value)):
             if type(value) is int and 1 <= value <= NUMBER_LIMIT:
-                _check(left, text)
+                _check(left, text, depth + 1)
                 return
     raise FormulaError(
-        f"'{text[:60]}' has '{ast.unparse(node)[:40]}': formulas have names, whole numbers, "
-        "+ - *, and // and % by a positive number"
+        f"'{_shown(text, 60)}' has '{_shown(_source(node, text), 40)}': formulas have names, whole"
+        " numbers, + - *, and // and % by a positive number"
     )
+
+
+def _source(node: ast.expr, text: str) -> str:
+    """The part of a text that a node stands for."""
+    return ast.get_source_segment(text, node) or text
 
 
 def names(text: str) -> frozenset[str]:

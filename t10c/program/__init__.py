@@ -1,5 +1,6 @@
 """What everything that reads device programs shares (docs/program.md).
 
 - `placed.py`: pieces on all cores, from whole tensors and back
+- `document.py`, `schema.py`: program files, and what they look like
 - `check.py`: whether a program is valid: `check_program`
 """
