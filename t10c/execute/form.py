@@ -36,7 +36,10 @@ class Form:
 
     `grid` is the order of axes in arrays: those of the output, in its order, then all others.
     `reduced` and `normalised` are array axes of a grid with the cores first. `guarded` are the
-    dimensions that may leave the tensor, with their operands, `inner` those of the body.
+    dimensions that may leave the tensor, with their operands; `inner` and `outer` are the operands
+    of body and epilogue. `copied` is the operand of a body that does nothing, `overlaps` says that
+    windows may share elements, `argument` is the step of an ArgMax or ArgMin, `sides` are the
+    factors of a product.
     """
 
     grid: tuple[str, ...]
@@ -48,6 +51,7 @@ class Form:
     outer: tuple[Operand, ...]
     guarded: tuple[tuple[str, Dim], ...]
     copied: Operand | None
+    overlaps: bool
     argument: ScalarStep | None
     sides: tuple[Side, Side] | None
     epilogue_reads_body: bool
@@ -108,6 +112,7 @@ def form_of(expression: TensorExpression) -> Form:
         outer=tuple(operand for operand in expression.inputs if operand.name in later),
         guarded=_guarded(expression),
         copied=source[body[0].inputs[0]] if copies else None,
+        overlaps=any(len(dim.terms) > 1 for o in expression.inputs for dim in o.dims),
         argument=last if last and last.op in ("ArgMax", "ArgMin") else None,
         sides=_sides(expression),
         epilogue_reads_body=bool(own & later),

@@ -44,7 +44,7 @@ def divide(x: Array, y: Array) -> Array:
         return np.divide(x, y)
     quotient = np.floor_divide(x, y)
     if x.dtype.kind == "i":
-        inexact = quotient * y != x
+        inexact = (quotient * y != x) & (y != 0)
         quotient = quotient + (inexact & ((x < 0) ^ (y < 0)))
     return quotient.astype(x.dtype, copy=False)
 

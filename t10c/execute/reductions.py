@@ -4,6 +4,8 @@ A partial result is a tuple of arrays (cores, *output axes): the reduced values,
 ArgMin also the global index, for a gather also whether the entry was found.
 """
 
+import math
+
 import numpy as np
 
 from t10c.execute.element_types import (
@@ -20,6 +22,9 @@ from t10c.execute.tiles import Tile
 from t10c.ir.expression import ReduceOp, ScalarStep, TensorExpression
 
 Partial = tuple[Array, ...]
+
+_ROWS_PER_TAP = 16
+"""Windows of n elements are taken element by element if there are at least 16 n of them."""
 
 _UFUNCS: dict[ReduceOp, np.ufunc] = {
     "sum": np.add,
@@ -116,8 +121,22 @@ def reduced(tile: Tile, values: Array, inside: BoolArray | None, kind: DType) ->
     if form.argument is not None:
         return _found(tile, values.astype(wide, copy=False), inside, form, form.argument)
     with np.errstate(all="ignore"):
-        total = _UFUNCS[operation].reduce(values, axis=form.reduced, dtype=wide)
-    return (total,)
+        points = math.prod(values.shape[1 + len(form.output) :])
+        if form.overlaps and values.size >= points * points * _ROWS_PER_TAP:
+            return (_tap_by_tap(_UFUNCS[operation], values, len(form.output), wide),)
+        return (_UFUNCS[operation].reduce(values, axis=form.reduced, dtype=wide),)
+
+
+def _tap_by_tap(ufunc: np.ufunc, values: Array, kept: int, wide: DType) -> Array:
+    """The reduction over the last axes, one of their points at a time.
+
+    NumPy's own takes overlapping windows element by element, in rows as short as the window.
+    """
+    taps = np.ndindex(values.shape[1 + kept :])
+    total: Array = values[(..., *next(taps))].astype(wide)
+    for tap in taps:
+        ufunc(total, values[(..., *tap)], out=total)
+    return total
 
 
 def _found(
