@@ -1,5 +1,6 @@
 """The graph of a model: tensors, planned operators and layout-only moves, in execution order."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -128,12 +129,30 @@ class NodeRecord:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Bindings:
+    """How a model was bound, beyond the shapes of the graph's inputs: it imports alike with both.
+
+    `dims` are sizes of symbols that no input's shape tells. `shapes` are those of inputs that are
+    none of the graph's, since they have no elements or the same `values` in every inference: these
+    are JSON texts, one number for all elements or nested lists.
+    """
+
+    dims: tuple[tuple[str, int], ...] = ()
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    values: tuple[tuple[str, str], ...] = ()
+
+    def numbers(self) -> dict[str, object]:
+        """The values by name, as numbers and nested lists."""
+        return {name: json.loads(text) for name, text in self.values}
+
+
 @dataclass(frozen=True)
 class Graph:
     """A model as planned: operators in execution order over named tensors.
 
     `flop_matmul_conv` is 2 x MAC of MatMul, Gemm and Conv nodes, integer ones included. `warnings`
-    are for the user to read.
+    are for the user to read, and `bindings` say how the model was bound.
     """
 
     name: str
@@ -146,6 +165,7 @@ class Graph:
     opset: int
     producer: str
     warnings: tuple[str, ...] = ()
+    bindings: Bindings = Bindings()
 
     @cached_property
     def tensor(self) -> dict[str, Tensor]:

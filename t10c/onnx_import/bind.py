@@ -1,5 +1,6 @@
 """Sizes for symbolic dimensions, and values for inputs: from --dim, --shape and --value."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import numpy as np
 from onnx import GraphProto, TensorProto, ValueInfoProto
 
 from t10c.errors import InvalidInputError, UnsupportedOperatorError, UsageError
+from t10c.ir.graph import Bindings
 from t10c.onnx_import.names import remedy_for
 from t10c.onnx_import.structure import initializer_names
 from t10c.onnx_import.symbols import (
@@ -43,13 +45,14 @@ class Bound:
     """The inputs with every dimension bound, in the file's order, and the sizes of symbols.
 
     An input without elements, or with a value, is a constant; `warnings` are on the former,
-    `notes` on the latter.
+    `notes` on the latter. `record` is what binds the model alike, given the other inputs' shapes.
     """
 
     inputs: Mapping[str, TensorFact]
     sizes: Mapping[str, int]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
+    record: Bindings
 
 
 def bind_inputs(
@@ -92,7 +95,25 @@ def bind_inputs(
         _empty_warning(name, shape, name in declared_empty)
         for name, shape in _empty_inputs(bound, arrays)
     )
-    return Bound(bound, sizes, warnings, tuple(value_notes(arrays)))
+    record = _record(declared, graph, dims, bound, arrays)
+    return Bound(bound, sizes, warnings, tuple(value_notes(arrays)), record)
+
+
+def _record(
+    declared: Sequence[DeclaredInput],
+    graph: GraphProto,
+    dims: Mapping[str, int],
+    bound: Mapping[str, TensorFact],
+    arrays: Mapping[str, np.ndarray],
+) -> Bindings:
+    """What the shapes of inputs that stay inputs do not tell."""
+    shapes = {name: (fact.shape, "") for name, fact in bound.items()}
+    told = _collect_sizes(declared, graph, {}, shapes)
+    return Bindings(
+        dims=tuple((name, size) for name, size in sorted(dims.items()) if name not in told),
+        shapes=tuple((name, fact.shape) for name, fact in bound.items() if fact.fixed),
+        values=tuple((name, json.dumps(array.tolist())) for name, array in sorted(arrays.items())),
+    )
 
 
 def _input_fact(

@@ -57,6 +57,7 @@ def lower_model(model: ResolvedModel) -> Graph:
         opset=model.opset,
         producer=model.producer,
         warnings=model.warnings,
+        bindings=model.bindings,
     )
 
 

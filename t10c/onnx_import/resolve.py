@@ -188,6 +188,7 @@ def _assemble(
         ),
         expanded=dict(folder.owners.values()),
         fixed=_fixed_values(folder, facts),
+        bindings=bound.record,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from t10c.ir.graph import NodeRecord
+from t10c.ir.graph import Bindings, NodeRecord
 from t10c.onnx_import.fixed import FixedValues
 
 AttributeValue = object
@@ -40,7 +40,7 @@ class ResolvedModel:
     A graph output that is constant stays in `constants`. `folded` records the nodes that are gone,
     and `inputs` are graph inputs without those that are initializers, empty or given a value.
     `expanded` maps the nodes of the file that others stand for to their operators, and `fixed` says
-    where the values of `weights` come from.
+    where the values of `weights` come from. `bindings` binds the model alike a second time.
     """
 
     name: str
@@ -57,3 +57,4 @@ class ResolvedModel:
     warnings: tuple[str, ...] = ()
     expanded: Mapping[str, str] = field(default_factory=dict)
     fixed: FixedValues = field(default_factory=FixedValues)
+    bindings: Bindings = field(default_factory=Bindings)

@@ -13,7 +13,7 @@ from t10c.errors import InvalidInputError
 from t10c.hardware.document import from_document as spec_from_document
 from t10c.hardware.document import spec_hash
 from t10c.hardware.document import to_document as spec_to_document
-from t10c.ir.graph import Graph, LayoutOp, NodeRecord, Operator, Tensor
+from t10c.ir.graph import Bindings, Graph, LayoutOp, NodeRecord, Operator, Tensor
 from t10c.ir.plan import Plan, Rotation
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.result import CopyPlan, ModelPlan, OperatorPlan, ProblemRecord
@@ -68,6 +68,7 @@ def _body(plan: ModelPlan) -> dict[str, Any]:
             "warnings": list(graph.warnings),
             "tensors": [encode(tensor) for tensor in graph.tensors],
             "nodes": [encode(node) for node in graph.nodes],
+            **({"bindings": encode(graph.bindings)} if graph.bindings != Bindings() else {}),
         },
         "problems": [encode(problem) for problem in plan.problems],
         "operators": [
@@ -252,6 +253,20 @@ def _check_rotation(rotation: Rotation, operands: dict[str, Any], path: str) -> 
             raise wrong(f"{path}.operands", name, f"an operand that has axis {rotation.axis}")
 
 
+def _bindings(value: object) -> Bindings:
+    """How the model was bound; most plans have nothing to say of it."""
+    if value is None:
+        return Bindings()
+    bindings = decode(Bindings, value, "model.bindings")
+    for name, text in bindings.values:
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            path = f"model.bindings.values.{name}"
+            raise wrong(path, text, "numbers and nested lists as text") from None
+    return bindings
+
+
 def _graph(model: dict[str, Any], operators: tuple[Operator | LayoutOp, ...]) -> Graph:
     for key in ("opset", "flop_matmul_conv"):
         whole_number(model.get(key), f"model.{key}")
@@ -269,4 +284,5 @@ def _graph(model: dict[str, Any], operators: tuple[Operator | LayoutOp, ...]) ->
         opset=model["opset"],
         producer=model["producer"],
         warnings=_texts(model, "warnings"),
+        bindings=_bindings(model.get("bindings")),
     )

@@ -45,7 +45,7 @@ def chain_rowwise(graph: Graph, wanted: Callable[[Problem, tuple[Link, ...]], bo
         if isinstance(operator, LayoutOp) or operator.expression.kernel != "rowwise":
             operators.append(operator)
             continue
-        problem = _problem(operator, graph)
+        problem = problem_alone(operator, graph)
         if problem not in chains:
             links = chain_of(operator.expression)
             chains[problem] = links if links and wanted(problem, links) else ()
@@ -88,7 +88,7 @@ def _unique(wanted: str, taken: set[str]) -> str:
     return name
 
 
-def _problem(operator: Operator, graph: Graph) -> Problem:
+def problem_alone(operator: Operator, graph: Graph) -> Problem:
     """The operator's problem as if it alone read its weights."""
     kinds = [graph.tensor[name].kind for name in operator.inputs]
     weights = tuple(position for position, kind in enumerate(kinds) if kind == "weight")

@@ -23,10 +23,11 @@ ALLOWED = {
     "simulate": {"ir", "hardware", "program"},
     "execute": {"ir", "hardware", "program"},
     "baselines": {"ir", "hardware", "search", "schedule"},
+    "verify": {"ir", "hardware", "onnx_import", "schedule", "lower", "execute", "search"},
     "extend": {"ir", "onnx_import"},
     "report": {
         *("ir", "hardware", "search", "schedule", "onnx_import"),
-        *("lower", "simulate", "execute", "baselines"),
+        *("lower", "simulate", "execute", "baselines", "verify"),
     },
 }
 """Packages a package may import, besides itself and the leaves; `cli` may import everything."""

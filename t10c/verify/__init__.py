@@ -1,0 +1,11 @@
+"""The ONNX side of `t10c verify`: model, values and what ONNX Runtime computes with them.
+
+- model.py: `load_for` imports the model of a plan again, and checks that the two belong together.
+- weights.py: `fill_weights` gives every tensor of the file a value (tensors.py finds them), and
+  `graph_weights` the weights of the graph.
+- feeds.py: `random_feeds` and `read_feeds` give the inputs of one inference.
+- rules.py says what a tensor is for, by what reads it (roles.py has the words for that,
+  rules_products.py and rules_quantised.py further operators), and draw.py numbers for that.
+- session.py: `Session` runs the model in ONNX Runtime (export.py writes what is above 2 GiB).
+- compare.py: `compare` says how far two arrays are apart.
+"""

@@ -1,0 +1,121 @@
+"""A model in ONNX Runtime: the numbers that a plan must reproduce."""
+
+import importlib
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnx
+
+from t10c.errors import InvalidInputError, UsageError
+from t10c.verify.export import (
+    SERIALISED_LIMIT_BYTES,
+    data_bytes,
+    with_outputs,
+    write_external,
+)
+
+_SEVERITY_FATAL = 4
+"""What ONNX Runtime logs would stand beside the one line of our error."""
+
+
+class Session:
+    """A model with all weights, ready to run; a context manager, since it may hold files.
+
+    Values between the operators keep their names, as graph optimisation is off, and one thread
+    computes, so that the results are the same every time. `wanted` are names of values to return,
+    graph outputs or any others. Raises UsageError if ONNX Runtime is not installed and
+    InvalidInputError if it does not accept the model.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        wanted: Iterable[str],
+        limit_bytes: int = SERIALISED_LIMIT_BYTES,
+    ) -> None:
+        self._runtime = runtime()
+        self._wanted = list(dict.fromkeys(wanted))
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        source: bytes | str
+        if data_bytes(model) <= limit_bytes:
+            source = with_outputs(model, self._wanted).SerializeToString()
+        else:
+            self._directory = tempfile.TemporaryDirectory(prefix="t10c-verify-")
+            source = str(write_external(model, self._wanted, Path(self._directory.name)))
+        try:
+            self._session = self._open(source)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The wanted values for these inputs, in the order in which they were asked for.
+
+        Raises InvalidInputError if ONNX Runtime fails.
+        """
+        try:
+            results = self._session.run(self._wanted, dict(feeds))
+        except Exception as error:
+            # ONNX Runtime has an exception class of its own for every status it knows
+            raise InvalidInputError(f"ONNX Runtime cannot run the model: {_line(error)}") from error
+        return {n: np.asarray(a) for n, a in zip(self._wanted, results, strict=True)}
+
+    def close(self) -> None:
+        """Remove the files that the session may have written."""
+        if self._directory is not None:
+            self._directory.cleanup()
+            self._directory = None
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self, source: bytes | str) -> Any:
+        options = self._runtime.SessionOptions()
+        options.graph_optimization_level = self._runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = _SEVERITY_FATAL
+        try:
+            return self._runtime.InferenceSession(
+                source, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise InvalidInputError(
+                f"ONNX Runtime does not accept the model: {_line(error)}"
+            ) from error
+
+
+def run_model(
+    model: onnx.ModelProto,
+    feeds: Mapping[str, np.ndarray],
+    wanted: Iterable[str],
+    limit_bytes: int = SERIALISED_LIMIT_BYTES,
+) -> dict[str, np.ndarray]:
+    """Run a model once; arguments and errors are those of `Session`."""
+    with Session(model, wanted, limit_bytes) as session:
+        return session.run(feeds)
+
+
+def runtime() -> ModuleType:
+    """ONNX Runtime; raises UsageError if it is not installed."""
+    try:
+        return importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise UsageError(
+            "t10c verify compares with ONNX Runtime, which is not installed\n"
+            "install it with: pip install 't10c[verify]'"
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    """The message of an error in one line, without ONNX Runtime's own code in front."""
+    text = " ".join(str(error).split())
+    for mark in ("[ONNXRuntimeError] : ", "Error: "):
+        text = text.rpartition(mark)[2] if mark in text[:40] else text
+    return text[:300]
