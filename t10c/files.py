@@ -7,6 +7,9 @@ from t10c.suggest import closest
 
 MODEL_WANTED = "give an ONNX file (t10c zoo build writes examples), or - for standard input"
 PLAN_WANTED = "give a plan file, which t10c compile MODEL --hw NAME -o PLAN writes"
+PROGRAM_WANTED = (
+    "give a plan or program file, which t10c compile MODEL --hw NAME [--emit program] -o FILE makes"
+)
 
 
 def unreadable(path: str | Path, error: OSError | ValueError, wanted: str) -> FileAccessError:

@@ -27,7 +27,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("t10c.cli.inspect:inspect_command", "Show what is in a model; no search."),
     "ops": ("t10c.cli.ops:ops_command", "List operators and what becomes of each."),
     "op": ("t10c.cli.op:op_command", "Search one operator and print its front."),
-    "explain": ("t10c.cli.explain:explain_command", "Explain one operator of a plan."),
+    "explain": (
+        "t10c.cli.explain:explain_command",
+        "Explain one operator of a plan, or its program.",
+    ),
     "hw": ("t10c.cli.hw:hw", "List, show and check hardware specifications."),
     "calibrate": ("t10c.cli.calibrate:calibrate", "Fit a cost model to measured samples."),
     "zoo": ("t10c.cli.zoo:zoo", "List and build benchmark models."),

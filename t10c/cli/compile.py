@@ -20,13 +20,22 @@ DOES_NOT_FIT = 7
         "t10c compile bert.onnx --hw ipu-mk2 -o bert.plan.json",
         "t10c compile net.onnx --dim batch=1 --hw ipu-mk2 --hw-set cores.sram=1MiB",
         "t10c compile net.onnx --hw my-chip.yaml --format json > report.json",
+        "t10c compile net.onnx --hw ipu-mk2 --emit program -o net.program.json",
         "t10c zoo build nerf -o - | t10c compile - --hw wse2 -o - > nerf.plan.json",
     ),
 )
 @click.argument("model", metavar="MODEL")
 @shared.hardware_options
 @shared.binding_options
-@click.option("-o", "--output", metavar="PLAN", help="Plan file to write; - is standard output.")
+@click.option("-o", "--output", metavar="FILE", help="File to write; - is standard output.")
+@click.option(
+    "--emit",
+    "emitted",
+    type=click.Choice(["plan", "program"]),
+    default="plan",
+    show_default=True,
+    help="Write the plan, or the device program that it becomes.",
+)
 @click.option(
     "--transitions",
     type=click.Choice(["exact", "uniform"]),
@@ -57,6 +66,7 @@ def compile_command(
     shapes: tuple[str, ...],
     values: tuple[str, ...],
     output: str | None,
+    emitted: Literal["plan", "program"],
     transitions: Literal["exact", "uniform"],
     pruning: Literal["pruned", "exhaustive"],
     persistent: tuple[str, ...],
@@ -67,22 +77,27 @@ def compile_command(
 ) -> int:
     """Plan MODEL (an ONNX file, - is standard input) for a chip.
 
-    Writes the plan to -o, if given, and prints a latency report, to standard error if the plan
-    goes to standard output. Exit 7: the model does not fit; the report says why, and no plan is
-    written.
+    Writes the plan, or its device program, to -o, if given, and prints a latency report, to
+    standard error if the file goes to standard output. Exit 7: the model does not fit; the report
+    says why, and nothing is written.
     """
     from t10c import (
         DoesNotFit,
         ScheduleOptions,
         SearchOptions,
         dump_plan,
+        dump_program,
         load_spec,
+        lower_plan,
         schedule_model,
     )
     from t10c.cli.output import check_writable, emit, print_result, write_atomic
     from t10c.cli.progress import progress, searcher
+    from t10c.errors import UsageError
     from t10c.report import summary
 
+    if emitted == "program" and output is None:
+        raise UsageError("--emit program writes a file: name it with -o, or - for standard output")
     check_writable(output, model, hardware)
     overrides = shared.all_overrides(overrides, buffers)
     spec = load_spec(hardware, overrides)
@@ -101,7 +116,8 @@ def compile_command(
             emit(lines[0], err=True)
         return DOES_NOT_FIT
     if output is not None:
-        write_atomic(output, dump_plan(plan))
+        data = dump_program(lower_plan(plan)) if emitted == "program" else dump_plan(plan)
+        write_atomic(output, data)
     print_result(
         form, quiet, lambda: summary.plan_document(plan), lambda: summary.plan_lines(plan), err
     )

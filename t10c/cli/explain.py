@@ -1,4 +1,4 @@
-"""`t10c explain`: one operator of a plan in full."""
+"""`t10c explain`: one operator of a plan in full, or the device program as text."""
 
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,7 @@ from t10c.cli import options as shared
 from t10c.cli.group import examples
 
 if TYPE_CHECKING:
-    from t10c import Graph, NodeRecord, Operator
+    from t10c import Graph, ModelPlan, NodeRecord, Operator, Program, Section
 
 
 @click.command(
@@ -16,26 +16,46 @@ if TYPE_CHECKING:
     epilog=examples(
         "t10c explain bert.plan.json",
         "t10c explain bert.plan.json --op /encoder/layer.0/intermediate/dense/MatMul",
+        "t10c explain bert.plan.json --program",
     ),
 )
 @click.argument("plan", metavar="PLAN")
 @click.option("--op", "name", metavar="NAME", help="Operator, or an ONNX node it stands for.")
+@click.option("--program", "as_program", is_flag=True, help="Show the device program as text.")
 @shared.format_option
 @shared.verbosity_options
-def explain_command(plan: str, name: str | None, form: str, quiet: bool, verbose: bool) -> None:
+def explain_command(
+    plan: str, name: str | None, as_program: bool, form: str, quiet: bool, verbose: bool
+) -> None:
     """Explain an operator of PLAN: rTensors, rings, who holds what, its front, why this plan.
 
     PLAN is a file that compile wrote, - is standard input. Without --op, lists the plan's
-    operators and repeats its report.
+    operators and repeats its report. With --program, or if PLAN is a program file, shows the
+    instructions instead, of one operator or of all.
     """
     from t10c import load_plan
+    from t10c.files import PROGRAM_WANTED
+    from t10c.serialise import schema_of
+
+    place = "standard input" if plan == "-" else plan
+    data = shared.read_bytes(plan, PROGRAM_WANTED)
+    if schema_of(data) == "t10c.program":
+        _explain_program(_read_program(data, place, quiet), None, name, form, quiet)
+        return
+    loaded = load_plan(data, place)
+    if as_program:
+        from t10c import lower_plan
+
+        _explain_program(lower_plan(loaded), loaded.graph, name, form, quiet)
+    else:
+        _explain_plan(loaded, name, form, quiet)
+
+
+def _explain_plan(loaded: "ModelPlan", name: str | None, form: str, quiet: bool) -> None:
     from t10c.cli.output import emit, print_result
-    from t10c.files import PLAN_WANTED
     from t10c.report import summary
     from t10c.report.explain import operator_document, operator_lines
 
-    place = "standard input" if plan == "-" else plan
-    loaded = load_plan(shared.read_bytes(plan, PLAN_WANTED), place)
     if name is None:
         print_result(
             form,
@@ -55,6 +75,54 @@ def explain_command(plan: str, name: str | None, form: str, quiet: bool, verbose
         lambda: operator_document(loaded, operator, chosen),
         lambda: operator_lines(loaded, operator, chosen),
     )
+
+
+def _read_program(data: bytes, place: str, quiet: bool) -> "Program":
+    """The program of a file; says so if the file was edited."""
+    from t10c import read_program
+    from t10c.cli.output import emit
+
+    file = read_program(data, place)
+    if file.edited and not quiet:
+        emit(f"note: {place} was edited since t10c wrote it", err=True)
+    return file.program
+
+
+def _explain_program(
+    program: "Program", graph: "Graph | None", name: str | None, form: str, quiet: bool
+) -> None:
+    from t10c.cli.output import print_result
+    from t10c.report.program import program_document, program_lines
+
+    sections = None if name is None else find_sections(program, graph, name)
+    print_result(
+        form,
+        quiet,
+        lambda: program_document(program, sections),
+        lambda: program_lines(program, sections),
+    )
+
+
+def find_sections(program: "Program", graph: "Graph | None", name: str) -> "list[Section]":
+    """The sections called `name`, or those of the operator of the ONNX node `name` (UsageError).
+
+    Nodes are known where the program was made from a plan, of which `graph` is the graph.
+    """
+    from t10c.errors import UsageError
+    from t10c.suggest import did_you_mean
+
+    known = list(program.all_sections())
+    found = [section for section in known if section.name == name]
+    if not found and graph is not None:
+        wanted = find_operator(graph, name).name
+        found = [section for section in known if section.name == wanted]
+    if not found:
+        hint = did_you_mean(name, [section.name for section in known])
+        raise UsageError(
+            f"--op {name}: the program has no such section{hint}\n"
+            "without --op, t10c explain shows them all"
+        )
+    return found
 
 
 def find_operator(graph: "Graph", name: str) -> "Operator":

@@ -27,7 +27,7 @@ ALLOWED = {
     "extend": {"ir", "onnx_import"},
     "report": {
         *("ir", "hardware", "search", "schedule", "onnx_import"),
-        *("lower", "simulate", "execute", "baselines", "verify"),
+        *("lower", "program", "simulate", "execute", "baselines", "verify"),
     },
 }
 """Packages a package may import, besides itself and the leaves; `cli` may import everything."""
