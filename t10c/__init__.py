@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from t10c.search.operator import SearchResult, search_operator
     from t10c.search.options import SearchOptions
     from t10c.search.templates import named_expression
+    from t10c.verify.compare import Comparison, Tolerance
+    from t10c.verify.run import Verification, VerifyOptions, verify_plan
     from t10c.zoo import Recipe, build_model, list_recipes
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "Calibration",
     "CatalogueEntry",
     "Choices",
+    "Comparison",
     "DoesNotFit",
     "Graph",
     "HardwareSpec",
@@ -62,6 +65,9 @@ __all__ = [
     "SearchResult",
     "Section",
     "TensorExpression",
+    "Tolerance",
+    "Verification",
+    "VerifyOptions",
     "build_model",
     "calibrate",
     "dump_plan",
@@ -85,6 +91,7 @@ __all__ = [
     "search_operator",
     "spec_document",
     "spec_hash",
+    "verify_plan",
 ]
 
 _HOMES = {
@@ -111,6 +118,8 @@ _HOMES = {
     "t10c.search.operator": ("SearchResult", "search_operator"),
     "t10c.search.options": ("SearchOptions",),
     "t10c.search.templates": ("named_expression",),
+    "t10c.verify.compare": ("Comparison", "Tolerance"),
+    "t10c.verify.run": ("Verification", "VerifyOptions", "verify_plan"),
     "t10c.zoo": ("Recipe", "build_model", "list_recipes"),
 }
 

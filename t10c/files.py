@@ -8,7 +8,7 @@ from t10c.suggest import closest
 MODEL_WANTED = "give an ONNX file (t10c zoo build writes examples), or - for standard input"
 PLAN_WANTED = "give a plan file, which t10c compile MODEL --hw NAME -o PLAN writes"
 PROGRAM_WANTED = (
-    "give a plan or program file, which t10c compile MODEL --hw NAME [--emit program] -o FILE makes"
+    "give a plan file or a program file, which t10c compile MODEL --hw NAME -o FILE writes"
 )
 
 

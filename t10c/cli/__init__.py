@@ -31,6 +31,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "t10c.cli.explain:explain_command",
         "Explain one operator of a plan, or its program.",
     ),
+    "verify": (
+        "t10c.cli.verify:verify_command",
+        "Execute a plan on simulated cores, compare with ONNX Runtime.",
+    ),
     "hw": ("t10c.cli.hw:hw", "List, show and check hardware specifications."),
     "calibrate": ("t10c.cli.calibrate:calibrate", "Fit a cost model to measured samples."),
     "zoo": ("t10c.cli.zoo:zoo", "List and build benchmark models."),

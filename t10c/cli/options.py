@@ -67,6 +67,12 @@ def _print_resources() -> None:
     )
 
 
+def one_standard_input(*arguments: str | None) -> None:
+    """UsageError if more than one argument is standard input."""
+    if arguments.count("-") > 1:
+        raise UsageError("only one file can be standard input (-)")
+
+
 def format_option(command: Command) -> Command:
     """`--format table|json`."""
     return click.option(

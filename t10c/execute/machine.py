@@ -58,8 +58,32 @@ from t10c.program.placed import (
     spread,
 )
 
-Observer = Callable[[str, str, Array], None]
-"""Called with section, tensor and value whenever an operator has finished its output."""
+
+@dataclass(frozen=True)
+class Finished:
+    """The output of an operator or copy that has just been made, on the cores."""
+
+    section: str
+    tensor: str
+    placed: Placed
+    value: Callable[[], Array]
+    """The whole tensor, collected from the cores."""
+
+    def core_of(self, index: tuple[int, ...]) -> int:
+        """The core that has an element."""
+        cores = np.arange(self.placed.piece.cores, dtype=np.int64)
+        held = np.broadcast_to(
+            cores.reshape(-1, *(1 for _ in self.placed.piece.shape)),
+            (len(cores), *self.placed.piece.shape),
+        )
+        shape = self.value().shape
+        owner = np.full(shape, -1, dtype=np.int64)
+        collect(held, self.placed, owner, np.zeros(shape, dtype=bool))
+        return int(owner[index])
+
+
+Observer = Callable[[Finished], None]
+"""Called whenever an operator or copy has finished its output."""
 
 
 @dataclass
@@ -182,8 +206,10 @@ class _Run:
                     self.machine.load(name)
                 case Store(tensor=tensor, sources=sources):
                     self.machine.store(tensor, sources)
-                case Exchange(moves=moves):
+                case Exchange(kind=kind, moves=moves):
                     self._exchange(moves)
+                    if kind == "copy":
+                        self._finished(moves[0].into)
                 case Clear(buffer=name):
                     self.memory[name] = replace(self.memory[name], arrays=(), cleared=True)
                 case Reduce():
@@ -352,9 +378,21 @@ class _Run:
             open_axes(finished, output.dims, output.axes, lengths)[...] = value.astype(kind)
         del self.memory[step.result.buffer]
         self.memory[step.into.name] = _Memory(step.into, placed, (finished,))
+        self._finished(step.into.name)
+
+    def _finished(self, name: str) -> None:
+        """Tell the observer what a buffer holds now."""
         if self.observer is not None:
-            value = self.machine.value(step.into.tensor, (step.into.name,))
-            self.observer(self.section, step.into.tensor, value)
+            memory = self.memory[name]
+            tensor = memory.buffer.tensor
+            self.observer(
+                Finished(
+                    self.section,
+                    tensor,
+                    memory.placed,
+                    lambda: self.machine.value(tensor, (name,)),
+                )
+            )
 
     def _keep(self, step: Keep) -> None:
         memory = self.memory[step.part.buffer]

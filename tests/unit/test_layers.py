@@ -23,7 +23,9 @@ ALLOWED = {
     "simulate": {"ir", "hardware", "program"},
     "execute": {"ir", "hardware", "program"},
     "baselines": {"ir", "hardware", "search", "schedule"},
-    "verify": {"ir", "hardware", "onnx_import", "schedule", "lower", "execute", "search"},
+    "verify": {
+        *("ir", "hardware", "onnx_import", "schedule", "lower", "program", "execute", "search"),
+    },
     "extend": {"ir", "onnx_import"},
     "report": {
         *("ir", "hardware", "search", "schedule", "onnx_import"),
