@@ -1,12 +1,13 @@
 """The model of a plan, imported again: whether the two belong together, and what it is made of."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import onnx
 
-from t10c.errors import InvalidInputError, T10cError, UsageError
+from t10c.errors import InvalidInputError, UnsupportedOperatorError, UsageError
 from t10c.ir.graph import Graph
 from t10c.onnx_import.importer import lower_model
 from t10c.onnx_import.load import read_model
@@ -48,9 +49,7 @@ def load_for(plan: ModelPlan, source: str | Path | bytes, place: str = "") -> Lo
     loaded = load_model(proto, directory, place, plan.graph)
     difference = _difference(plan.graph, chained_alike(loaded.graph, plan.graph))
     if difference:
-        raise InvalidInputError(
-            f"{place}: the plan was made for another model: {difference}\n{_REMEDY}"
-        )
+        raise _another(place, difference)
     return LoadedModel(proto, directory, place, loaded.resolved, plan.graph)
 
 
@@ -72,16 +71,19 @@ def load_model(
             given.numbers(),
         )
         graph = lower_model(resolved)
-    except UsageError as error:
-        # the names and sizes are the plan's, not the user's
-        reason = str(error).splitlines()[0]
-        raise InvalidInputError(
-            f"{place}: the plan was made for another model: {reason}\n{_REMEDY}"
-        ) from error
-    except T10cError as error:
-        error.args = (f"{place}: {error}", *error.args[1:])
-        raise
+    except UnsupportedOperatorError as error:
+        raise UnsupportedOperatorError(f"{place}: {error}", error.nodes) from error
+    except (InvalidInputError, UsageError) as error:
+        # a model that imported once does so again: sizes and values are the plan's, not the user's
+        reason = re.sub(r"^--(?=shape|dim|value)", "its ", str(error).splitlines()[0])
+        raise _another(place, reason) from error
     return LoadedModel(proto, directory, place, resolved, graph)
+
+
+def _another(place: str, difference: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"{place}: the plan was made for another model: {difference}\n{_REMEDY}"
+    )
 
 
 def chained_alike(graph: Graph, planned: Graph) -> Graph:

@@ -151,7 +151,7 @@ def _shifted(call: Call) -> Needs:
         if call.wanted.kind == "index":
             yield call.name(mine), _index_before(call.wanted, value, sign, mine)
         elif sign < 0 and mine == 1 and value is not None and value.size == 1:
-            is_complement = float(value.reshape(())) == 1 and call.wanted.kind == "plain"
+            is_complement = float(value.reshape(())) == 1
             yield call.name(mine), MASK if is_complement else call.wanted
         elif mine == 1 and call.wanted.kind == "plain":
             yield call.name(mine), OFFSET

@@ -61,7 +61,7 @@ def _stored(call: Call, position: int, scale: int, zero_point: int, std: float |
     point = call.constant(zero_point)
     middle = 0.0 if point is None else float(np.median(point.astype(np.float64)))
     around = max(_FEWEST_STEPS, math.sqrt(3) * std / float(np.median(known.astype(np.float64))))
-    yield call.name(position), Role("stored", middle - around, middle + around)
+    yield call.name(position), Role("stored", middle - around, middle + around + 1)
 
 
 def _dequantise(call: Call) -> Needs:
