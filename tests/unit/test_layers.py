@@ -26,6 +26,10 @@ ALLOWED = {
     "verify": {
         *("ir", "hardware", "onnx_import", "schedule", "lower", "program", "execute", "search"),
     },
+    "backend": {
+        *("ir", "hardware", "search", "schedule", "onnx_import"),
+        *("lower", "program", "execute", "verify"),
+    },
     "extend": {"ir", "onnx_import"},
     "report": {
         *("ir", "hardware", "search", "schedule", "onnx_import"),
