@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import onnx
-from onnx import AttributeProto, GraphProto, NodeProto, numpy_helper
+from onnx import AttributeProto, GraphProto, NodeProto, helper, numpy_helper
 
 from t10c.errors import InvalidInputError, T10cError, UnsupportedOperatorError
 from t10c.ir.graph import NodeClass, NodeRecord
@@ -203,9 +204,14 @@ def _fixed_values(folder: Folder, facts: Mapping[str, TensorFact]) -> FixedValue
         for name in dict.fromkeys([*wanted, *(name for node in nodes for name in node.input)])
         if name and name not in made
     }
+    constants = {name: fact.value for name, fact in given.items() if fact.value is not None}
+    for node in nodes:
+        if node.op_type == "CastLike" and not folder.facts[node.input[1]].fixed:
+            kind = folder.facts[node.input[1]].element_type  # all that is used of it
+            constants[node.input[1]] = np.zeros((), helper.tensor_dtype_to_np_dtype(kind))
     return FixedValues(
         {name: fact.source for name, fact in given.items() if fact.source is not None},
-        {name: fact.value for name, fact in given.items() if fact.value is not None},
+        constants,
         nodes,
         {name: folder.facts[name].shape for name in sorted({*made, *given})},
         {name: folder.facts[name].element_type for name in sorted({*made, *given})},

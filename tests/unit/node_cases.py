@@ -51,7 +51,8 @@ def run(case: TestCase, known: Collection[str] | None = ()) -> Graph:
     resolved = resolve_model(model.SerializeToString())
     graph = lower_model(resolved)
     values = {**resolved.constants, **feeds}
-    found = evaluate(graph, {**values, **derive_weights(resolved, values)})
+    weights = derive_weights(resolved, values, numpy_helper.to_array)
+    found = evaluate(graph, {**values, **weights})
     for info, expected in zip(model.graph.output, map(_array, outputs), strict=True):
         compare(found[info.name], expected, _WIDTHS.get(info.type.tensor_type.elem_type, 0.0))
     return graph

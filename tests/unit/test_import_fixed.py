@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from graph_numpy import evaluate
+from node_cases import cases, run
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx_models import graph, model, node, value
 
 from t10c.errors import InvalidInputError
+from t10c.onnx_import import constants, tensors
 from t10c.onnx_import.derived import derive_weights
 from t10c.onnx_import.importer import lower_model
 from t10c.onnx_import.resolve import resolve_model
@@ -139,6 +141,31 @@ def test_only_what_is_wanted_is_made():
 
     assert set(derive_weights(resolved, {}, note, {"w"})) == {"w"}
     assert sorted(asked) == ["a", "b"]
+
+
+def test_cast_like_reads_nothing_but_the_type():
+    made = model(
+        [node("CastLike", "i x", "w"), node("MatMul", "x w", "y")],
+        [value("x", [2, N])],
+        ["y"],
+        {"i": np.arange(N * N).reshape(N, N)},
+    )
+    assert np.array_equal(weights_of(made)["w"], np.arange(N * N, dtype=np.float32).reshape(N, N))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.name)
+        for case in cases("attention", "Attention")
+        if "mask_causal" in case.name or "local_window" in case.name
+    ],
+)
+def test_weights_within_the_standards_function_bodies(case, monkeypatch):
+    """With next to no value held, masks and the like within the bodies are evaluated too."""
+    for module in (constants, tensors):
+        monkeypatch.setattr(module, "VALUE_LIMIT_BYTES", 100)
+    run(case, None)
 
 
 def test_folded_node_without_a_reference():
