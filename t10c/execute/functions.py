@@ -171,15 +171,9 @@ def _clip(x: Array, low: Array, high: Array) -> Array:
 
 def _shift(inputs: Inputs, attributes: Attributes) -> Array:
     """Bits moved left or right; those moved by the whole width or more are gone."""
-    x, count = inputs
-    width = 8 * x.dtype.itemsize
-    gone = (count < 0) | (count >= width)
-    by = np.where(gone, 0, count).astype(x.dtype)
-    if attributes["direction"] == "LEFT":
-        moved, rest = np.left_shift(x, by), np.zeros_like(x)
-    else:
-        moved, rest = np.right_shift(x, by), np.where(x < 0, -1, 0).astype(x.dtype)
-    return np.where(gone, rest, moved)
+    left = attributes["direction"] == "LEFT"
+    result: Array = (np.left_shift if left else np.right_shift)(inputs[0], inputs[1])
+    return result
 
 
 def _mean(inputs: Inputs, _: Attributes) -> Array:

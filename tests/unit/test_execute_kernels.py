@@ -193,6 +193,13 @@ def test_products_of_diagonals_and_backward_reads(seed):
     check_random(expression, ("float64", "float64"), seed)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_factor_of_two_operands_is_no_factor(seed):
+    body = [ScalarStep("Add", ("A", "B")), ScalarStep("Mul", ("s0", "D"))]
+    expression = reduction("sum", body, ["abc", "bd", "d"])
+    check_random(expression, ("float32",) * 3, seed)
+
+
 # Convolutions and pools
 
 WINDOWS = {
@@ -244,6 +251,52 @@ def test_depthwise_convolutions(dtype, seed):
 def test_padding_of_quantised_convolutions_contributes_nothing(name, points, seed):
     expression = quantised(convolution(name), points)
     check_random(expression, ("uint8", "int8", "uint8")[: len(expression.inputs)], seed)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_padding_contributes_nothing_whatever_is_subtracted_per_channel(seed):
+    plain = convolution("padded")
+    point = Operand("F0", (Dim((("c", 1),), 4),), True)
+    body = (
+        ScalarStep("Sub", ("I", "F0"), (("as", "int32"),)),
+        ScalarStep("Mul", ("s0", "K"), (("as", "int32"),)),
+    )
+    expression = changed(plain, inputs=(*plain.inputs, point), body=body)
+    check_random(expression, ("uint8", "int8", "uint8"), seed)
+
+
+def backwards(kernel: str, body: Sequence[ScalarStep], operation: str) -> TensorExpression:
+    """C[h, w] over I[h - kh + 1, 2 w - kh] and K[kh, kw]; both dimensions leave the tensor."""
+    axes = (
+        Axis("h", 6, "out_spatial"),
+        Axis("w", 5, "out_spatial"),
+        Axis("kh", 4, "kernel", True),
+        Axis("kw", 2, "kernel", True),
+    )
+    first = Dim((("h", 1), ("kh", -1)), 5, 1)
+    second = Dim((("kh", -1), ("w", 2), ("kw", 1)), 8)
+    kh, kw = Dim((("kh", 1),), 4), Dim((("kw", -1),), 2, 1)
+    out = (Dim((("h", 1),), 6), Dim((("w", 1),), 5))
+    inputs = (Operand("I", (first, second)), Operand("K", (kh, kw)))
+    inputs = inputs if any("K" in step.inputs for step in body) else inputs[:1]
+    return TensorExpression(kernel, axes, inputs, Operand("O", out), tuple(body), operation)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_windows_that_run_backwards(seed):
+    rng = np.random.default_rng(seed)
+    image = rng.standard_normal((5, 8))
+    expression = backwards("conv", [ScalarStep("Mul", ("I", "K"))], "sum")
+    check(expression, [image, rng.standard_normal((4, 2))], seed)
+    expression = backwards("reduce", [ScalarStep("Exp", ("I",))], "max")
+    check(expression, [image], seed)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_points_of_a_mean_are_those_inside_in_all_dimensions(seed):
+    image = np.random.default_rng(seed).standard_normal((5, 8))
+    with np.errstate(all="ignore"):  # some windows have no point inside
+        check(backwards("pool", [ScalarStep("Identity", ("I",))], "mean"), [image], seed)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
