@@ -2,12 +2,13 @@
 
 PYTHON ?= python3
 WORKERS ?= 2
+PLANS ?= 20000
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format check bench docs oldest clean
+.PHONY: help setup demo test lint format check bench prove docs oldest clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -37,6 +38,9 @@ check: lint test ## lint and test
 bench: $(VENV)/dev.stamp ## run the benchmarks (benchmarks/bench_*.py)
 	@for file in benchmarks/bench_*.py; do \
 		echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+prove: $(VENV)/dev.stamp ## execute 20,000 random plans on simulated cores
+	$(BIN)/python benchmarks/random_plans.py $(PLANS) --jobs $(WORKERS)
 
 docs: $(VENV)/dev.stamp ## rewrite docs/operators.md and the table of README.md
 	$(BIN)/python docs/generate.py

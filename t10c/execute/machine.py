@@ -146,15 +146,20 @@ class Machine:
         """The host reads a graph output."""
         self._outputs[name] = self.value(name, sources)
 
-    def value(self, tensor: str, sources: Iterable[str]) -> Array:
-        """A whole tensor, collected from buffers that hold it or the tensors it is a view of."""
+    def value(self, tensor: str, sources: Iterable[str], into: Placed | None = None) -> Array:
+        """A whole tensor, collected from buffers that hold it or the tensors it is a view of.
+
+        Elements that `into` does not need may be missing; it needs all if it is not given.
+        """
         holders: dict[str, list[_Memory]] = {}
         for name in sources:
             memory = self.memory[name]
             holders.setdefault(memory.buffer.tensor, []).append(memory)
-        return self._value(tensor, holders)
+        return self._value(tensor, holders, into)
 
-    def _value(self, tensor: str, holders: Mapping[str, list[_Memory]]) -> Array:
+    def _value(
+        self, tensor: str, holders: Mapping[str, list[_Memory]], into: Placed | None = None
+    ) -> Array:
         fact = self.tensor[tensor]
         if 0 in fact.shape:
             return np.zeros(fact.shape, dtype_of(fact.element_type))
@@ -174,6 +179,14 @@ class Machine:
             return result
         rest = {name: found for name, found in holders.items() if name != tensor}
         if view is None or not rest:
+            result[~covered] = _rubbish(result.dtype)
+            if into is not None:
+                needed = np.zeros(fact.shape, dtype=bool)
+                everything = np.broadcast_to(np.True_, (into.piece.cores, *into.piece.shape))
+                collect(everything, into, needed, needed)
+                covered |= ~needed
+            if covered.all():
+                return result
             index = tuple(int(i) for i in np.argwhere(~covered)[0])
             raise VerificationError(f"no core holds {tensor}{list(index)}")
         return np.where(covered, result, self._value(tensor, rest))
@@ -234,7 +247,7 @@ class _Run:
         arrived = []
         for move in moves:
             target = self.memory[move.into]
-            value = self.machine.value(move.tensor, move.sources)
+            value = self.machine.value(move.tensor, move.sources, target.placed)
             fact = self.machine.tensor[target.buffer.tensor]
             value = value.astype(dtype_of(fact.element_type), copy=False)
             arrived.append(spread(value, target.placed))
@@ -267,7 +280,7 @@ class _Run:
             result.kind = body_type(expression, windows)
         if not result.arrays:
             result.arrays = self._undefined(expression, result, given)
-        self._combine(expression, result, step.output, lengths, given)
+        self._combine(tile, result, step.output, given)
 
     def _undefined(self, expression: TensorExpression, memory: _Memory, like: Partial) -> Partial:
         """What is in a buffer of partial results before the first contribution."""
@@ -277,16 +290,14 @@ class _Run:
             return identity(expression, shape, *kinds)
         return tuple(np.full(shape, _rubbish(kind)) for kind in kinds)
 
-    def _combine(
-        self,
-        expression: TensorExpression,
-        memory: _Memory,
-        access: Access,
-        lengths: Mapping[str, int],
-        given: Partial,
-    ) -> None:
-        """Combine a contribution into its part of a buffer."""
-        output = expression.output
+    def _combine(self, tile: Tile, memory: _Memory, access: Access, given: Partial) -> None:
+        """Combine a contribution into its part of a buffer.
+
+        Points that do not exist on a core lie among those of others where a dimension has several
+        axes, so they are left out.
+        """
+        expression, lengths = tile.expression, tile.length
+        output, exist = expression.output, _existing_output(tile)
         begin, extent = self._part(memory, access, lengths)
         opened = []
         for array in memory.arrays:
@@ -294,7 +305,7 @@ class _Run:
             opened.append((array, window, open_axes(window, output.dims, output.axes, lengths)))
         merged = combine(expression, tuple(view for _, _, view in opened), given)
         for (array, window, view), value in zip(opened, merged, strict=True):
-            view[...] = value
+            np.copyto(view, value, where=exist)
             _write(array, begin, extent, window)
 
     def _part(
@@ -402,6 +413,21 @@ class _Run:
         del self.memory[step.part.buffer]
         placed = place_piece(step.into.piece, self.values)
         self.memory[step.into.name] = _Memory(step.into, placed, arrays)
+
+
+def _existing_output(tile: Tile) -> Array:
+    """Which points of the output exist on a core; broadcasts to (cores, *output axes)."""
+    output = tile.expression.output
+    found = np.ones((1,) * (len(output.axes) + 1), bool)
+    if all(len(dim.terms) < 2 for dim in output.dims):
+        return found
+    for position, axis in enumerate(output.axes, start=1):
+        exist = tile.existing(axis)
+        if exist is not None:
+            shape = [1] * found.ndim
+            shape[0], shape[position] = exist.shape
+            found = found & exist.reshape(shape)
+    return found
 
 
 def _rubbish(kind: DType) -> Array:

@@ -217,22 +217,28 @@ class _Checker:
             wanted = self.tensor.get(move.tensor)
             if wanted is None or wanted.shape != self.tensor[into.buffer.tensor].shape:
                 raise _WrongError(f"{move.into} cannot be filled with '{move.tensor}'")
-            self._readable(move.tensor, move.sources)
+            self._readable(move.tensor, move.sources, into)
         for move in moves:
             into = self._get(move.into)
             into.written, into.start = True, dict(into.placed.start)
 
-    def _readable(self, tensor: str, sources: Iterable[str]) -> None:
-        """Every element of the tensor lies on some core, in one of the sources."""
+    def _readable(self, tensor: str, sources: Iterable[str], into: _Held | None = None) -> None:
+        """Every element that `into` needs of the tensor lies on some core, in one of the sources.
+
+        Without `into` all elements are needed. Nobody holds elements of a weight that no window
+        reaches.
+        """
         holders: dict[str, list[_Held]] = {}
         for name in sources:
             held = self._get(name)
             if not held.written:
                 raise _WrongError(f"{name} is read before it is written")
             holders.setdefault(held.buffer.tensor, []).append(held)
-        self._covered(tensor, holders)
+        self._covered(tensor, holders, into)
 
-    def _covered(self, tensor: str, holders: Mapping[str, list[_Held]]) -> None:
+    def _covered(
+        self, tensor: str, holders: Mapping[str, list[_Held]], into: _Held | None = None
+    ) -> None:
         fact = self.tensor.get(tensor)
         if fact is None:
             raise _WrongError(f"there is no tensor '{tensor}'")
@@ -249,6 +255,12 @@ class _Checker:
             if marks.all():
                 return
             if view is None or not rest:
+                if into is not None:
+                    needed = np.zeros(fact.shape, dtype=bool)
+                    _mark(into.placed, needed)
+                    marks |= ~needed
+                if marks.all():
+                    return
                 index = tuple(int(i) for i in np.argwhere(~marks)[0])
                 raise _WrongError(f"no core holds {tensor}{list(index)}")
             holders = rest

@@ -159,10 +159,14 @@ def _collect_points(
 def point_indices(
     placed: Placed, cores: IntArray, shape: tuple[int, ...]
 ) -> tuple[list[IntArray], BoolArray]:
-    """Local index of every point per dimension, and which points exist: (cores, *axes) grids."""
+    """Local index of every point per dimension, and which points exist: (cores, *axes) grids.
+
+    Behind the axes a grid has a dimension for each dimension that is read in full at every point.
+    """
     piece = placed.piece
     axes = list(piece.ranges)
-    rank = len(axes) + 1
+    entries = [d for d, dim in enumerate(piece.dims) if dim.entries]
+    rank = len(axes) + len(entries) + 1
     number = {r.axis: i for i, r in enumerate(axes)}
 
     def along(axis: str, values: IntArray) -> IntArray:
@@ -182,6 +186,9 @@ def point_indices(
         for axis, stride in dim.terms:
             count = steps[axis] if stride > 0 else piece.lengths[axis] - 1 - steps[axis]
             index = index + abs(stride) * count
+        if dim.entries:
+            behind = len(entries) - 1 - entries.index(d)
+            index = index + np.arange(dim.size).reshape(-1, *([1] * behind))
         at = placed.origin[cores, d].reshape(-1, *([1] * (rank - 1))) + index
         valid = valid & (at >= 0) & (at < shape[d])
         local.append(index)
