@@ -39,12 +39,25 @@ class Piece:
     Dimension d of the tensor has index `offset + sum(stride * axis)`. A core's memory has the hull
     of the points, the first of them at local index 0; points outside the tensor are padding.
     A `flat` piece is a run of the row-major order; its only range counts elements.
+    Invariants (checked): there is one range of every axis, and its length is positive.
     """
 
     cores: int
     dims: tuple[Dim, ...]
     ranges: tuple[Range, ...]
     flat: bool = field(default=False, metadata={"omit_default": True})
+
+    def __post_init__(self) -> None:
+        axes = [r.axis for r in self.ranges]
+        if len(set(axes)) != len(axes):
+            raise ValueError(f"several ranges of one axis in {axes}")
+        if any(r.length < 1 for r in self.ranges):
+            raise ValueError("every range has a length of at least 1")
+        if self.flat and (len(axes) != 1 or self.dims):
+            raise ValueError("a flat piece has one range and no dimensions")
+        without = {axis for dim in self.dims for axis, _ in dim.terms} - set(axes)
+        if without:
+            raise ValueError(f"axes without a range: {sorted(without)}")
 
     @property
     def lengths(self) -> dict[str, int]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from t10c import __version__
 from t10c.errors import InvalidInputError
+from t10c.ir.expression import TensorExpression, is_literal
 from t10c.ir.formula import FormulaError, parse
 from t10c.ir.program import (
     Access,
@@ -29,7 +30,7 @@ from t10c.ir.program import (
     Section,
     Shift,
 )
-from t10c.serialise import content_hash, decode, encode
+from t10c.serialise import content_hash, decode, encode, wrong
 
 SCHEMA = "t10c.program"
 VERSION = 1
@@ -102,9 +103,44 @@ def _from_document(document: object) -> ProgramFile:
         )
     body = {key: value for key, value in document.items() if key not in HEAD}
     program = decode(Program, body, "program")
+    for number, kernel in enumerate(program.kernels):
+        _check_steps(kernel, f"program.kernels[{number}]")
     for section in program.all_sections():
         _check_formulas(section)
     return ProgramFile(program, content_hash(body, HEAD) != document.get("program_hash"))
+
+
+# Kernels
+
+
+def _check_steps(kernel: TensorExpression, path: str) -> None:
+    """Every step of a kernel must work on operands, earlier results, `acc` or numbers."""
+    if not kernel.body:
+        raise InvalidInputError(f"{path}.body: has no steps")
+    if kernel.kernel == "gather" and len(kernel.inputs) < 2:
+        raise InvalidInputError(f"{path}.inputs: a gather has a table and indices")
+    known = {operand.name for operand in kernel.inputs}
+    if kernel.kernel == "fallback":
+        known.add("_")  # an optional input that is not given
+    for number, step in enumerate((*kernel.body, *kernel.epilogue)):
+        late = number - len(kernel.body)
+        place = f"body[{number}]" if late < 0 else f"epilogue[{late}]"
+        if not step.inputs:
+            raise InvalidInputError(f"{path}.{place}.inputs: is empty")
+        allowed = known | ({"acc"} if late >= 0 else set())
+        for name in step.inputs:
+            if name not in allowed and not _is_number(name):
+                right = "an operand, an earlier result or a number"
+                raise wrong(f"{path}.{place}.inputs", name, right)
+        known.add(f"s{number}")
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return bool(name) and is_literal(name)
 
 
 # Formulas
