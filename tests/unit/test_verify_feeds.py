@@ -141,6 +141,14 @@ def test_lengths_compared_with_positions():
     assert 15 <= found.min() < found.max() <= 32
 
 
+def test_classes_spread_as_one_hot_rows():
+    nodes = [node("Equal", "classes range", "e"), node("Where", "e x zero", "y")]
+    inputs = [value("classes", [600, 1], INT), value("x", [32])]
+    constants = {"range": np.arange(32), "zero": np.float32(0)}
+    found = fed(nodes, inputs, constants)["classes"]
+    assert (found.min(), found.max()) == (0, 31)
+
+
 def test_scattered_rows_are_distinct():
     nodes = [node("ScatterND", "x at rows", "y")]
     inputs = [value("x", [20, 3]), value("at", [20, 1], INT), value("rows", [20, 3])]

@@ -5,8 +5,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 from onnx_models import graph, model, node, value
 
 from t10c.errors import InvalidInputError, UsageError
@@ -35,14 +37,21 @@ def test_the_model_is_left_as_it_is():
     assert made.SerializeToString() == before
 
 
-def test_optimisation_removes_nothing():
-    """A value that any optimiser would fuse away."""
-    nodes = [node("Identity", "x", "a"), node("Identity", "a", "b"), node("Relu", "b", "y")]
-    made = model(nodes, [value("x", [3])], ["y"])
-    x = np.array([-1, 0, 2], np.float32)
-    found = run_model(made, {"x": x}, ["a", "b"])
-    assert np.array_equal(found["a"], x)
-    assert np.array_equal(found["b"], x)
+def test_nothing_is_optimised_and_one_thread_computes(monkeypatch):
+    """So that numbers do not depend on the machine, nor values go that could be fused away."""
+    asked = []
+    open_session = onnxruntime.InferenceSession
+
+    def spy(source, options, providers):
+        asked.append(options)
+        return open_session(source, options, providers=providers)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
+    run_model(two_layers(), {"x": X}, ["y"])
+    (options,) = asked
+    level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    assert options.graph_optimization_level == level
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
 
 
 def test_several_inferences_with_one_session():
@@ -70,9 +79,23 @@ def test_a_large_model_goes_through_files_that_are_removed(scratch):
 
 
 def test_the_files_go_if_the_model_is_refused(scratch):
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(InvalidInputError) as caught:
         Session(two_layers("NoSuchOperator"), ["y"], limit_bytes=1000)
-    assert not list(scratch.iterdir())
+    assert not list(scratch.iterdir()), f"left by {caught}"
+
+
+def test_several_tensors_in_one_file(scratch):
+    """Each where it begins, and nowhere else."""
+    made = two_layers()
+    made.graph.node.append(node("MatMul", "y v", "z"))
+    made.graph.output.append(value("z", None))
+    made.graph.initializer.append(numpy_helper.from_array(W[::-1].copy(), "v"))
+    with Session(made, ["y", "z"], limit_bytes=1000) as session:
+        written = onnx.load(next(scratch.rglob("model.onnx")), load_external_data=False)
+        found = session.run({"x": X})
+    assert [tensor.name for tensor in written.graph.initializer] == ["w", "v"]
+    assert not any(tensor.raw_data for tensor in written.graph.initializer)
+    np.testing.assert_allclose(found["z"], found["y"] @ W[::-1], rtol=1e-5)
 
 
 def test_a_large_model_keeps_small_constants_functions_and_branches():
