@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from t10c.errors import VerificationError
-from t10c.execute.element_types import Array, DType, dtype_of
+from t10c.execute.element_types import Array, BoolArray, DType, dtype_of
 from t10c.execute.kernels import (
     Partial,
     Tile,
@@ -26,6 +26,7 @@ from t10c.execute.kernels import (
 from t10c.execute.views import apply_view
 from t10c.ir.expression import Operand, TensorExpression
 from t10c.ir.formula import Value, evaluate
+from t10c.ir.graph import LayoutOp
 from t10c.ir.program import (
     Access,
     Allocate,
@@ -57,6 +58,7 @@ from t10c.program.placed import (
     place_range,
     spread,
 )
+from t10c.program.views import known_elements
 
 
 @dataclass(frozen=True)
@@ -155,41 +157,55 @@ class Machine:
         for name in sources:
             memory = self.memory[name]
             holders.setdefault(memory.buffer.tensor, []).append(memory)
-        return self._value(tensor, holders, into)
+        value, known = self._value(tensor, holders)
+        if known is None:
+            return value
+        missing = ~known
+        if into is not None:
+            needed = np.zeros(value.shape, dtype=bool)
+            everything = np.broadcast_to(np.True_, (into.piece.cores, *into.piece.shape))
+            collect(everything, into, needed, needed)
+            missing &= needed
+        if missing.any():
+            index = tuple(int(i) for i in np.argwhere(missing)[0])
+            raise VerificationError(f"no core holds {tensor}{list(index)}")
+        return value
 
     def _value(
-        self, tensor: str, holders: Mapping[str, list[_Memory]], into: Placed | None = None
-    ) -> Array:
+        self, tensor: str, holders: Mapping[str, list[_Memory]]
+    ) -> tuple[Array, BoolArray | None]:
+        """What is known of a tensor, and which of its elements these are: None for all."""
         fact = self.tensor[tensor]
+        kind = dtype_of(fact.element_type)
         if 0 in fact.shape:
-            return np.zeros(fact.shape, dtype_of(fact.element_type))
+            return np.zeros(fact.shape, kind), None
         view = self.views.get(tensor)
-        if tensor not in holders:
-            if view is None:
-                raise VerificationError(f"no buffer that is read holds any of '{tensor}'")
-            inputs = [self._value(name, holders) for name in view.inputs]
-            return apply_view(view, inputs, fact)
-        result = np.zeros(fact.shape, dtype_of(fact.element_type))
+        if view is not None and tensor not in holders:
+            return self._viewed(view, holders)
+        result = np.zeros(fact.shape, kind)
         covered = np.zeros(fact.shape, dtype=bool)
-        for memory in reversed(holders[tensor]):
+        for memory in reversed(holders.get(tensor, [])):
             if not memory.arrays:
                 raise VerificationError(f"{memory.buffer.name} is read before it is written")
             collect(memory.arrays[0], memory.placed, result, covered)
         if covered.all():
-            return result
+            return result, None
+        result[~covered] = _rubbish(kind)
         rest = {name: found for name, found in holders.items() if name != tensor}
         if view is None or not rest:
-            result[~covered] = _rubbish(result.dtype)
-            if into is not None:
-                needed = np.zeros(fact.shape, dtype=bool)
-                everything = np.broadcast_to(np.True_, (into.piece.cores, *into.piece.shape))
-                collect(everything, into, needed, needed)
-                covered |= ~needed
-            if covered.all():
-                return result
-            index = tuple(int(i) for i in np.argwhere(~covered)[0])
-            raise VerificationError(f"no core holds {tensor}{list(index)}")
-        return np.where(covered, result, self._value(tensor, rest))
+            return result, covered
+        other, known = self._viewed(view, rest)
+        return np.where(covered, result, other), None if known is None else covered | known
+
+    def _viewed(
+        self, view: LayoutOp, holders: Mapping[str, list[_Memory]]
+    ) -> tuple[Array, BoolArray | None]:
+        """A tensor that is a view of others, as `_value`."""
+        parts = [self._value(name, holders) for name in view.inputs]
+        fact = self.tensor[view.output]
+        shapes = [*(value.shape for value, _ in parts), fact.shape]
+        known = known_elements(view, [marks for _, marks in parts], shapes)
+        return apply_view(view, [value for value, _ in parts], fact), known
 
 
 class _Run:

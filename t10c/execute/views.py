@@ -4,44 +4,16 @@ import numpy as np
 
 from t10c.execute.element_types import Array, dtype_of
 from t10c.ir.graph import LayoutOp, Tensor
+from t10c.program.views import moved
 
 
 def apply_view(operator: LayoutOp, inputs: list[Array], output: Tensor) -> Array:
     """The output of a layout-only operator, in the output's element type."""
     kind = dtype_of(output.element_type)
-    result = _moved(operator, inputs, output.shape)
+    result = moved(operator, inputs, output.shape, _literal(operator.fill, inputs[0]))
     if operator.op_type == "BitCast":
         return np.ascontiguousarray(result).view(kind)
     return result.astype(kind, copy=False)
-
-
-def _moved(operator: LayoutOp, inputs: list[Array], shape: tuple[int, ...]) -> Array:
-    first = inputs[0]
-    match operator.kind:
-        case "reshape":
-            return first.reshape(shape)
-        case "transpose":
-            return first.transpose(operator.perm)
-        case "expand":
-            return np.broadcast_to(first, shape)
-        case "concat":
-            return np.concatenate(inputs, axis=operator.axis)
-        case "slice":
-            rows = [
-                start + step * np.arange(length)
-                for start, step, length in zip(operator.starts, operator.steps, shape, strict=True)
-            ]
-            return np.asarray(first[np.ix_(*rows)]) if rows else first
-        case "pad":
-            result = np.empty(shape, first.dtype)
-            result[...] = _literal(operator.fill, first)
-            result[
-                tuple(
-                    slice(start, start + length)
-                    for start, length in zip(operator.starts, first.shape, strict=True)
-                )
-            ] = first
-            return result
 
 
 def _literal(text: str, like: Array) -> Array:

@@ -38,6 +38,7 @@ from t10c.ir.program import (
     Store,
 )
 from t10c.program.placed import BoolArray, Placed, collect, per_core, place_piece, place_range
+from t10c.program.views import known_elements
 
 LOOP_LIMIT = 2**24
 """Most rounds of a loop nest; more are taken for a mistake."""
@@ -234,40 +235,44 @@ class _Checker:
             if not held.written:
                 raise _WrongError(f"{name} is read before it is written")
             holders.setdefault(held.buffer.tensor, []).append(held)
-        self._covered(tensor, holders, into)
+        known = self._known(tensor, holders)
+        if known is None:
+            return
+        missing = ~known
+        if into is not None:
+            needed = np.zeros(missing.shape, dtype=bool)
+            _mark(into.placed, needed)
+            missing &= needed
+        if missing.any():
+            index = tuple(int(i) for i in np.argwhere(missing)[0])
+            raise _WrongError(f"no core holds {tensor}{list(index)}")
 
-    def _covered(
-        self, tensor: str, holders: Mapping[str, list[_Held]], into: _Held | None = None
-    ) -> None:
+    def _known(self, tensor: str, holders: Mapping[str, list[_Held]]) -> BoolArray | None:
+        """Which elements of a tensor the holders have, themselves or as a view: None for all."""
         fact = self.tensor.get(tensor)
         if fact is None:
             raise _WrongError(f"there is no tensor '{tensor}'")
         if 0 in fact.shape:
-            return
+            return None
+        own = holders.get(tensor, [])
+        if any(self._complete(held) for held in own):
+            return None
+        marks = np.zeros(fact.shape, dtype=bool)
+        for held in own:
+            _mark(held.placed, marks)
+        if marks.all():
+            return None
+        rest = {name: found for name, found in holders.items() if name != tensor}
         view = next((v for v in self.program.views if v.output == tensor), None)
-        if tensor in holders:
-            if any(self._complete(held) for held in holders[tensor]):
-                return
-            marks = np.zeros(fact.shape, dtype=bool)
-            for held in holders[tensor]:
-                _mark(held.placed, marks)
-            rest = {name: found for name, found in holders.items() if name != tensor}
-            if marks.all():
-                return
-            if view is None or not rest:
-                if into is not None:
-                    needed = np.zeros(fact.shape, dtype=bool)
-                    _mark(into.placed, needed)
-                    marks |= ~needed
-                if marks.all():
-                    return
-                index = tuple(int(i) for i in np.argwhere(~marks)[0])
-                raise _WrongError(f"no core holds {tensor}{list(index)}")
-            holders = rest
-        if view is None:
-            raise _WrongError(f"no buffer that is read holds any of '{tensor}'")
-        for name in view.inputs:
-            self._covered(name, holders)
+        if view is None or (own and not rest):
+            return marks
+        known = [self._known(name, rest) for name in view.inputs]
+        shapes = [self.tensor[name].shape for name in (*view.inputs, tensor)]
+        try:
+            through = known_elements(view, known, shapes)
+        except (ValueError, IndexError):
+            raise _WrongError(f"'{tensor}' is no view of {', '.join(view.inputs)}") from None
+        return None if through is None else marks | through
 
     def _complete(self, held: _Held) -> bool:
         """Whether a buffer's pieces make up the whole tensor."""
