@@ -22,7 +22,8 @@ Two phases, each a function from frozen values to frozen values, between them re
   - Rewrite the operators (draft.py): pointwise operators move to where a producer takes them in
     (commute.py, fusion.py, merge.py). Of quantised graphs, readers dequantise by themselves
     (prologue.py, dequantised.py, absorb.py) and quantisation moves up (raising.py).
-- derived.py: values of weights that lowerings derive from the model's, for whoever runs the graph.
+- derived.py: values of weights that lowerings derive from the model's, and (fixed.py) of those that
+  folding leaves unevaluated, for whoever runs the graph.
 
 registry.py holds the tables of lowerings, expansions and shape functions that both phases look up,
 catalogue.py is what they amount to (`t10c ops`); names.py quotes and numbers names.

@@ -43,8 +43,13 @@ def load_for(plan: ModelPlan, source: str | Path | bytes, place: str = "") -> Lo
     plan was made for another model, and whatever `read_model` and `import_model` raise.
     """
     place = place or ("model" if isinstance(source, bytes) else str(source))
-    with located(source):
-        proto, directory = read_model(source)
+    try:
+        with located(source):
+            proto, directory = read_model(source)
+    except InvalidInputError as error:
+        if isinstance(source, bytes):
+            raise InvalidInputError(f"{place}: {error}") from error
+        raise
     number_external(proto)
     loaded = load_model(proto, directory, place, plan.graph)
     difference = _difference(plan.graph, chained_alike(loaded.graph, plan.graph))

@@ -100,6 +100,7 @@ class FlatGraph:
     element_types: Mapping[str, str]
     constants: Mapping[str, np.ndarray]
     producers: Mapping[str, FlatNode] = field(default_factory=dict)
+    readers: Mapping[str, tuple[FlatNode, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +150,17 @@ def flat_graph(model: ResolvedModel) -> FlatGraph:
     ]
     nodes = (*fixed, *further)
     kinds = {name: element_type_name(kind) for name, kind in model.fixed.element_types.items()}
+    readers: dict[str, tuple[FlatNode, ...]] = {}
+    for node in nodes:
+        for name in dict.fromkeys(node.inputs):
+            readers[name] = (*readers.get(name, ()), node)
     return FlatGraph(
         nodes,
         {**model.fixed.shapes, **model.shapes},
         {**kinds, **model.element_types},
         {**model.fixed.constants, **model.constants},
         {name: node for node in nodes for name in node.outputs if name},
+        readers,
     )
 
 

@@ -5,12 +5,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from t10c.ir.expression import MOST_BITS
 from t10c.ir.graph import is_narrow
 from t10c.verify.roles import Call, Needs, Role, Rule, index, matrix
 from t10c.verify.rules_products import states
 
 _STORED_STD = {1: 0.5, 2: 1.1, 4: 4.6, 8: 74.0, 16: 18_900.0, 32: 1.0}
 """Standard deviation of integers over their whole range, by their width."""
+
+_CLOSE = 3
+"""How many nodes may lie between a stored value and its scale."""
 
 _ACTIVATION_STEP = 4 / 127
 """Scale at which 8 bits hold most of a normal distribution."""
@@ -47,21 +51,29 @@ def scale_of(call: Call, position: int) -> Role:
 
 
 def _stored(call: Call, position: int, scale: int, zero_point: int, std: float | None) -> Needs:
-    """A quantised tensor with its scale and zero point; `std` is what it is wanted as.
-
-    Where the scale is known, integers are drawn around the zero point, as far as `std` asks for.
-    """
-    kind, known = call.element_type(position), call.constant(scale)
+    """A quantised tensor with its scale and zero point; `std` is what it is wanted as."""
+    kind = call.element_type(position)
     size = 1 / 74 if std is None else std / _stored_std(kind)
     yield call.name(scale), _scale(size)
     yield call.name(zero_point), _zero_point(kind)
-    if std is None or known is None or not np.all(known > 0):
-        yield call.name(position), Role("stored")
-        return
+    yield call.name(position), _around(call, position, zero_point, std, call.constant(scale))
+
+
+def _around(
+    call: Call, position: int, zero_point: int, std: float | None, scale: np.ndarray | None
+) -> Role:
+    """Integers over their whole range, or as far around the zero point as `std` asks for.
+
+    The latter where the scale is known, which would else make other numbers of them than a
+    trained model has.
+    """
+    if std is None or scale is None or not np.all(scale > 0):
+        return Role("stored")
     point = call.constant(zero_point)
     middle = 0.0 if point is None else float(np.median(point.astype(np.float64)))
-    around = max(_FEWEST_STEPS, math.sqrt(3) * std / float(np.median(known.astype(np.float64))))
-    yield call.name(position), Role("stored", middle - around, middle + around + 1)
+    steps = math.sqrt(3) * std / float(np.median(scale.astype(np.float64)))
+    around = min(max(_FEWEST_STEPS, steps), 2.0**MOST_BITS)
+    return Role("stored", middle - around, middle + around + 1)
 
 
 def _dequantise(call: Call) -> Needs:
@@ -84,9 +96,39 @@ def _quantise(call: Call) -> Needs:
 
 
 def _integer_product(call: Call) -> Needs:
-    for position in (0, 1):
-        yield call.name(position), Role("stored")
-        yield call.name(2 + position), _zero_point(call.element_type(2 + position))
+    """MatMulInteger and ConvInteger, whose result is cast and multiplied by both scales."""
+    shape = call.shape(1)
+    conv = call.node.op_type == "ConvInteger"
+    fan_in = math.prod(shape[1:]) if conv else math.prod(shape[-2:-1])
+    scale = _scale_behind(call)
+    yield call.name(0), Role("stored")
+    yield call.name(1), _around(call, 1, 3, matrix(fan_in).std, scale)
+    for position in (2, 3):
+        yield call.name(position), _zero_point(call.element_type(position))
+
+
+def _scale_behind(call: Call) -> np.ndarray | None:
+    """The known factor of what multiplies the result of an integer product."""
+    names = list(call.node.outputs)
+    for _ in range(_CLOSE):
+        node = next(iter(call.graph.readers.get(names[-1], ())), None)
+        if node is None or node.op_type not in ("Cast", "Mul", "Reshape", "Transpose"):
+            return None
+        if node.op_type == "Mul":
+            other = node.inputs[1 - node.inputs.index(names[-1])]
+            return _known_factor(call, other)
+        names.append(node.outputs[0])
+    return None
+
+
+def _known_factor(call: Call, name: str) -> np.ndarray | None:
+    """A constant, or the constant in a product of two tensors."""
+    value = call.graph.constants.get(name)
+    made = call.graph.producers.get(name)
+    if value is not None or made is None or made.op_type != "Mul":
+        return value
+    found = (call.graph.constants.get(factor) for factor in made.inputs)
+    return next((factor for factor in found if factor is not None), None)
 
 
 def _quantised_product(call: Call) -> Needs:
@@ -123,7 +165,7 @@ def _blocked_gather(call: Call) -> Needs:
 def is_stored(call: Call, position: int) -> bool:
     """Whether an input is a narrow integer that was cast, and perhaps shifted."""
     node = call.graph.producers.get(call.name(position))
-    for _ in range(3):
+    for _ in range(_CLOSE):
         if node is None or node.op_type not in ("Cast", "Sub", "Reshape", "Transpose"):
             return False
         if node.op_type == "Cast":

@@ -145,6 +145,15 @@ def test_no_such_model(tmp_path):
         load_for(planned(network(), dims={"n": 3}), tmp_path / "none.onnx")
 
 
+def test_what_is_no_model(tmp_path):
+    plan = planned(network(), dims={"n": 3})
+    with pytest.raises(InvalidInputError, match="^standard input: the file is text"):
+        load_for(plan, b"text", "standard input")
+    (tmp_path / "net.onnx").write_bytes(b"text")
+    with pytest.raises(InvalidInputError, match="net.onnx: the file is text"):
+        load_for(plan, tmp_path / "net.onnx")
+
+
 # What binds a model, beyond the shapes of its inputs
 
 

@@ -249,6 +249,23 @@ def test_quantised_weights_fit_a_scale_that_is_known():
     assert found.max() <= 14
 
 
+def test_weights_quantised_for_dynamic_products():
+    """x is quantised by its own range; the products are scaled by both scales at the end."""
+    nodes = [
+        node("DynamicQuantizeLinear", "x", "q s z"),
+        node("MatMulInteger", "q w z wz", "p"),
+        node("Cast", "p", "f", to=TensorProto.FLOAT),
+        node("Mul", "s ws", "both"),
+        node("Mul", "f both", "y"),
+    ]
+    constants = {"w": np.zeros((400, 300), np.int8), "wz": np.int8(3), "ws": np.float32(0.01)}
+    made = model(nodes, [value("x", [2, 400])], ["y"], constants)
+    filled = fill_weights(load(without_data(made, "w")), "random")
+    found = numpy_helper.to_array(filled.proto.graph.initializer[0])
+    assert (found.min(), found.max()) == (-6, 12)
+    check_both_sides(without_data(made, "w"))
+
+
 def test_quantised_products():
     nodes = [node("QLinearMatMul", "x xs xz w ws wz ys yz", "y")]
     constants = {
