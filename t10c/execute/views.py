@@ -12,7 +12,7 @@ def apply_view(operator: LayoutOp, inputs: list[Array], output: Tensor) -> Array
     kind = dtype_of(output.element_type)
     result = moved(operator, inputs, output.shape, _literal(operator.fill, inputs[0]))
     if operator.op_type == "BitCast":
-        return np.ascontiguousarray(result).view(kind)
+        return np.asarray(result, order="C").view(kind)
     return result.astype(kind, copy=False)
 
 
