@@ -100,6 +100,13 @@ class _Memory:
     """For partial results: element type of the body's values."""
 
 
+class _Memories(dict[str, _Memory]):
+    """Buffers by name."""
+
+    def __missing__(self, name: str) -> _Memory:
+        raise VerificationError(f"there is no buffer '{name}' when it is used")
+
+
 class Machine:
     """The cores of a program with what is in their memory, from the first inference on.
 
@@ -110,7 +117,7 @@ class Machine:
         self.program = program
         self.tensor = {tensor.name: tensor for tensor in program.tensors}
         self.views = {view.output: view for view in program.views}
-        self.memory: dict[str, _Memory] = {}
+        self.memory = _Memories()
         self.inferences = 0
         self._host: Mapping[str, Array] = weights
         self._outputs: dict[str, Array] = {}
@@ -187,7 +194,12 @@ class Machine:
         for memory in reversed(holders.get(tensor, [])):
             if not memory.arrays:
                 raise VerificationError(f"{memory.buffer.name} is read before it is written")
-            collect(memory.arrays[0], memory.placed, result, covered)
+            differing = collect(memory.arrays[0], memory.placed, result, covered)
+            if len(differing):
+                raise VerificationError(
+                    f"cores {differing[0]} and {differing[1]} hold different values of the same"
+                    f" part of {memory.buffer.name}"
+                )
         if covered.all():
             return result, None
         result[~covered] = _rubbish(kind)
@@ -230,7 +242,7 @@ class _Run:
                 case Allocate(buffer=buffer):
                     self._allocate(buffer)
                 case Free(buffer=name):
-                    del self.memory[name]
+                    self.memory.pop(name, None)
                 case Load(buffer=name):
                     self.machine.load(name)
                 case Store(tensor=tensor, sources=sources):
@@ -263,12 +275,26 @@ class _Run:
         arrived = []
         for move in moves:
             target = self.memory[move.into]
+            own = self._in_place(move, target)
+            if own is not None:
+                arrived.append(own)
+                continue
             value = self.machine.value(move.tensor, move.sources, target.placed)
             fact = self.machine.tensor[target.buffer.tensor]
             value = value.astype(dtype_of(fact.element_type), copy=False)
             arrived.append(spread(value, target.placed))
         for move, array in zip(moves, arrived, strict=True):
             self.memory[move.into].arrays = (array,)
+
+    def _in_place(self, move: Move, target: _Memory) -> Array | None:
+        """What cores hold of the tensor already, if that is just what they need, else None."""
+        source = self.memory[move.sources[0]] if move.sources else None
+        if source is None or source.buffer.tensor != move.tensor or not source.arrays:
+            return None
+        fact = self.machine.tensor[target.buffer.tensor]
+        if source.arrays[0].dtype != dtype_of(fact.element_type):
+            return None
+        return source.arrays[0] if source.placed.lies_as(target.placed) else None
 
     def _kernel(self, number: int) -> tuple[TensorExpression, dict[str, Operand]]:
         expression = self.machine.program.kernels[number]
@@ -350,6 +376,10 @@ class _Run:
         memory = self.memory[access.buffer]
         if not memory.arrays:
             raise VerificationError(f"{self.section}: {access.buffer} is read before it is written")
+        if memory.buffer.piece.dims != operand.dims:
+            raise VerificationError(
+                f"{self.section}: {access.buffer} has not the dimensions of {access.operand}"
+            )
         begin, extent = self._part(memory, access, lengths)
         return _window(memory.arrays[0], begin, extent)
 
@@ -425,7 +455,10 @@ class _Run:
         memory = self.memory[step.part.buffer]
         lengths = step.into.piece.lengths
         begin, extent = self._part(memory, step.part, lengths)
-        arrays = tuple(_window(array, begin, extent, copy=True) for array in memory.arrays)
+        arrays = tuple(
+            array if array.shape[1:] == extent else _window(array, begin, extent, copy=True)
+            for array in memory.arrays  # a copy of a part, so that the rest is given back
+        )
         del self.memory[step.part.buffer]
         placed = place_piece(step.into.piece, self.values)
         self.memory[step.into.name] = _Memory(step.into, placed, arrays)

@@ -50,6 +50,21 @@ class Placed:
                 found[:, d] += stride * first
         return found
 
+    def lies_as(self, other: "Placed") -> bool:
+        """Whether every core holds the same part of a tensor here and there, in the same place."""
+        mine, wanted = self.piece, other.piece
+        alike = (mine.cores, mine.dims, mine.flat) == (wanted.cores, wanted.dims, wanted.flat)
+        if not alike or mine.lengths != wanted.lengths:
+            return False
+        return all(
+            np.array_equal(mine, yours)
+            for mine, yours in zip(
+                (*self.start.values(), *self.stop.values()),
+                (*other.start.values(), *other.stop.values()),
+                strict=True,
+            )
+        )
+
     def points(self) -> int:
         """Elements that all cores hold together."""
         counts = np.ones(self.piece.cores, dtype=np.int64)
@@ -97,13 +112,23 @@ def spread(tensor: Array, placed: Placed) -> Array:
     if low.any() or high.any():
         source = np.pad(source, list(zip(low, high, strict=True)))
     windows = sliding_window_view(source, shape)
-    return np.asarray(windows[tuple((origin + low).T)])
+    first, same = distinct_rows(origin)
+    if len(first) == len(origin):
+        return np.asarray(windows[tuple((origin + low).T)])
+    return np.asarray(windows[tuple((origin[first] + low).T)][same])
 
 
-def collect(arrays: Array, placed: Placed, into: Array, covered: BoolArray) -> None:
+def distinct_rows(rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Where each distinct row occurs first, and the number of every row among the distinct ones."""
+    _, first, same = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return first, same.reshape(-1)
+
+
+def collect(arrays: Array, placed: Placed, into: Array, covered: BoolArray) -> IntArray:
     """Write what every core holds into a whole tensor, and mark what was written.
 
-    Points beyond the piece's end or outside the tensor are left out.
+    Points beyond the piece's end or outside the tensor are left out. Returns two cores that hold
+    different values of the same box, (2,); none, (0,), where copies agree.
     """
     shape = placed.piece.shape
     target = into.reshape(-1) if placed.piece.flat else into
@@ -111,9 +136,10 @@ def collect(arrays: Array, placed: Placed, into: Array, covered: BoolArray) -> N
     present = ~placed.empty
     if not shape:
         if present.any():
-            target[...] = arrays[np.flatnonzero(present)[-1]]
+            target[...] = arrays[np.flatnonzero(present)[0]]
             marks[...] = True
-        return
+        return _disagreeing(arrays, np.flatnonzero(present), np.zeros((placed.piece.cores, 0), dtype=np.int64))
+    differing = np.zeros(0, dtype=np.int64)
     full = np.zeros(placed.piece.cores, dtype=bool)
     if _is_box(placed.piece):
         origin = placed.origin
@@ -122,15 +148,43 @@ def collect(arrays: Array, placed: Placed, into: Array, covered: BoolArray) -> N
         for axis, length in placed.piece.lengths.items():
             full &= placed.stop[axis] - placed.start[axis] == length
         if full.any():
-            index = tuple(origin[full].T)
-            held = arrays[full][:, *(slice(0, n) for n in shape)]
+            cores = np.flatnonzero(full)
+            once, _ = distinct_rows(origin[cores])
+            index = tuple(origin[cores[once]].T)
+            held = arrays[cores[once]][:, *(slice(0, n) for n in shape)]
             sliding_window_view(target, shape, writeable=True)[index] = held
             sliding_window_view(marks, shape, writeable=True)[index] = True
+            if len(once) < len(cores):
+                exact = arrays[:, *(slice(0, n) for n in shape)]
+                differing = _disagreeing(exact, cores, origin)
     rest = np.flatnonzero(present & ~full)
     points = math.prod(placed.piece.lengths.values())
     group = max(1, _POINTS_AT_ONCE // max(points, 1))
     for first in range(0, len(rest), group):
         _collect_points(arrays, placed, rest[first : first + group], target, marks)
+    return differing
+
+
+def _disagreeing(arrays: Array, cores: IntArray, boxes: IntArray) -> IntArray:
+    """Two of the cores that hold different values of the same box, (2,), or none, (0,)."""
+    first, same = distinct_rows(boxes[cores])
+    group = max(1, _POINTS_AT_ONCE // max(1, math.prod(arrays.shape[1:])))
+    for begin in range(0, len(cores), group):
+        some = cores[begin : begin + group]
+        models = cores[first[same[begin : begin + group]]]
+        alike = _equal(arrays[some], arrays[models])
+        if not alike.all():
+            wrong = int(np.argmin(alike))
+            return np.array([models[wrong], some[wrong]])
+    return np.zeros(0, dtype=np.int64)
+
+
+def _equal(a: Array, b: Array) -> BoolArray:
+    """Whether rows are equal bit by bit (a NaN equals itself), (rows,)."""
+    if not a.size:
+        return np.ones(len(a), dtype=bool)
+    raw = [np.ascontiguousarray(x).reshape(len(x), -1).view(np.uint8) for x in (a, b)]
+    return np.asarray(np.all(raw[0] == raw[1], axis=1))
 
 
 def _is_box(piece: Piece) -> bool:
