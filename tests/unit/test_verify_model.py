@@ -147,10 +147,10 @@ def test_no_such_model(tmp_path):
 
 def test_what_is_no_model(tmp_path):
     plan = planned(network(), dims={"n": 3})
-    with pytest.raises(InvalidInputError, match="^standard input: the file is text"):
+    with pytest.raises(InvalidInputError, match=r"^standard input: the file is text"):
         load_for(plan, b"text", "standard input")
     (tmp_path / "net.onnx").write_bytes(b"text")
-    with pytest.raises(InvalidInputError, match="net.onnx: the file is text"):
+    with pytest.raises(InvalidInputError, match=r"net\.onnx: the file is text"):
         load_for(plan, tmp_path / "net.onnx")
 
 
