@@ -1,7 +1,7 @@
 """Writes what the documents say of operators, models and program files from t10c itself.
 
-    python docs/generate.py           rewrite docs/operators.md, docs/program.schema.json and
-                                      the table in README.md
+    python docs/generate.py           rewrite docs/operators.md, docs/program.schema.json, the
+                                      example in docs/program.md and the table in README.md
     python docs/generate.py --check   exit 1 if they are not current
 
 The figures depend on the version of onnx, which the page names.
@@ -25,6 +25,7 @@ import t10c
 from t10c.errors import T10cError
 from t10c.ir.graph import NodeClass
 from t10c.report.operators import catalogue_markdown
+from t10c.report.program import program_lines
 from t10c.zoo import build_model, list_recipes
 from t10c.zoo.families import FAMILIES
 from t10c.zoo.request import Phase
@@ -32,8 +33,10 @@ from t10c.zoo.request import Phase
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "operators.md"
 SCHEMA = ROOT / "docs" / "program.schema.json"
+PROGRAMS = ROOT / "docs" / "program.md"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- coverage: make docs -->\n", "<!-- end of coverage -->\n"
+EXAMPLE, EXAMPLE_END = "<!-- example: make docs -->\n", "<!-- end of example -->\n"
 CORES = 16
 _NODE = re.compile(r"^node '[^']*' \((\S+)\)")
 """A node at the beginning of a message, of which only the operator is of interest here."""
@@ -223,6 +226,24 @@ def schema_text() -> str:
     return json.dumps(t10c.program_schema(), indent=2) + "\n"
 
 
+def program_example() -> str:
+    """The section that docs/program.md shows: of the model that its commands build."""
+    model = build_model("nerf", batch=2, seq=6, overrides={"layers": "3", "hidden": "32"})
+    chip = t10c.load_spec("ipu-mk2", overrides=["cores.count=12", "cores.sram=9KiB"])
+    plan = t10c.schedule_model(t10c.import_model(model.SerializeToString()), chip)
+    assert isinstance(plan, t10c.ModelPlan), "the example fits"
+    program = t10c.lower_plan(plan)
+    chosen = [section for section in program.sections if section.name == "/layers.0/MatMul"]
+    return "```text\n" + "\n".join(program_lines(program, chosen)) + "\n```\n"
+
+
+def with_example(page: str) -> str:
+    """docs/program.md with its example renewed."""
+    before, _, rest = page.partition(EXAMPLE)
+    _, _, after = rest.partition(EXAMPLE_END)
+    return f"{before}{EXAMPLE}\n{program_example()}\n{EXAMPLE_END}{after}"
+
+
 def main() -> int:
     """Write or check the documents; returns the exit code."""
     parser = argparse.ArgumentParser(description="Write what documents say of operators.")
@@ -231,6 +252,7 @@ def main() -> int:
     stale = []
     for path, text in (
         (SCHEMA, schema_text()),
+        (PROGRAMS, with_example(PROGRAMS.read_text(encoding="utf-8"))),
         (PAGE, operators_page()),
         (README, with_coverage(README.read_text(encoding="utf-8"))),
     ):

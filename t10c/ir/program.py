@@ -192,8 +192,8 @@ class Shift:
 class Reduce:
     """Combine the partial results of the `count` cores of a group, each keeping its share.
 
-    Cores with equal `group` have ranks 0 to count - 1; after it only the part at `offsets` of
-    the lengths in `share` is meaningful on a core.
+    Cores with equal `group` have ranks 0 to count - 1. What a core keeps is said by the `Finish`
+    that follows; the rest of its buffer is undefined then.
     """
 
     buffer: str

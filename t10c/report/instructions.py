@@ -134,7 +134,7 @@ class InstructionText:
 
     def _on(self, cores: int) -> list[str]:
         """The cores, where they are not those of the section."""
-        return [] if cores == self.cores else [f"on {cores:,} cores"]
+        return [] if cores == self.cores else [f"on {cores:,} core{'' if cores == 1 else 's'}"]
 
     def _buffer(self, verb: str, buffer: Buffer) -> list[str]:
         """What a buffer is a piece of, its shape and size, and where along each axis it lies."""
