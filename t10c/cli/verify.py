@@ -1,5 +1,6 @@
 """`t10c verify`: execute a plan on simulated cores, compare with ONNX Runtime."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -77,6 +78,9 @@ def verify_command(
     compares every graph output. Needs ONNX Runtime: pip install 't10c[verify]'. Exit 9: an output
     differs.
     """
+    # Many small products: threads of the BLAS only wait for each other. Read when it is loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
     from t10c import Tolerance, VerifyOptions, load_plan, load_program, verify_plan
     from t10c.cli.output import emit, print_result
     from t10c.cli.progress import progress
