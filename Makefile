@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format check bench prove docs oldest clean
+.PHONY: help setup demo test lint format check bench prove docs conformance oldest clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 	@echo "another interpreter: make PYTHON=python3.12 TARGET"
 
 setup: $(VENV)/dev.stamp ## create .venv with t10c and the development tools
@@ -42,8 +42,11 @@ bench: $(VENV)/dev.stamp ## run the benchmarks (benchmarks/bench_*.py)
 prove: $(VENV)/dev.stamp ## execute 20,000 random plans on simulated cores
 	$(BIN)/python benchmarks/random_plans.py $(PLANS) --jobs $(WORKERS)
 
-docs: $(VENV)/dev.stamp ## rewrite docs/operators.md and the table of README.md
+docs: $(VENV)/dev.stamp ## rewrite what is generated in docs/ and README.md
 	$(BIN)/python docs/generate.py
+
+conformance: $(VENV)/dev.stamp ## run the node cases of onnx, rewrite docs/conformance.md
+	$(BIN)/python docs/conformance.py
 
 oldest: ## run the tests with the oldest dependencies allowed, in build/oldest
 	$(PYTHON) -m venv build/oldest
