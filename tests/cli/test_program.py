@@ -122,3 +122,25 @@ def test_a_program_that_is_none(t10c: Command, nerf_program: Path, tmp_path: Pat
     result = t10c("explain", "p.json")
     assert result.code == 4
     assert "upgrade t10c" in result.stderr
+
+
+def test_the_mistake_that_the_documents_describe_is_named_so(t10c: Command, tmp_path: Path) -> None:
+    """docs/program.md quotes what is said of its example with a shift that brings nothing new."""
+    sizes = ["--batch", "2", "--seq", "6", "--set", "layers=3", "--set", "hidden=32"]
+    chip = ["--hw", "ipu-mk2", "--hw-set", "cores.count=12", "--hw-set", "cores.sram=9KiB", "-q"]
+    t10c("zoo", "build", "nerf", *sizes, "-o", "nerf.onnx")
+    t10c("compile", "nerf.onnx", *chip, "-o", "plan.json")
+    t10c("compile", "nerf.onnx", *chip, "--emit", "program", "-o", "program.json")
+    verify = ["verify", "plan.json", "--model", "nerf.onnx", "--weights", "random"]
+    assert t10c(*verify, "--program", "program.json").code == 0
+    path = tmp_path / "program.json"
+    document = json.loads(path.read_text())
+    loop = document["sections"][0]["instructions"][10]
+    loop["between"][0]["source"] = "core"
+    path.write_text(json.dumps(document))
+    result = t10c(*verify, "--program", "program.json")
+    assert result.code == 4
+    page = (Path(__file__).resolve().parents[2] / "docs" / "program.md").read_text()
+    quoted = re.search(r"that would say: \*(.*?)\*\.", page, re.DOTALL)
+    assert quoted is not None
+    assert " ".join(quoted[1].split()) in result.stderr
