@@ -160,6 +160,7 @@ class _ModelLowering:
             frame=self._frame(step),
             kind=self._kind(step),
             fetched=fetched,
+            taken=self._taken(step, reused),
             idle={weight.operand: weight.cut for weight in chosen.idle},
             dying=(*(home_name(name) for name in self.uses.dying[number]), *copies),
             copied=self._copied(step),
@@ -197,6 +198,16 @@ class _ModelLowering:
                 source = next(r for r in before.reads if r.tensor == read.tensor)
                 operand = before.operator.expression.inputs[source.operand]
                 found[read.operand] = copy_name(before.operator.name, operand.name)
+        return found
+
+    def _taken(self, step: Step, reused: Mapping[int, str]) -> dict[int, str]:
+        """Of the reused copies those that become an operand as they lie, each for one operand."""
+        beside = {t.operand: t.kept_bytes for t in self.plan.operators[step.index].transitions}
+        found: dict[int, str] = {}
+        for position, name in reused.items():
+            operand = step.operator.expression.inputs[position]
+            if not beside[operand.name] and name not in found.values():
+                found[position] = name
         return found
 
     def _copied(self, step: Step) -> frozenset[str]:

@@ -45,7 +45,8 @@ from t10c.schedule.idle import IdleCut
 class Work:
     """One planned operator with all that its section depends on.
 
-    `fetched` says, per input position that is brought into place, from which buffers; `idle` gives
+    `fetched` says, per input position that is brought into place, from which buffers, and `taken`
+    which of these are copies that lie just as needed and become the operand; `idle` gives
     the idle cuts of the weights it owns, by operand. `dying` are buffers that are read for the last
     time here, `copied` operands whose copy the next operator fetches from, `unread` says that
     nobody reads the output.
@@ -56,6 +57,7 @@ class Work:
     frame: Frame
     kind: ExchangeKind
     fetched: dict[int, tuple[str, ...]]
+    taken: dict[int, str]
     idle: dict[str, IdleCut]
     dying: tuple[str, ...]
     copied: frozenset[str]
@@ -101,7 +103,7 @@ class _Lowering:
             buffer = self._operand_buffer(position, operand)
             home = home_name(buffer.tensor)
             if position in self.work.fetched:
-                made.append(Allocate(buffer))
+                made.append(Allocate(buffer, absorbs=self.work.taken.get(position, "")))
                 moves.append(Move(buffer.name, buffer.tensor, self.work.fetched[position]))
             else:
                 made.append(Allocate(buffer, absorbs=home))

@@ -54,6 +54,7 @@ def operator_program(
         frame=frame,
         kind="transition",
         fetched={i: (home_name(n),) for i, n in enumerate(names) if n not in weights},
+        taken={},
         idle=dict(weights),
         dying=tuple(home_name(name) for name in fed),
         copied=frozenset(),

@@ -1,6 +1,8 @@
 """Assignments: a plan and an idle option for every step, how one is found, and its exact price."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.descent import descend, forward_start, option_extra, settle_idle
@@ -97,7 +99,7 @@ def _complete(
         options = settle_idle(setting, plans, real, fixed, spec.usable_bytes)
         if options is None:
             continue
-        found = _price(setting, plans, options, real, fixed)
+        found = _price(setting, plans, options, real, fixed, spec.usable_bytes)
         if best is None or found.cycles < best.cycles - 1e-9:
             best = found
     return best
@@ -109,15 +111,27 @@ def from_smallest(setting: Setting, smallest: Smallest, spec: HardwareSpec) -> A
     plans = setting.plans_of(smallest.options)
     options = settle_idle(setting, plans, smallest.homes, fixed, spec.usable_bytes)
     assert options is not None, "the smallest assignment fits"
-    return _price(setting, plans, options, smallest.homes, fixed)
+    return _price(setting, plans, options, smallest.homes, fixed, spec.usable_bytes)
 
 
 def _price(
-    setting: Setting, plans: list[int], options: list[int], homes: Homes, fixed: int
+    setting: Setting,
+    plans: list[int],
+    options: list[int],
+    homes: Homes,
+    fixed: int,
+    available: int,
 ) -> Assignment:
-    """Exact price and memory of a complete assignment."""
+    """Exact price and memory of a complete assignment in `available` bytes per core."""
     steps = range(len(plans))
+    memory = setting.memory(plans, options, homes, fixed)
     transitions = [_transitions(setting, plans, options, step) for step in steps]
+    for step in steps:
+        kept = sum(t.kept_bytes for t in transitions[step])
+        if kept and memory.fetch[step] + kept > available:  # no room for the copies
+            transitions[step] = _transitions(setting, plans, options, step, reusing=False)
+    kept_bytes = np.array([sum(t.kept_bytes for t in found) for found in transitions], np.int64)
+    memory = replace(memory, fetch=memory.fetch + kept_bytes)
     cycles = 0.0
     for step in steps:
         choices = setting.of_step(step)
@@ -125,12 +139,11 @@ def _price(
         cycles += exchange_cycles(setting, transitions[step])
         if not setting.exact:
             cycles += float(choices.uniform_transition[plans[step]])
-    memory = setting.memory(plans, options, homes, fixed)
     return Assignment(options, plans, homes, memory, transitions, cycles)
 
 
 def _transitions(
-    setting: Setting, plans: list[int], options: list[int], step: int
+    setting: Setting, plans: list[int], options: list[int], step: int, reusing: bool = True
 ) -> tuple[Transition, ...]:
     """Exact transitions of a step's reads; none where they are priced uniformly."""
     if not setting.exact:
@@ -139,8 +152,8 @@ def _transitions(
     expression = setting.sequence.steps[step].problem.expression
     for position, read in enumerate(setting.sequence.steps[step].reads):
         states = setting.pricer.states(step, position, plans)
-        reuse = setting.pricer.reuse_state(step, position, plans)
-        size, reused = setting.pricer.received_bytes(
+        reuse = setting.pricer.reuse_state(step, position, plans) if reusing else None
+        size, reused, kept = setting.pricer.received_bytes(
             step, position, plans[step], states, reuse, options
         )
         found.append(
@@ -150,6 +163,7 @@ def _transitions(
                 sources=tuple(source.tensor for source in read.sources),
                 received_bytes=size,
                 reused=reused,
+                kept_bytes=kept,
             )
         )
     return tuple(found)

@@ -100,10 +100,12 @@ class TransitionPricer:
         states: list[State],
         reuse: State | None,
         options: list[int],
-    ) -> tuple[int, bool]:
+    ) -> tuple[int, bool, int]:
         """Exact largest bytes received by a core, and whether they come from the reused copy.
 
-        `options` are the chosen options of all steps: weights of others lie in their idle plans.
+        The last is what that copy takes besides the operand meanwhile: nothing where it becomes the
+        operand as it lies. `options` are the chosen options of all steps: weights of others lie in
+        their idle plans.
         """
         choice = self.choice_of[step]
         read = self.sequence.steps[step].reads[position]
@@ -116,7 +118,7 @@ class TransitionPricer:
                 for source, state, cut in zip(read.sources, states, cuts, strict=True)
             ]
             size = int(self._received(need, read.views, held).max(initial=0))
-            reused = False
+            reused, beside = False, 0
             if reuse is not None:
                 operand = self._reuse_operand(step, position)
                 kept = self.layouts.full("after", *reuse, operand)
@@ -124,9 +126,21 @@ class TransitionPricer:
                 again = int(self._received(need, view, [kept]).max(initial=0))
                 if again < size:
                     size, reused = again, True
-            self._prices[key] = np.array([size, float(reused)])
-        size, reused_flag = self._prices[key]
-        return int(size), bool(reused_flag)
+                    beside = self._beside(reuse, operand, kept, (choice, plan), read.operand, need)
+            self._prices[key] = np.array([size, float(reused), beside])
+        size, reused_flag, beside = self._prices[key]
+        return int(size), bool(reused_flag), int(beside)
+
+    def _beside(
+        self, before: State, held: int, kept: Layout, now: State, operand: int, need: Layout
+    ) -> int:
+        """Bytes of a copy while the operand is made of it; 0 where it lies as the operand does."""
+        had, has = (
+            self.choices[choice].plans[plan].piece_bytes[number]
+            for (choice, plan), number in ((before, held), (now, operand))
+        )
+        lies = np.array_equal(kept.start, need.start) and np.array_equal(kept.stop, need.stop)
+        return 0 if lies and had == has else had
 
     def _idle_factors(self, source: Source, options: list[int]) -> tuple[tuple[str, int], ...]:
         """How the idle plan of a weight that another step owns cuts its pieces."""
