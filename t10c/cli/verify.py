@@ -1,5 +1,6 @@
 """`t10c verify`: execute a plan on simulated cores, compare with ONNX Runtime."""
 
+import math
 import os
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,13 @@ from t10c.cli import options as shared
 from t10c.cli.group import examples
 
 MISMATCH = 9
+
+
+def _bound(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """A tolerance that something can exceed: neither NaN nor infinite."""
+    if value is not None and not (math.isfinite(value) and value >= 0):
+        raise click.BadParameter(f"{value} is not a finite number of at least 0", ctx, param)
+    return value
 
 
 @click.command(
@@ -40,13 +48,15 @@ MISMATCH = 9
 @click.option("--inputs", metavar="FILE.npz", help="Graph inputs by name, instead of random ones.")
 @click.option(
     "--rtol",
-    type=click.FloatRange(min=0),
+    type=float,
+    callback=_bound,
     metavar="X",
     help="Error allowed relative to a tensor's largest value.  [default: 1e-3]",
 )
 @click.option(
     "--atol",
-    type=click.FloatRange(min=0),
+    type=float,
+    callback=_bound,
     metavar="X",
     help="Error allowed besides.  [default: 1e-6]",
 )
@@ -84,10 +94,13 @@ def verify_command(
     from t10c import Tolerance, VerifyOptions, load_plan, load_program, verify_plan
     from t10c.cli.output import emit, print_result
     from t10c.cli.progress import progress
+    from t10c.errors import UsageError
     from t10c.files import MODEL_WANTED, PLAN_WANTED, PROGRAM_WANTED
     from t10c.report import verification
 
     shared.one_standard_input(plan, model, program)
+    if not model:
+        raise UsageError("--model is empty: name the ONNX file, or - for standard input")
     place = "standard input" if plan == "-" else plan
     loaded = load_plan(shared.read_bytes(plan, PLAN_WANTED), place)
     given = None

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from t10c.errors import VerificationError
 from t10c.execute.element_types import Array, BoolArray, DType, dtype_of
@@ -59,6 +58,7 @@ from t10c.program.placed import (
     spread,
 )
 from t10c.program.views import known_elements
+from t10c.program.windows import sliding_windows
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,7 @@ class Machine:
         self._host: Mapping[str, Array] = weights
         self._outputs: dict[str, Array] = {}
         self._section(program.load)
+        self._host = {}  # cores have the weights now
 
     def run(
         self, inputs: Mapping[str, Array], observer: Observer | None = None
@@ -491,7 +492,7 @@ def _window(array: Array, begin: list[Value], extent: tuple[int, ...], copy: boo
     if all(isinstance(b, int) for b in begin):
         part = array[:, *(slice(b, b + n) for b, n in zip(begin, extent, strict=True))]
         return part.copy() if copy else part
-    windows = sliding_window_view(array, extent, axis=tuple(range(1, array.ndim)))
+    windows = sliding_windows(array, extent, axis=tuple(range(1, array.ndim)))
     return np.asarray(windows[(np.arange(len(array)), *begin)])
 
 
@@ -500,5 +501,5 @@ def _write(array: Array, begin: list[Value], extent: tuple[int, ...], part: Arra
     if all(isinstance(b, int) for b in begin):
         array[:, *(slice(b, b + n) for b, n in zip(begin, extent, strict=True))] = part
         return
-    windows = sliding_window_view(array, extent, axis=tuple(range(1, array.ndim)), writeable=True)
+    windows = sliding_windows(array, extent, axis=tuple(range(1, array.ndim)), writeable=True)
     windows[(np.arange(len(array)), *begin)] = part

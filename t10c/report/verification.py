@@ -5,12 +5,15 @@ from typing import Any
 from t10c.report.text import shorten, size_text, table_lines
 from t10c.verify.compare import Comparison
 from t10c.verify.run import Verification
+from t10c.verify.trace import WrongOperator
 
 _SHOWN_OUTPUTS = 12
+_SHOWN_WARNINGS = 3
+_SHOWN_OPERATORS = 3
 
 
 def verification_lines(found: Verification) -> list[str]:
-    """The report: at most 25 lines."""
+    """The report: at most 27 lines."""
     options = found.options
     drawn = f", {len(found.drawn)} weights drawn (seed {options.seed})" if found.drawn else ""
     inputs = f"from {options.inputs}" if options.inputs else f"random (seed {options.seed})"
@@ -22,6 +25,7 @@ def verification_lines(found: Verification) -> list[str]:
         "",
         *_output_table(found),
         "",
+        *(f"note       {note}" for note in _notes(found)),
     ]
     if options.trace:
         lines.append(f"trace      {_trace_text(found)}")
@@ -64,24 +68,56 @@ def _trace_text(found: Verification) -> str:
     return text
 
 
+def _notes(found: Verification) -> list[str]:
+    """What one should know to judge the verdict."""
+    notes = list(found.warnings[:_SHOWN_WARNINGS])
+    hidden = len(found.warnings) - len(notes)
+    if hidden:
+        notes.append(f"and {hidden} more of these in JSON")
+    if not found.operators:
+        notes.append("the plan has no operators: its outputs are inputs or constants")
+    if not found.elements:
+        notes.append("no output has elements: nothing was compared")
+    return notes
+
+
 def _wrong_lines(found: Verification) -> list[str]:
     wrong = found.first_wrong
     assert wrong is not None
     comparison = wrong.comparison
-    place = f"{shorten(comparison.name, 40)}{list(comparison.worst)}"
+    what = shorten(wrong.operator, 60) or f"the output {shorten(comparison.name, 50)}"
+    lines = [f"first      {what} is wrong in inference {wrong.inference + 1}: {comparison.problem}"]
+    if comparison.got or comparison.want:
+        core = "" if wrong.core is None else f"core {wrong.core}, "
+        place = f"{shorten(comparison.name, 40)}{list(comparison.worst)}"
+        lines.append(f"           {core}{place}: expected {comparison.want}, got {comparison.got}")
+    return [*lines, *_span_lines(wrong)]
+
+
+def _span_lines(wrong: WrongOperator) -> list[str]:
+    """Where the fault may be, if not only in the operator whose value is wrong."""
+    after = f"after {shorten(wrong.after, 60)}, the last that is right" if wrong.after else ""
+    if not wrong.between:
+        return [f"           it comes {after}"] if after else []
+    names = [shorten(name, 40) for name in wrong.between[-_SHOWN_OPERATORS:]]
+    more = len(wrong.between) - len(names)
+    shown = ", ".join([f"{more:,} more"] * bool(more) + names)
     return [
-        f"first      {shorten(wrong.operator, 60)} is wrong in inference {wrong.inference + 1}:"
-        f" {comparison.problem}",
-        f"           core {wrong.core}, {place}: expected {comparison.want}, got {comparison.got}",
+        f"           or an operator before it, not compared: {shown}",
+        *([f"           {after}"] if after else []),
     ]
 
 
 def _verdict(found: Verification) -> str:
     total = sum(map(len, found.inferences))
     wrong = sum(not c.passed for comparisons in found.inferences for c in comparisons)
-    if wrong or found.first_wrong is not None:
+    if wrong:
         remedy = "" if found.options.trace else "; --trace names the first wrong operator"
         return f"verdict    WRONG: {wrong} of {total} outputs differ from ONNX Runtime{remedy}"
+    if found.first_wrong is not None:
+        return "verdict    WRONG: all outputs agree with ONNX Runtime, a value before them does not"
+    if not found.elements:
+        return "verdict    nothing was compared"
     largest = found.largest
     error = f", largest relative error {largest.relative_error:.1e}" if largest else ""
     return (
@@ -105,22 +141,29 @@ def verification_document(found: Verification) -> dict[str, Any]:
         "rtol": found.options.tolerance.rtol,
         "atol": found.options.tolerance.atol,
         "drawn_weights": list(found.drawn),
+        "warnings": list(found.warnings),
+        "operators": found.operators,
+        "elements_compared": found.elements,
         "inferences": [
             [_comparison_document(comparison) for comparison in comparisons]
             for comparisons in found.inferences
         ],
         "traced_operators": found.traced,
         "untraced_operators": found.untraced,
-        "first_wrong": None
-        if wrong is None
-        else {
-            "operator": wrong.operator,
-            "inference": wrong.inference,
-            "core": wrong.core,
-            **_comparison_document(wrong.comparison),
-        },
+        "first_wrong": None if wrong is None else _wrong_document(wrong),
         "machine_cpu_seconds": found.machine_cpu_seconds,
         "runtime_cpu_seconds": found.runtime_cpu_seconds,
+    }
+
+
+def _wrong_document(wrong: WrongOperator) -> dict[str, Any]:
+    return {
+        "operator": wrong.operator or None,
+        "inference": wrong.inference,
+        "core": wrong.core,
+        "last_right_operator": wrong.after or None,
+        "operators_not_compared_between": list(wrong.between),
+        **_comparison_document(wrong.comparison),
     }
 
 

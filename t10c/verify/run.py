@@ -1,22 +1,26 @@
 """Execute a plan on simulated cores, and compare every output with ONNX Runtime's."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 
-from t10c.errors import InvalidInputError
-from t10c.execute.machine import Finished, Machine
+from t10c.errors import InvalidInputError, T10cError, VerificationError
+from t10c.execute.machine import Machine
 from t10c.ir.program import Program
 from t10c.lower.model import lower_plan
 from t10c.program.check import check_program
+from t10c.schedule.document import to_document
 from t10c.schedule.result import ModelPlan
-from t10c.verify.compare import DEFAULT_TOLERANCE, Comparison, Tolerance, compare
+from t10c.verify.compare import DEFAULT_TOLERANCE, Comparison, Tolerance
 from t10c.verify.feeds import random_feeds, read_feeds
 from t10c.verify.model import LoadedModel, load_for
-from t10c.verify.session import Session
+from t10c.verify.session import Session, runtime
+from t10c.verify.trace import Tracer, WrongOperator
 from t10c.verify.weights import FilledModel, WeightSource, fill_weights, graph_weights
 
 INFERENCES = 2
@@ -41,23 +45,15 @@ class VerifyOptions:
     trace: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class WrongOperator:
-    """The first operator whose output differs, and the core that has the worst element."""
-
-    operator: str
-    inference: int
-    core: int
-    comparison: Comparison
-
-
 @dataclass(frozen=True)
 class Verification:
     """What came of it: every graph output of every inference, compared.
 
-    `drawn` names the weights that were drawn. `traced` counts the operators compared; `untraced`
-    those whose values the model does not have, because they were fused or rewritten. Seconds are
-    of processor time, for all inferences.
+    `drawn` names the weights that were drawn, `operators` counts the operators and copies executed,
+    and `warnings` are those of the graph: what was assumed as the model was read, which may be why
+    outputs differ. `traced` counts the operators compared; `untraced` those whose values the model
+    does not have, because they were fused or rewritten. Seconds are of processor time, for all
+    inferences.
     """
 
     model: str
@@ -66,6 +62,8 @@ class Verification:
     peak_core_bytes: int
     options: VerifyOptions
     drawn: tuple[str, ...]
+    operators: int
+    warnings: tuple[str, ...]
     inferences: tuple[tuple[Comparison, ...], ...]
     traced: int
     untraced: int
@@ -85,6 +83,11 @@ class Verification:
         found = [c for comparisons in self.inferences for c in comparisons]
         return max(found, key=lambda c: c.relative_error) if found else None
 
+    @property
+    def elements(self) -> int:
+        """Number of elements compared, over all outputs and inferences."""
+        return sum(c.elements for comparisons in self.inferences for c in comparisons)
+
 
 def verify_plan(
     plan: ModelPlan,
@@ -101,106 +104,110 @@ def verify_plan(
     VerificationError if the program cannot be executed, UsageError without ONNX Runtime.
     """
     options = options or VerifyOptions()
+    runtime()
     stage("reading the model", None)
     loaded = load_for(plan, source, place)
-    if program is None:
-        program = lower_plan(plan)
-    elif not _belongs(program, plan):
-        raise InvalidInputError(
-            "the program was not made from this plan\n"
-            "make one with: t10c compile MODEL --hw NAME --emit program -o FILE"
-        )
-    peak = check_program(program)
     feeds = list(_feeds(loaded, options))
+    stage("checking the program", None)
+    made = program or lower_plan(plan)
+    if program is not None:
+        _check_origin(program, plan)
+    peak = check_program(made)
     stage("reading or drawing weights", None)
     filled = fill_weights(loaded, options.weights, options.seed)
-    tracer = _Tracer(loaded, filled, program, options, advance)
-    with Session(filled.proto, (*plan.graph.outputs, *tracer.wanted)) as session:
-        machine = Machine(program, graph_weights(loaded, filled))
+    # The file, what was imported of it, and ONNX Runtime each hold all weights: not longer than
+    # needed, since simulated cores may hold them several times.
+    loaded = replace(loaded, proto=onnx.ModelProto())
+    wanted = _model_values(loaded, filled) if options.trace else ()
+    expected, runtime_seconds = _expected(filled, (*plan.graph.outputs, *wanted), feeds, stage)
+    weights, drawn = graph_weights(loaded, filled), filled.drawn
+    del loaded, filled
+    with _executing(made, program is not None):
+        stage("bringing weights onto the cores", None)
+        machine = Machine(made, weights)
+        del weights
+        tracer = Tracer(machine, plan.graph.outputs, wanted, options.tolerance, advance)
         inferences = []
         for number, given in enumerate(feeds):
-            stage(f"inference {number + 1}: ONNX Runtime", None)
-            tracer.begin(number, session, given)
-            stage(f"inference {number + 1}: simulated cores", len(program.sections))
-            inferences.append(tracer.run(machine, given))
+            stage(f"inference {number + 1} on simulated cores", len(made.sections))
+            inferences.append(tracer.run(number, given, expected.pop(0)))
     return Verification(
         model=plan.graph.name,
         chip=plan.spec.name,
         core_count=plan.spec.core_count,
         peak_core_bytes=peak,
         options=options,
-        drawn=filled.drawn,
+        drawn=drawn,
+        operators=len(made.sections),
+        warnings=plan.graph.warnings,
         inferences=tuple(inferences),
         traced=len(tracer.compared),
-        untraced=len(program.sections) - len(tracer.compared) if options.trace else 0,
+        untraced=len(tracer.untraced),
         first_wrong=tracer.first_wrong,
-        machine_cpu_seconds=tracer.machine_seconds,
-        runtime_cpu_seconds=tracer.runtime_seconds,
+        machine_cpu_seconds=tracer.seconds,
+        runtime_cpu_seconds=runtime_seconds,
     )
 
 
-def _belongs(program: Program, plan: ModelPlan) -> bool:
-    """Whether a program is about the tensors of the plan's graph."""
-    graph = plan.graph
-    return program.tensors == graph.tensors and program.outputs == graph.outputs
+def _expected(
+    filled: FilledModel,
+    wanted: tuple[str, ...],
+    feeds: list[dict[str, np.ndarray]],
+    stage: Stage,
+) -> tuple[list[dict[str, np.ndarray]], float]:
+    """What ONNX Runtime computes of every inference's inputs, and its processor time."""
+    stage("ONNX Runtime", None)
+    with Session(filled.proto, wanted) as session:
+        begun = time.process_time()
+        expected = [session.run(given) for given in feeds]
+        return expected, time.process_time() - begun
+
+
+@contextmanager
+def _executing(program: Program, given: bool) -> Iterator[None]:
+    """Say what cannot be executed: of a program that was given, whatever it is that fails."""
+    try:
+        yield
+    except MemoryError as error:
+        raise T10cError(
+            f"there is not enough memory for what {program.core_count:,} cores hold\n"
+            "verify a model with fewer layers, or a plan for fewer cores"
+        ) from error
+    except Exception as error:
+        if isinstance(error, T10cError) or not given:
+            raise
+        # a program may be well-formed and still ask for what no array has
+        reason = " ".join(str(error).split())[:160]
+        raise VerificationError(
+            f"the program cannot be executed: {type(error).__name__}: {reason}\n"
+            "compare it with the one that t10c compile MODEL --emit program writes"
+        ) from error
+
+
+def _check_origin(program: Program, plan: ModelPlan) -> None:
+    """A program must be about the plan's tensors and chip, and name no other plan (raises)."""
+    graph, spec = plan.graph, plan.spec
+    origin = program.origin
+    reason = ""
+    if (program.inputs, program.outputs) != (graph.inputs, graph.outputs):
+        reason = "its inputs or outputs are others"
+    elif program.tensors != graph.tensors:
+        reason = "its tensors are others"
+    elif (program.core_count, program.core_bytes) != (spec.core_count, spec.usable_bytes):
+        reason = f"it is for {program.core_count} cores of {program.core_bytes} bytes"
+    elif origin is not None and origin.plan_hash != to_document(plan)["plan_hash"]:
+        reason = f"its origin is another plan, for {origin.hardware}"
+    if reason:
+        raise InvalidInputError(
+            f"the program was not made from this plan: {reason}\n"
+            "make one with: t10c compile MODEL --hw NAME --emit program -o FILE"
+        )
 
 
 def _feeds(loaded: LoadedModel, options: VerifyOptions) -> Iterator[dict[str, np.ndarray]]:
     given = read_feeds(loaded.graph, options.inputs) if options.inputs is not None else None
     for number in range(INFERENCES):
         yield given if given is not None else random_feeds(loaded, options.seed, number)
-
-
-class _Tracer:
-    """Runs both sides, and compares what the simulated cores make as soon as it is there."""
-
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        filled: FilledModel,
-        program: Program,
-        options: VerifyOptions,
-        advance: Callable[[], None],
-    ) -> None:
-        self.tolerance, self.advance = options.tolerance, advance
-        self.outputs = loaded.graph.outputs
-        self.wanted = _model_values(loaded, filled) if options.trace else ()
-        self.first_wrong: WrongOperator | None = None
-        self.machine_seconds = self.runtime_seconds = 0.0
-        self.compared: set[str] = set()
-        self._expected: dict[str, np.ndarray] = {}
-        self._inference = 0
-        self._comparing = 0.0
-
-    def begin(self, number: int, session: Session, given: Mapping[str, np.ndarray]) -> None:
-        """Let ONNX Runtime compute what is expected of an inference."""
-        begun = time.process_time()
-        self._expected = session.run(given)
-        self._inference, self._comparing = number, 0.0
-        self.runtime_seconds += time.process_time() - begun
-
-    def run(self, machine: Machine, given: Mapping[str, np.ndarray]) -> tuple[Comparison, ...]:
-        """Let the simulated cores compute it; the graph outputs compared."""
-        begun = time.process_time()
-        got = machine.run(given, self._observe)
-        self.machine_seconds += time.process_time() - begun - self._comparing
-        return tuple(
-            compare(name, got[name], self._expected[name], self.tolerance) for name in self.outputs
-        )
-
-    def _observe(self, finished: Finished) -> None:
-        """Compare an operator's output, if the model has that value."""
-        begun = time.process_time()
-        self.advance()
-        tensor = finished.tensor
-        if tensor in self.wanted and self.first_wrong is None:
-            self.compared.add(finished.section)
-            want = self._expected[tensor]
-            found = compare(tensor, finished.value().astype(want.dtype), want, self.tolerance)
-            if not found.passed:
-                core = finished.core_of(found.worst) if found.worst else 0
-                self.first_wrong = WrongOperator(finished.section, self._inference, core, found)
-        self._comparing += time.process_time() - begun
 
 
 def _model_values(loaded: LoadedModel, filled: FilledModel) -> tuple[str, ...]:

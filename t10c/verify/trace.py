@@ -1,0 +1,106 @@
+"""Following an inference operator by operator: which is the first that computes something wrong."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from t10c.execute.machine import Finished, Machine
+from t10c.verify.compare import Comparison, Tolerance, compare
+
+
+@dataclass(frozen=True, slots=True)
+class WrongOperator:
+    """The first value that differs, and the operators that may be at fault.
+
+    `operator` makes the value; it is '' for a graph output that no operator makes under its own
+    name. `core` has the worst element (None where no operator makes it). `after` is the last
+    operator before that was compared and right ('' if there is none), and `between` are those since
+    whose values the model does not have.
+    """
+
+    operator: str
+    inference: int
+    core: int | None
+    after: str
+    between: tuple[str, ...]
+    comparison: Comparison
+
+
+class Tracer:
+    """Lets simulated cores run inferences, and compares what they make as soon as it is there.
+
+    `wanted` are the tensors to compare beside the graph's `outputs`. Seconds are of processor time,
+    without that of comparing.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        outputs: tuple[str, ...],
+        wanted: Iterable[str],
+        tolerance: Tolerance,
+        advance: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.machine, self.outputs, self.tolerance = machine, outputs, tolerance
+        self.advance = advance
+        self.seconds = 0.0
+        self.first_wrong: WrongOperator | None = None
+        self.compared: set[str] = set()
+        self.untraced: set[str] = set()
+        self._wanted = frozenset(wanted)
+        self._traces = bool(self._wanted)
+        self._expected: dict[str, np.ndarray] = {}
+        self._inference = 0
+        self._comparing = 0.0
+        self._after = ""
+        self._between: list[str] = []
+
+    def run(
+        self,
+        inference: int,
+        given: Mapping[str, np.ndarray],
+        expected: dict[str, np.ndarray],
+    ) -> tuple[Comparison, ...]:
+        """Run one inference; the graph outputs compared.
+
+        `expected` loses values that are not needed any more.
+        """
+        self._inference, self._expected, self._comparing = inference, expected, 0.0
+        self._after, self._between = "", []
+        begun = time.process_time()
+        got = self.machine.run(given, self._observe)
+        self.seconds += time.process_time() - begun - self._comparing
+        compared = tuple(
+            compare(name, got[name], expected[name], self.tolerance) for name in self.outputs
+        )
+        wrong = next((found for found in compared if not found.passed), None)
+        if self._traces and self.first_wrong is None and wrong is not None:
+            self._note_wrong("", None, wrong)
+        return compared
+
+    def _observe(self, finished: Finished) -> None:
+        """Compare an operator's output, if the model has that value."""
+        begun = time.process_time()
+        self.advance()
+        tensor, section = finished.tensor, finished.section
+        if self._traces and tensor not in self._wanted:
+            self.untraced.add(section)
+            self._between.append(section)
+        elif self._traces and self.first_wrong is None:
+            self.compared.add(section)
+            kept = tensor in self.outputs
+            want = self._expected[tensor] if kept else self._expected.pop(tensor)
+            found = compare(tensor, finished.value().astype(want.dtype), want, self.tolerance)
+            if found.passed:
+                self._after, self._between = section, []
+            else:
+                core = finished.core_of(found.worst) if found.worst else None
+                self._note_wrong(section, core, found)
+        self._comparing += time.process_time() - begun
+
+    def _note_wrong(self, operator: str, core: int | None, comparison: Comparison) -> None:
+        self.first_wrong = WrongOperator(
+            operator, self._inference, core, self._after, tuple(self._between), comparison
+        )
