@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from t10c.execute.element_types import Array, BoolArray, IntArray
 from t10c.ir.expression import Dim, TensorExpression
+from t10c.program.windows import strided
 
 
 @dataclass(frozen=True)
@@ -140,4 +140,4 @@ def _overlapping(
         strides[position + 1] += stride * window.strides[d + 1]
         first[d] += max(0, -stride * (size - 1))
     corner = window[(slice(None), *(slice(start, None) for start in first))]
-    return as_strided(corner, shape, strides, writeable=False)
+    return strided(corner, shape, strides, writeable=False)

@@ -1,6 +1,7 @@
 """What everything that reads device programs shares (docs/program.md).
 
 - `placed.py`: pieces on all cores, from whole tensors and back
+- `windows.py`: views of arrays for all element types
 - `views.py`: what layout-only operators do to whole tensors
 - `document.py`, `schema.py`: program files, and what they look like
 - `check.py`: whether a program is valid: `check_program`

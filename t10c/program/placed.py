@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from t10c.ir.expression import Dim
 from t10c.ir.formula import IntArray, Value, evaluate
 from t10c.ir.program import Access, Piece, Range
+from t10c.program.windows import sliding_windows, strided
 
 Array = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
@@ -111,7 +111,7 @@ def spread(tensor: Array, placed: Placed) -> Array:
     high = np.maximum(0, (origin + shape).max(axis=0) - source.shape)
     if low.any() or high.any():
         source = np.pad(source, list(zip(low, high, strict=True)))
-    windows = sliding_window_view(source, shape)
+    windows = sliding_windows(source, shape)
     first, same = distinct_rows(origin)
     if len(first) == len(origin):
         return np.asarray(windows[tuple((origin + low).T)])
@@ -138,7 +138,9 @@ def collect(arrays: Array, placed: Placed, into: Array, covered: BoolArray) -> I
         if present.any():
             target[...] = arrays[np.flatnonzero(present)[0]]
             marks[...] = True
-        return _disagreeing(arrays, np.flatnonzero(present), np.zeros((placed.piece.cores, 0), dtype=np.int64))
+        return _disagreeing(
+            arrays, np.flatnonzero(present), np.zeros((placed.piece.cores, 0), dtype=np.int64)
+        )
     differing = np.zeros(0, dtype=np.int64)
     full = np.zeros(placed.piece.cores, dtype=bool)
     if _is_box(placed.piece):
@@ -152,8 +154,8 @@ def collect(arrays: Array, placed: Placed, into: Array, covered: BoolArray) -> I
             once, _ = distinct_rows(origin[cores])
             index = tuple(origin[cores[once]].T)
             held = arrays[cores[once]][:, *(slice(0, n) for n in shape)]
-            sliding_window_view(target, shape, writeable=True)[index] = held
-            sliding_window_view(marks, shape, writeable=True)[index] = True
+            sliding_windows(target, shape, writeable=True)[index] = held
+            sliding_windows(marks, shape, writeable=True)[index] = True
             if len(once) < len(cores):
                 exact = arrays[:, *(slice(0, n) for n in shape)]
                 differing = _disagreeing(exact, cores, origin)
@@ -294,7 +296,7 @@ def open_axes(
                 skipped = [slice(None)] * window.ndim
                 skipped[number] = slice(-stride * (lengths[axis] - 1), None)
                 start = start[tuple(skipped)]
-    return as_strided(
+    return strided(
         start,
         (len(window), *(lengths[axis] for axis in axes)),
         (window.strides[0], *(strides[axis] for axis in axes)),

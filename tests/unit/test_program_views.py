@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import ml_dtypes
 import numpy as np
 import onnx
 import pytest
@@ -14,6 +15,7 @@ from t10c.ir.graph import LayoutOp
 from t10c.ir.program import Program, Store
 from t10c.program.check import check_program
 from t10c.program.views import known_elements
+from t10c.program.windows import sliding_windows, strided
 
 
 def shifted_state() -> tuple[Program, np.ndarray]:
@@ -70,3 +72,19 @@ def test_what_a_pad_puts_around_is_known() -> None:
     assert known is not None
     assert known.tolist() == [True, True, False, True]
     assert known_elements(pad, [None], [(2,), (4,)]) is None
+
+
+@pytest.mark.parametrize(
+    "kind", [np.float32, np.bool_, ml_dtypes.float8_e5m2, ml_dtypes.bfloat16, ml_dtypes.int4]
+)
+def test_windows_of_every_element_type(kind: type) -> None:
+    array = np.array([[0, 1, 1], [1, 0, 1]]).astype(kind)
+    windows = sliding_windows(array, (1, 2), writeable=True)
+    assert windows.dtype == array.dtype
+    assert windows[1, 1].astype(int).tolist() == [[0, 1]]
+    windows[0, 0] = np.array([[1, 0]]).astype(kind)
+    assert array[0].astype(int).tolist() == [1, 0, 1]
+    size = array.itemsize
+    flipped = strided(array[:, 2:], (2, 3), (3 * size, -size))
+    assert flipped.dtype == array.dtype
+    assert flipped.astype(int).tolist() == [[1, 0, 1], [1, 0, 1]]
