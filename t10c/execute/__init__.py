@@ -2,5 +2,7 @@
 
 - `element_types.py`, `scalar.py`, `kernels.py`: what a compute instruction does on a tile
 - `views.py`: layout-only operators
-- `machine.py`: memory of the cores, and instructions
+- `memory.py`, `parts.py`: buffers, whole tensors collected from them, and their parts
+- `section.py`: what instructions do
+- `machine.py`: `Machine` runs a program, inference after inference
 """

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from t10c.execute.machine import Finished, Machine
+from t10c.execute.machine import Machine
+from t10c.execute.section import Finished
 from t10c.verify.compare import Comparison, Tolerance, compare
 
 

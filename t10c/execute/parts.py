@@ -1,0 +1,55 @@
+"""Parts of buffers: tiles of operands and of partial results, on all cores at once."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from t10c.execute.element_types import Array
+from t10c.execute.kernels import Tile
+from t10c.ir.expression import TensorExpression
+from t10c.ir.formula import Value
+from t10c.program.placed import open_axes
+
+
+def open_output(expression: TensorExpression, part: Array, lengths: Mapping[str, int]) -> Array:
+    """A part of the output, (cores, *hull), by axes: (cores, *output axes), the same memory."""
+    output = expression.output
+    return open_axes(part, output.dims, output.axes, lengths)
+
+
+def existing_output(tile: Tile) -> Array:
+    """Which points of the output exist on a core; broadcasts to (cores, *output axes)."""
+    output = tile.expression.output
+    found = np.ones((1,) * (len(output.axes) + 1), bool)
+    if all(len(dim.terms) < 2 for dim in output.dims):
+        return found
+    for position, axis in enumerate(output.axes, start=1):
+        exist = tile.existing(axis)
+        if exist is not None:
+            shape = [1] * found.ndim
+            shape[0], shape[position] = exist.shape
+            found = found & exist.reshape(shape)
+    return found
+
+
+def window(array: Array, begin: list[Value], extent: tuple[int, ...], copy: bool = False) -> Array:
+    """The part of every core's array that begins at `begin`: (cores, *extent).
+
+    It is the array's own memory where all cores begin at the same place, and `copy` is not set.
+    """
+    if not extent:
+        return array.copy() if copy else array
+    if all(isinstance(b, int) for b in begin):
+        part = array[:, *(slice(b, b + n) for b, n in zip(begin, extent, strict=True))]
+        return part.copy() if copy else part
+    windows = sliding_window_view(array, extent, axis=tuple(range(1, array.ndim)))
+    return np.asarray(windows[(np.arange(len(array)), *begin)])
+
+
+def write_back(array: Array, begin: list[Value], extent: tuple[int, ...], part: Array) -> None:
+    """Put a part that `window` gave back where it is not the array's own memory."""
+    if all(isinstance(b, int) for b in begin):
+        return
+    windows = sliding_window_view(array, extent, axis=tuple(range(1, array.ndim)), writeable=True)
+    windows[(np.arange(len(array)), *begin)] = part
