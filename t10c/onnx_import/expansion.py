@@ -1,6 +1,6 @@
 """A node of another domain while the standard's operators take its place."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn, TypeVar, cast
 
@@ -9,7 +9,7 @@ import onnx
 from onnx import NodeProto, helper
 
 from t10c.onnx_import.build import Names, NodeBuilder
-from t10c.onnx_import.inline import NotInlinableError
+from t10c.onnx_import.inline import NotInlinableError, rename_tensors
 from t10c.onnx_import.names import NEWEST_DOMAIN
 from t10c.onnx_import.tensors import TensorFact, element_type_name, known
 
@@ -19,8 +19,8 @@ _T = TypeVar("_T")
 class Expansion(NodeBuilder):
     """What an expansion reads of its node, and where it puts the nodes that take its place.
 
-    New nodes follow the newest opset that onnx knows, whatever the model's. After the expansion,
-    `nodes` and `tensors` hold what was added.
+    Nodes that are added follow the newest opset that onnx knows, whatever the model's. After the
+    expansion, `nodes` and `tensors` hold what was added.
     """
 
     def __init__(self, node: NodeProto, facts: Mapping[str, TensorFact], names: Names) -> None:
@@ -90,6 +90,18 @@ class Expansion(NodeBuilder):
         """Say which tensor output `index` of the node is."""
         if self.output(index):
             self.deliver([source], [self.output(index)])
+
+    def insert(self, nodes: Iterable[NodeProto], given: Mapping[str, str]) -> None:
+        """Copies of nodes that follow the model's own opset; `given` renames tensors of outside."""
+        names = dict(given)
+        for node in nodes:
+            made = [name for name in node.output if name and name not in names]
+            names.update(zip(made, self.new_tensors(node.op_type, len(made)), strict=True))
+            copy = NodeProto()
+            copy.CopyFrom(node)
+            copy.name = self._names.nodes.unique(f"{self._prefix}/{node.op_type}")
+            rename_tensors(copy, names)
+            self.nodes.append(copy)
 
     def refuse(self, reason: str) -> NoReturn:
         """Give up: the node is reported as unsupported with this reason."""

@@ -213,7 +213,7 @@ class Inliner:
         for index, node in enumerate(ordered):
             copy = NodeProto()
             copy.CopyFrom(node)
-            _rename(copy, names)
+            rename_tensors(copy, names)
             wish = node.name or f"{node.op_type}_{index}"
             copy.name = self._names.nodes.unique(f"{prefix}/{wish}")
             nodes.append(copy)
@@ -256,7 +256,7 @@ def _node_count(graph: GraphProto) -> int:
     )
 
 
-def _rename(node: NodeProto, names: Mapping[str, str]) -> None:
+def rename_tensors(node: NodeProto, names: Mapping[str, str]) -> None:
     """Rename tensors in a node and in what its subgraphs capture."""
     for place in (node.input, node.output):
         for index, name in enumerate(place):
@@ -269,6 +269,6 @@ def _rename(node: NodeProto, names: Mapping[str, str]) -> None:
         own.update(name for inner in graph.node for name in inner.output)
         outer = {name: new for name, new in names.items() if name not in own}
         for inner in graph.node:
-            _rename(inner, outer)
+            rename_tensors(inner, outer)
         for value in graph.output:
             value.name = outer.get(value.name, value.name)

@@ -15,6 +15,7 @@ from t10c.onnx_import.expansion import Expansion
 from t10c.onnx_import.fold import Folder
 from t10c.onnx_import.infer import UnknownOperatorError
 from t10c.onnx_import.inline import Inliner, Instance, LoopRun, NotInlinableError, branch_name
+from t10c.onnx_import.modified import expand_modified, is_modified
 from t10c.onnx_import.names import NameScope, describe, operator_name, standard
 from t10c.onnx_import.optionals import OPTIONAL_OPERATORS, OptionalRewriter
 from t10c.onnx_import.registry import EXPANSIONS, ExpansionFunction
@@ -122,6 +123,8 @@ class _Walk:
                 return self._loop(node)
             if node.op_type == "Scan":
                 return self._scan(node)
+        if is_modified(node) and all(name in self._facts for name in node.input if name):
+            return self._expand(node, expand_modified)
         raise NotInlinableError("operators with subgraphs are not supported")
 
     def _branch(self, node: NodeProto) -> list[Item]:
