@@ -62,9 +62,11 @@ class _Held:
     start: dict[str, IntArray]
     written: bool = False
     cleared: bool = False
-    points: int = 0
+    points: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """For partial results: points of the iteration space in what a core holds, (cores,)."""
     counted_bytes: int = 0
-    reduced: bool = False
+    count: dict[str, IntArray] = field(default_factory=dict)
+    """Points along every axis that exist in what a core holds now, (cores,) each."""
 
 
 @dataclass
@@ -139,7 +141,8 @@ class _Checker:
                 self._exchange(moves)
             case Clear(buffer=name):
                 held = self._get(name)
-                held.cleared, held.written, held.points = True, False, 0
+                held.cleared, held.written = True, False
+                held.points = np.zeros(held.buffer.piece.cores, dtype=np.int64)
             case Compute():
                 self._compute(instruction)
             case Shift():
@@ -174,7 +177,9 @@ class _Checker:
             raise _WrongError(
                 f"{buffer.name} counts {buffer.elements} elements, but has {points} points"
             )
-        return _Held(buffer, placed, dict(placed.start), counted_bytes=size_bytes(buffer))
+        found = _Held(buffer, placed, dict(placed.start), counted_bytes=size_bytes(buffer))
+        found.count = {a: np.maximum(placed.stop[a] - start, 0) for a, start in found.start.items()}
+        return found
 
     def _allocate(self, buffer: Buffer, absorbed: str) -> None:
         if buffer.name in self.held:
@@ -294,16 +299,17 @@ class _Checker:
         expression = self._kernel(step.kernel)
         if [r.axis for r in step.tile] != [axis.name for axis in expression.axes]:
             raise _WrongError("the tile's axes are not those of the kernel, in order")
-        start, lengths = {}, {r.axis: r.length for r in step.tile}
+        start: dict[str, IntArray] = {}
+        counts: dict[str, IntArray] = {}
         present = np.ones(step.cores, dtype=bool)
         points = np.ones(step.cores, dtype=np.int64)
         for r, axis in zip(step.tile, expression.axes, strict=True):
             start[r.axis], stop = place_range(r, step.cores, self.values)
             if np.any(start[r.axis] < 0) or np.any(stop > axis.length):
                 raise _WrongError(f"the tile leaves axis {r.axis} of length {axis.length}")
-            counts = np.maximum(stop - start[r.axis], 0)
-            present &= counts > 0
-            points *= counts
+            counts[r.axis] = np.maximum(stop - start[r.axis], 0)
+            present &= counts[r.axis] > 0
+            points *= counts[r.axis]
         result = self._get(step.output.buffer)
         if result.buffer.piece.cores != step.cores:
             raise _WrongError(f"{step.output.buffer} does not lie on {step.cores} cores")
@@ -312,19 +318,22 @@ class _Checker:
         for access in step.inputs:
             if not self._get(access.buffer).written:
                 raise _WrongError(f"{access.buffer} is read before it is written")
-            self._meets(expression, access, start, lengths, present)
-        self._meets(expression, step.output, start, lengths, present)
-        result.points += int(points.sum())
+            self._meets(expression, access, start, counts, present)
+        self._meets(expression, step.output, start, counts, present)
+        result.points = result.points + points * present
 
     def _meets(
         self,
         expression: TensorExpression,
         access: Access,
         start: Mapping[str, IntArray],
-        lengths: Mapping[str, int],
+        counts: Mapping[str, IntArray],
         present: BoolArray,
     ) -> None:
-        """On every core the part of the buffer is where the tile needs the operand to be."""
+        """On every core the part of the buffer is where the tile needs the operand to be.
+
+        `counts` are the points along every axis that exist on a core: all must be in the buffer.
+        """
         operand = next((o for o in expression.operands if o.name == access.operand), None)
         if operand is None:
             raise _WrongError(f"the kernel has no operand {access.operand}")
@@ -338,7 +347,7 @@ class _Checker:
         whole = held.buffer.piece.lengths
         for axis in operand.axes:
             offset = per_core(evaluate(offsets.get(axis, "0"), self.values), cores)
-            if np.any(offset[present] < 0) or np.any(offset[present] >= whole[axis]):
+            if np.any(present & ((offset < 0) | (offset + counts[axis] > whole[axis]))):
                 raise _WrongError(f"{access.buffer} is read beyond its {whole[axis]} of {axis}")
             differs = present & (held.start[axis] + offset != start[axis])
             if differs.any():
@@ -357,6 +366,9 @@ class _Checker:
         if not (held.written or held.cleared):
             raise _WrongError(f"{shift.buffer} is shifted before it is written")
         held.start = {axis: start[source] for axis, start in held.start.items()}
+        held.count = {axis: count[source] for axis, count in held.count.items()}
+        if held.cleared:
+            held.points = held.points[source]
 
     def _reduce(self, step: Reduce) -> None:
         held = self._get(step.buffer)
@@ -375,15 +387,24 @@ class _Checker:
             starts = start[order].reshape(-1, step.count)
             if np.any(starts != starts[:, :1]):
                 raise _WrongError(f"cores of a group hold different parts along {axis}")
-        held.reduced = True
+        totals = held.points[order].reshape(-1, step.count).sum(axis=1)
+        held.points = np.empty(step.cores, dtype=np.int64)
+        held.points[order] = np.repeat(totals, step.count)
 
     def _finish(self, step: Finish) -> None:
         expression = self._kernel(step.kernel)
         held = self._get(step.result.buffer)
-        expected = math.prod(expression.lengths)
-        if held.points != expected:
+        if not held.cleared:
+            raise _WrongError(f"nothing was computed into {step.result.buffer}")
+        own = set(expression.output.axes)
+        needed = np.full(len(held.points), 1, dtype=np.int64)
+        for axis in expression.axes:
+            needed = needed * (held.count[axis.name] if axis.name in own else axis.length)
+        if np.any(held.points != needed):
+            core = int(np.argmax(held.points != needed))
             raise _WrongError(
-                f"{held.points} points were computed into {step.result.buffer}, not {expected}"
+                f"{held.points[core]} points were computed into what core {core} holds of "
+                f"{step.result.buffer}, not {needed[core]}"
             )
         if held.buffer.tensor != step.into.tensor:
             raise _WrongError(f"{step.result.buffer} is not a piece of '{step.into.tensor}'")
@@ -396,11 +417,12 @@ class _Checker:
         """A kept or finished piece lies where its buffer, and what it is made with, have it."""
         placed = place_piece(piece, self.values)
         present = ~placed.empty
-        self._meets(expression, part, placed.start, piece.lengths, present)
+        counts = {axis: placed.stop[axis] - placed.start[axis] for axis in placed.start}
+        self._meets(expression, part, placed.start, counts, present)
         for access in others:
             if not self._get(access.buffer).written:
                 raise _WrongError(f"{access.buffer} is read before it is written")
-            self._meets(expression, access, placed.start, piece.lengths, present)
+            self._meets(expression, access, placed.start, counts, present)
 
     def _keep(self, step: Keep) -> None:
         held = self._get(step.part.buffer)

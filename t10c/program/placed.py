@@ -235,7 +235,8 @@ def point_indices(
         counts = (placed.stop[r.axis] - placed.start[r.axis])[cores]
         valid = valid & (steps[r.axis] < counts.reshape(-1, *([1] * (rank - 1))))
     if piece.flat:
-        return [steps[axes[0].axis]], valid
+        at = placed.origin[cores] + steps[axes[0].axis]
+        return [steps[axes[0].axis]], valid & (at >= 0) & (at < shape[0])
     local = []
     for d, dim in enumerate(piece.dims):
         index = np.zeros((1,) * rank, dtype=np.int64)

@@ -338,13 +338,13 @@ def _pool(rng: random.Random) -> Drawn:
         (ScalarStep("Identity", ("A",)),),
         operation,
     )
-    if operation == "mean" and not _every_window_reads(expression):
+    if operation != "sum" and not _every_window_reads(expression):
         return _pool(rng)
     return _finished(rng, expression, "float64" if operation == "mean" else None)
 
 
 def _every_window_reads(expression: TensorExpression) -> bool:
-    """Whether each window has an element in the tensor: the mean of none is not a number."""
+    """Whether each window has an element in the tensor: mean, max and min of none are undefined."""
     lengths = {axis.name: axis.length for axis in expression.axes}
     for dim in expression.inputs[0].dims:
         if len(dim.terms) == 2:
