@@ -133,9 +133,15 @@ def _literal(text: str, kind: DType) -> Array:
 
 
 def _cast(x: Array, attributes: dict[str, Any]) -> Array:
-    """The values in another type; those too large for an 8-bit float become its largest."""
-    target = str(attributes["to"])
-    if "float8" in target and attributes.get("saturate", 1):
+    """The values in another type; those too large for an 8-bit float become its largest.
+
+    Powers of two have a direction to round in, which is up unless the step says otherwise.
+    """
+    target, saturate = str(attributes["to"]), bool(attributes.get("saturate", 1))
+    if "e8m0" in target:
+        mode = str(attributes.get("round_mode", "up"))
+        return np.asarray(numpy_helper.to_float8e8m0(x, saturate, mode))
+    if "float8" in target and saturate:
         return np.asarray(numpy_helper.saturate_cast(x, dtype_of(target)))
     return x.astype(dtype_of(target))
 

@@ -302,6 +302,9 @@ def _step(expression: TensorExpression, step: ScalarStep, inputs: list[np.ndarra
     if step.op in ("CumSum", "CumProd"):
         inputs = [inputs[0], np.asarray(rows[0])]
     if step.op == "Cast":
+        if "e8m0" in attributes["to"]:
+            mode, most = attributes.get("round_mode", "up"), bool(attributes.get("saturate", 1))
+            return onnx.numpy_helper.to_float8e8m0(inputs[0], most, mode)
         if "float8" in attributes["to"] and attributes.get("saturate", 1):
             return onnx.numpy_helper.saturate_cast(inputs[0], dtype_of(attributes["to"]))
         return inputs[0].astype(dtype_of(attributes["to"]))

@@ -155,3 +155,13 @@ def test_what_is_not_compatible() -> None:
     assert not T10cBackend.is_compatible(large)
     with pytest.raises(DoesNotFitError, match="does not fit 16 cores of ipu-mk2"):
         T10cBackend.prepare(large)
+
+
+@pytest.mark.parametrize("mode", ["up", "down", "nearest"])
+def test_powers_of_two_round_as_the_cast_says(mode: str) -> None:
+    x = np.array([0, 0.124, 0.3, 1.1, 1.5, 1.9, 3, 1e-40, 3e38, np.inf, np.nan], np.float32)
+    node = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT8E8M0, round_mode=mode)
+    (found,) = T10cBackend.run_node(node, [x])
+    expected = numpy_helper.to_float8e8m0(x, True, mode)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found.view(np.uint8), expected.view(np.uint8))

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 import onnx
 
-from t10c.onnx_import.attributes import LoweringError, argument, integer
+from t10c.onnx_import.attributes import LoweringError, argument, integer, text
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.elementwise import (
     Argument,
@@ -134,7 +134,12 @@ def lower_cast(builder: GraphBuilder, node: ResolvedNode) -> None:
     arguments = [broadcast(builder, node.inputs[0], output)]
     kind = builder.element_type(output)
     wraps = kind.startswith("float8") and not integer(node, "saturate", 1)
-    attributes: Attributes = (*((("saturate", 0),) if wraps else ()), ("to", kind))
+    mode = text(node, "round_mode", "up") if "e8m0" in kind else "up"
+    attributes: Attributes = (
+        *((("round_mode", mode),) if mode != "up" else ()),
+        *((("saturate", 0),) if wraps else ()),
+        ("to", kind),
+    )
     add_pointwise(builder, "", output, arguments, [Step("Cast", (0,), attributes)])
 
 
