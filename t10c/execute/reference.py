@@ -58,13 +58,21 @@ def _evaluator(
 def fallback(expression: TensorExpression, operands: Mapping[str, Array]) -> Array:
     """The output of an operator without a tensor expression, from its whole operands by name.
 
-    Raises UnsupportedOperatorError if the evaluator does not know the operator, or if what it
-    yields depends on data so that its shape is not the planned one.
+    Raises UnsupportedOperatorError if the evaluator does not know the operator or fails, or if
+    what it yields depends on data so that its shape is not the planned one.
     """
     step = expression.body[0]
     evaluator = _fallback_evaluator(step)
     feeds = {operand.name: operands[operand.name] for operand in expression.inputs}
-    outputs: list[Any] = evaluator.run(None, feeds)  # type: ignore[assignment]
+    try:
+        outputs: list[Any] = evaluator.run(None, feeds)  # type: ignore[assignment]
+    except Exception as error:
+        # whatever the evaluator meets: a package that it wants, values that do not fit
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UnsupportedOperatorError(
+            f"operator '{step.op}' cannot be executed: onnx's reference evaluator says: {reason}\n"
+            "  the plan can be simulated but not verified with these inputs"
+        ) from error
     result = np.asarray(outputs[0])
     planned = tuple(dim.size for dim in expression.output.dims)
     if result.shape != planned:

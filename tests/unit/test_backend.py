@@ -165,3 +165,11 @@ def test_powers_of_two_round_as_the_cast_says(mode: str) -> None:
     expected = numpy_helper.to_float8e8m0(x, True, mode)
     assert found.dtype == expected.dtype
     np.testing.assert_array_equal(found.view(np.uint8), expected.view(np.uint8))
+
+
+def test_a_fallback_that_its_reference_cannot_run() -> None:
+    """Bytes that are no image, whether or not there is a package to read images."""
+    node = helper.make_node("ImageDecoder", ["x"], ["y"])
+    outputs = [(np.dtype(np.uint8), (2, 2, 3))]
+    with pytest.raises(UnsupportedOperatorError, match="operator 'ImageDecoder' cannot be execut"):
+        T10cBackend.run_node(node, [np.zeros(40, np.uint8)], outputs_info=outputs)
