@@ -5,4 +5,5 @@
 - `views.py`: what layout-only operators do to whole tensors
 - `document.py`, `schema.py`: program files, and what they look like
 - `check.py`: whether a program is valid: `check_program`
+- `held.py`, `coverage.py`: buffers as the checker sees them, and what an exchange finds in them
 """
