@@ -55,6 +55,23 @@ CERTAIN = (
 CERTAIN_FOR_SUMS = ("missing clear", "loop count off by one")
 """The same where sums are made: of other reductions some parts may count twice, or not."""
 
+REJECTED = (
+    "dropped shift",
+    "doubled shift",
+    "wrong neighbour",
+    "wrong direction",
+    "swapped loops",
+    "missing clear",
+    "missing reduction",
+    "wrong group",
+    "epilogue before reduction",
+    "wrong offset",
+    "missing move",
+    "dropped free",
+    "dropped keep",
+)
+"""Kinds that the checker rejects without exception."""
+
 
 def random_subjects() -> list[Subject]:
     """Programs of random plans that rotate, but every third."""
@@ -177,11 +194,13 @@ def test_why_equivalent_mutants_are_equivalent(name):
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_the_checker_alone_rejects_most_of_them(name):
-    """It follows where data lie, not values: it cannot know that sums are to be reduced."""
+    """It follows where data lie, not values: an operand for another is none of its business."""
     outcomes = list(REPORTS[name]().all())
     shown = [o for o in outcomes if o.inference is not None]
     rejected = sum(bool(o.rejection) for o in shown)
-    assert rejected >= 0.85 * len(shown), f"{rejected} of {len(shown)}"
+    assert rejected >= 0.9 * len(shown), f"{rejected} of {len(shown)}"
+    for outcome in outcomes:
+        assert outcome.rejection or outcome.mutant.kind not in REJECTED, outcome
 
 
 def test_every_kind_of_mutation_is_made():
