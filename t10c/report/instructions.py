@@ -27,7 +27,7 @@ from t10c.ir.program import (
     Shift,
     Store,
 )
-from t10c.program.check import size_bytes
+from t10c.program.held import size_bytes
 from t10c.report.expression import operand_text
 
 WIDTH = 100
