@@ -101,12 +101,13 @@ def verify_command(
     shared.one_standard_input(plan, model, program)
     if not model:
         raise UsageError("--model is empty: name the ONNX file, or - for standard input")
-    place = "standard input" if plan == "-" else plan
-    loaded = load_plan(shared.read_bytes(plan, PLAN_WANTED), place)
+    plan_place, model_place, program_place = (
+        "standard input" if path == "-" else path for path in (plan, model, program or "program")
+    )
+    loaded = load_plan(shared.read_bytes(plan, PLAN_WANTED), plan_place)
     given = None
     if program is not None:
-        place = "standard input" if program == "-" else program
-        given = load_program(shared.read_bytes(program, PROGRAM_WANTED), place)
+        given = load_program(shared.read_bytes(program, PROGRAM_WANTED), program_place)
     default = Tolerance()
     options = VerifyOptions(
         weights=weights,
@@ -124,9 +125,10 @@ def verify_command(
             source,
             options,
             given,
-            "standard input" if model == "-" else model,
+            model_place,
             shown.stage,
             shown.advance,
+            program_place,
         )
     lines = verification.verification_lines(found)
     print_result(form, quiet, lambda: verification.verification_document(found), lambda: lines)

@@ -62,7 +62,7 @@ def _error_text(comparison: Comparison) -> str:
 
 
 def _trace_text(found: Verification) -> str:
-    text = f"{found.traced} operators compared"
+    text = f"{found.traced:,} operator{'s' * (found.traced != 1)} compared"
     if found.untraced:
         text += f", {found.untraced} have no value of their own in the model"
     return text
@@ -102,8 +102,9 @@ def _span_lines(wrong: WrongOperator) -> list[str]:
     names = [shorten(name, 40) for name in wrong.between[-_SHOWN_OPERATORS:]]
     more = len(wrong.between) - len(names)
     shown = ", ".join([f"{more:,} more"] * bool(more) + names)
+    which = "or an operator before it" if wrong.operator else "made by operators"
     return [
-        f"           or an operator before it, not compared: {shown}",
+        f"           {which}, not compared: {shown}",
         *([f"           {after}"] if after else []),
     ]
 
@@ -113,13 +114,15 @@ def _verdict(found: Verification) -> str:
     wrong = sum(not c.passed for comparisons in found.inferences for c in comparisons)
     if wrong:
         remedy = "" if found.options.trace else "; --trace names the first wrong operator"
+        remedy += "; the notes may say why" if found.warnings else ""
         return f"verdict    WRONG: {wrong} of {total} outputs differ from ONNX Runtime{remedy}"
     if found.first_wrong is not None:
         return "verdict    WRONG: all outputs agree with ONNX Runtime, a value before them does not"
     if not found.elements:
         return "verdict    nothing was compared"
     largest = found.largest
-    error = f", largest relative error {largest.relative_error:.1e}" if largest else ""
+    relative = largest.relative_error if largest else 0.0
+    error = f", largest relative error {relative:.1e}" if relative else " exactly"
     return (
         f"verdict    {total} of {total} outputs agree with ONNX Runtime{error}"
         f" ({found.machine_cpu_seconds:.1f} CPU s on simulated cores,"

@@ -26,6 +26,8 @@ from t10c.verify.weights import FilledModel, WeightSource, fill_weights, graph_w
 INFERENCES = 2
 """In the second one pieces that have rotated begin elsewhere."""
 
+_REMEDY = "compare it with the one that t10c compile MODEL --emit program writes"
+
 Stage = Callable[[str, int | None], None]
 """Called when a part of the work begins, with the number of its steps if that is known."""
 
@@ -97,8 +99,12 @@ def verify_plan(
     place: str = "",
     stage: Stage = lambda text, total: None,
     advance: Callable[[], None] = lambda: None,
+    program_place: str = "program",
 ) -> Verification:
     """Execute a plan, or a program made from it, for two inferences in a row.
+
+    `place` names a model of bytes in errors, `program_place` the program. `stage` and `advance` are
+    told how far the work is.
 
     Raises InvalidInputError if plan, model, program and inputs do not belong together,
     VerificationError if the program cannot be executed, UsageError without ONNX Runtime.
@@ -110,9 +116,8 @@ def verify_plan(
     feeds = list(_feeds(loaded, options))
     stage("checking the program", None)
     made = program or lower_plan(plan)
-    if program is not None:
-        _check_origin(program, plan)
-    peak = check_program(made)
+    given = program_place if program is not None else ""
+    peak = _check(made, plan, given)
     stage("reading or drawing weights", None)
     filled = fill_weights(loaded, options.weights, options.seed)
     # The file, what was imported of it, and ONNX Runtime each hold all weights: not longer than
@@ -122,15 +127,15 @@ def verify_plan(
     expected, runtime_seconds = _expected(filled, (*plan.graph.outputs, *wanted), feeds, stage)
     weights, drawn = graph_weights(loaded, filled), filled.drawn
     del loaded, filled
-    with _executing(made, program is not None):
+    with _executing(made, given):
         stage("bringing weights onto the cores", None)
         machine = Machine(made, weights)
         del weights
         tracer = Tracer(machine, plan.graph.outputs, wanted, options.tolerance, advance)
         inferences = []
-        for number, given in enumerate(feeds):
+        for number, inputs in enumerate(feeds):
             stage(f"inference {number + 1} on simulated cores", len(made.sections))
-            inferences.append(tracer.run(number, given, expected.pop(0)))
+            inferences.append(tracer.run(number, inputs, expected.pop(0)))
     return Verification(
         model=plan.graph.name,
         chip=plan.spec.name,
@@ -159,12 +164,12 @@ def _expected(
     stage("ONNX Runtime", None)
     with Session(filled.proto, wanted) as session:
         begun = time.process_time()
-        expected = [session.run(given) for given in feeds]
+        expected = [session.run(inputs) for inputs in feeds]
         return expected, time.process_time() - begun
 
 
 @contextmanager
-def _executing(program: Program, given: bool) -> Iterator[None]:
+def _executing(program: Program, given: str) -> Iterator[None]:
     """Say what cannot be executed: of a program that was given, whatever it is that fails."""
     try:
         yield
@@ -179,29 +184,41 @@ def _executing(program: Program, given: bool) -> Iterator[None]:
         # a program may be well-formed and still ask for what no array has
         reason = " ".join(str(error).split())[:160]
         raise VerificationError(
-            f"the program cannot be executed: {type(error).__name__}: {reason}\n"
-            "compare it with the one that t10c compile MODEL --emit program writes"
+            f"{given}: the program cannot be executed: {type(error).__name__}: {reason}\n{_REMEDY}"
         ) from error
 
 
-def _check_origin(program: Program, plan: ModelPlan) -> None:
-    """A program must be about the plan's tensors and chip, and name no other plan (raises)."""
-    graph, spec = plan.graph, plan.spec
-    origin = program.origin
-    reason = ""
-    if (program.inputs, program.outputs) != (graph.inputs, graph.outputs):
-        reason = "its inputs or outputs are others"
-    elif program.tensors != graph.tensors:
-        reason = "its tensors are others"
-    elif (program.core_count, program.core_bytes) != (spec.core_count, spec.usable_bytes):
-        reason = f"it is for {program.core_count} cores of {program.core_bytes} bytes"
-    elif origin is not None and origin.plan_hash != to_document(plan)["plan_hash"]:
-        reason = f"its origin is another plan, for {origin.hardware}"
+def _check(program: Program, plan: ModelPlan, given: str) -> int:
+    """Peak bytes of any core; InvalidInputError for a program, `given` by its name, that is wrong.
+
+    A program that t10c made itself ('') cannot be wrong without that being a bug.
+    """
+    if not given:
+        return check_program(program)
+    reason = _difference(program, plan)
     if reason:
         raise InvalidInputError(
-            f"the program was not made from this plan: {reason}\n"
+            f"{given}: the program was not made from this plan: {reason}\n"
             "make one with: t10c compile MODEL --hw NAME --emit program -o FILE"
         )
+    try:
+        return check_program(program)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{given}: {error}\n{_REMEDY}") from error
+
+
+def _difference(program: Program, plan: ModelPlan) -> str:
+    """What shows that a program was not made from the plan, '' if nothing does."""
+    graph, spec, origin = plan.graph, plan.spec, program.origin
+    if (program.inputs, program.outputs) != (graph.inputs, graph.outputs):
+        return "its inputs or outputs are others"
+    if program.tensors != graph.tensors:
+        return "its tensors are others"
+    if (program.core_count, program.core_bytes) != (spec.core_count, spec.usable_bytes):
+        return f"it is for {program.core_count:,} cores of {program.core_bytes:,} bytes"
+    if origin is not None and origin.plan_hash != to_document(plan)["plan_hash"]:
+        return f"its origin is another plan, for {origin.hardware}"
+    return ""
 
 
 def _feeds(loaded: LoadedModel, options: VerifyOptions) -> Iterator[dict[str, np.ndarray]]:

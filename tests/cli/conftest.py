@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from cli_support import HARDWARE, ROOT, Command, Program, Result
+from verify_support import RING, Case, prepare
 
 from t10c.cli import run
 from t10c.zoo import build_model
@@ -86,3 +87,11 @@ def nerf_plan(nerf: Path) -> Path:
     path = nerf.with_suffix(".plan.json")
     assert run(["compile", str(nerf), *HARDWARE, "-o", str(path), "-q"]) == 0
     return path
+
+
+@pytest.fixture(scope="session")
+def ring(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """A perceptron with weights whose pieces rotate, with its plan and program."""
+    sizes = {"layers": "3", "hidden": "32"}
+    model = build_model("nerf", batch=2, seq=6, overrides=sizes, weights="random")
+    return prepare(model, tmp_path_factory.mktemp("ring"), "ring", RING)

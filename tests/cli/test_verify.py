@@ -1,0 +1,356 @@
+"""`t10c verify`: what agrees, what differs and how that is shown, streams, progress, interrupts."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from cli_support import HARDWARE, Command, Program, listing
+from onnx import helper
+from verify_support import Case, Document, fails, made, prepare, weights
+
+import t10c as api
+from t10c.cli import run
+from t10c.zoo import build_model
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """A softmax of one row, which is planned as several operators."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], name="first"),
+        helper.make_node("Softmax", ["a"], ["s"], name="soft", axis=-1),
+        helper.make_node("MatMul", ["s", "u"], ["y"], name="last"),
+    ]
+    constants = {"w": weights(32, 4096), "u": weights(4096, 8)}
+    model = made(nodes, {"x": [1, 32]}, {"y": [1, 8]}, constants)
+    folder = tmp_path_factory.mktemp("chain")
+    return prepare(model, folder, "chain", ["--hw", "ipu-mk2", "--hw-set", "cores.count=16"])
+
+
+# What agrees
+
+
+def test_the_report_of_a_plan_that_is_right(t10c: Command, ring: Case, tmp_path: Path) -> None:
+    result = t10c(*ring.arguments, "--trace")
+    assert (result.code, result.stderr) == (0, "")
+    lines = result.out.splitlines()
+    assert lines[0].split() == ["model", "ring"]
+    assert "12 simulated cores" in lines[1]
+    assert "random (seed 0), 2 inferences in a row" in lines[2]
+    assert [line.split()[-1] for line in lines if line.startswith("radiance")] == ["agrees"] * 2
+    assert "trace      3 operators compared" in lines
+    assert lines[-1].startswith("verdict    2 of 2 outputs agree with ONNX Runtime")
+    assert len(lines) <= 25
+    assert listing(tmp_path) == {}
+
+
+def test_json_says_the_same(t10c: Command, ring: Case) -> None:
+    result = t10c(*ring.arguments, "--format", "json", "-q", "--seed", "3", "--rtol", "1e-4")
+    assert (result.code, result.stderr) == (0, "")
+    document = json.loads(result.out)
+    assert set(document) == {
+        *("passed", "model", "chip", "cores", "peak_core_bytes", "seed", "inputs", "rtol", "atol"),
+        *("drawn_weights", "warnings", "operators", "elements_compared", "inferences"),
+        *("traced_operators", "untraced_operators", "first_wrong"),
+        *("machine_cpu_seconds", "runtime_cpu_seconds"),
+    }
+    assert document["passed"] is True
+    assert (document["seed"], document["rtol"], document["cores"]) == (3, 1e-4, 12)
+    assert document["operators"] == 3
+    assert document["first_wrong"] is None
+    first, second = (inference[0] for inference in document["inferences"])
+    assert first["tensor"] == second["tensor"] == "radiance"
+    assert document["elements_compared"] == 2 * first["elements"] == 2 * 2 * 6 * 4
+    assert 0 < first["relative_error"] < 1e-5
+    assert first["worst_index"] != second["worst_index"] or first["got"] != second["got"]
+
+
+@pytest.mark.parametrize(
+    "hardware",
+    [
+        [*HARDWARE[:3], "cores.count=7"],
+        ["--hw", "ipu-mk2"],
+        ["--hw", "ipu-pod4"],
+        ["--hw", "wse2", "--hw-set", "cores.grid=9x5"],
+    ],
+    ids=["7", "1472", "5888", "mesh"],
+)
+def test_chips(t10c: Command, nerf: Path, hardware: list[str]) -> None:
+    assert t10c("compile", nerf, *hardware, "-o", "p.json", "-q").code == 0
+    result = t10c("verify", "p.json", "--model", nerf, "--weights", "random", "--trace")
+    assert result.code == 0, result.stderr + result.out
+    assert "6 weights drawn (seed 0)" in result.out
+
+
+def test_quiet_says_only_that_it_is_wrong(t10c: Command, ring: Case, tmp_path: Path) -> None:
+    good = t10c(*ring.arguments, "-q")
+    assert (good.code, good.out, good.stderr) == (0, "", "")
+    wrong = ring.edited(tmp_path / "p.json", _sigmoid)
+    bad = t10c(*ring.arguments, "--program", wrong, "-q")
+    assert (bad.code, bad.out) == (9, "")
+    assert bad.stderr.startswith("verdict    WRONG: 2 of 2 outputs differ")
+
+
+def test_standard_input(t10c: Command, ring: Case) -> None:
+    expected = json.loads(t10c(*ring.arguments, "--format", "json").out)
+    for arguments, file in (
+        (["verify", "-", "--model", ring.model], ring.plan),
+        (["verify", ring.plan, "--model", "-"], ring.model),
+        ([*ring.arguments, "--program", "-"], ring.program),
+    ):
+        result = t10c(*arguments, "--format", "json", stdin=file.read_bytes())
+        assert (result.code, result.stderr) == (0, "")
+        assert json.loads(result.out)["inferences"] == expected["inferences"]
+    fails(t10c("verify", "-", "--model", "-"), 2, "only one file can be standard input")
+
+
+def test_inputs_of_a_file_are_what_is_computed_with(t10c: Command, ring: Case) -> None:
+    shape = (2, 6, 63)
+    values = np.random.default_rng(1).random(shape, np.float32)
+    np.savez("in.npz", positions=values)
+    first = json.loads(t10c(*ring.arguments, "--inputs", "in.npz", "--format", "json").out)
+    assert first["passed"]
+    assert first["inputs"] == "in.npz"
+    one, two = (inference[0] for inference in first["inferences"])
+    assert one["scale"] == two["scale"], "both inferences have the same inputs"
+    np.savez("in.npz", positions=values * 100)
+    second = json.loads(t10c(*ring.arguments, "--inputs", "in.npz", "--format", "json").out)
+    assert second["inferences"][0][0]["scale"] > 10 * one["scale"]
+
+
+def test_seeds(t10c: Command, ring: Case) -> None:
+    def compared(seed: int) -> object:
+        result = t10c(*ring.arguments, "--seed", seed, "--format", "json")
+        return json.loads(result.out)["inferences"]
+
+    assert compared(1) == compared(1) != compared(2)
+
+
+def test_a_tolerance_of_nothing_is_exceeded(t10c: Command, ring: Case) -> None:
+    result = t10c(*ring.arguments, "--rtol", "0", "--atol", "0")
+    assert result.code == 9
+    assert "which is more than 0" in t10c(*ring.arguments, "--rtol=0", "--atol=0", "--trace").out
+
+
+# What differs
+
+
+def _sigmoid(document: Document) -> None:
+    """The first operator applies another function."""
+    steps = document["kernels"][0]["epilogue"]
+    next(step for step in steps if step["op"] == "Relu")["op"] = "Sigmoid"
+
+
+def _add(document: Document) -> None:
+    document["kernels"][1]["body"][0]["op"] = "Add"
+
+
+def _largest(document: Document) -> None:
+    document["kernels"][1]["reduce_op"] = "max"
+
+
+@pytest.mark.parametrize(
+    ("edit", "operator"),
+    [
+        (_sigmoid, "/layers.0/MatMul"),
+        (_add, "/layers.1/MatMul"),
+        (_largest, "/layers.1/MatMul"),
+    ],
+    ids=["function", "product", "sum"],
+)
+def test_a_program_that_computes_something_else(
+    t10c: Command, ring: Case, tmp_path: Path, edit: Callable[[Document], None], operator: str
+) -> None:
+    wrong = ring.edited(tmp_path / "p.json", edit)
+    plain = t10c(*ring.arguments, "--program", wrong)
+    assert (plain.code, plain.stderr) == (9, "")
+    assert plain.out.count("DIFFERS") == 2
+    assert "WRONG: 2 of 2 outputs differ from ONNX Runtime; --trace names" in plain.out
+    traced = t10c(*ring.arguments, "--program", wrong, "--trace")
+    assert traced.code == 9
+    first = traced.out.split("\nfirst      ")[1].splitlines()
+    assert first[0].startswith(f"{operator} is wrong in inference 1: off by up to ")
+    result = t10c(*ring.arguments, "--program", wrong, "--trace", "--format", "json")
+    found = json.loads(result.out)["first_wrong"]
+    assert (found["operator"], found["inference"]) == (operator, 0)
+    index = ", ".join(map(str, found["worst_index"]))
+    assert f"core {found['core']}, {found['tensor']}[{index}]" in first[1]
+    assert f"expected {found['expected']}, got {found['got']}" in first[1]
+    assert found["expected"] != found["got"]
+
+
+def test_a_program_that_fetches_another_weight(t10c: Command, tmp_path: Path) -> None:
+    """The third operator fetches the second one's weight, which has the same shape."""
+    sizes = {"layers": "4", "hidden": "16"}
+    model = build_model("nerf", batch=4, seq=8, overrides=sizes, weights="random")
+    case = prepare(model, tmp_path, "twins", HARDWARE)
+
+    def edit(document: Document) -> None:
+        one, two = "layers.2.weight", "layers.1.weight"
+        sections = {section["name"]: section for section in document["sections"]}
+        moves = [
+            move
+            for instruction in sections["/layers.2/MatMul"]["instructions"]
+            if instruction["op"] == "exchange"
+            for move in instruction["moves"]
+            if move["tensor"] == one
+        ]
+        assert len(moves) == 1
+        moves[0] |= {"tensor": two, "sources": [f"home:{two}"]}
+
+    wrong = case.edited(tmp_path / "p.json", edit)
+    result = t10c(*case.arguments, "--program", wrong, "--trace")
+    assert (result.code, result.stderr) == (9, "")
+    assert "\nfirst      /layers.2/MatMul is wrong in inference 1: off by" in result.out
+    assert "after /layers.1/MatMul, the last that is right" in result.out
+
+
+def test_a_fault_between_values_that_the_model_has(
+    t10c: Command, chain: Case, tmp_path: Path
+) -> None:
+    def edit(document: Document) -> None:
+        sums = document["kernels"][2]
+        assert [step["op"] for step in sums["body"]] == ["Sub", "Exp"]
+        sums["body"][1]["op"] = "Abs"
+
+    assert t10c(*chain.arguments, "--trace").code == 0
+    wrong = chain.edited(tmp_path / "p.json", edit)
+    result = t10c(*chain.arguments, "--program", wrong, "--trace")
+    assert result.code == 9
+    assert (
+        "trace      2 operators compared, 2 have no value of their own in the model" in result.out
+    )
+    found = result.out.split("\nfirst      ")[1].splitlines()
+    assert found[0].startswith("soft is wrong in inference 1")
+    assert found[2].strip() == "or an operator before it, not compared: soft/max, soft/sum"
+    assert found[3].strip() == "after first, the last that is right"
+    result = t10c(*chain.arguments, "--program", wrong, "--trace", "--format", "json")
+    document = json.loads(result.out)["first_wrong"]
+    assert document["last_right_operator"] == "first"
+    assert document["operators_not_compared_between"] == ["soft/max", "soft/sum"]
+
+
+def test_a_program_that_no_machine_can_run(t10c: Command, ring: Case, tmp_path: Path) -> None:
+    def power(document: Document) -> None:
+        document["kernels"][0]["epilogue"][-1]["op"] = "Pow"
+
+    def loaded(document: Document) -> None:
+        activation = next(t for t in document["tensors"] if t["kind"] == "activation")
+        home = json.loads(json.dumps(document["load"]["instructions"][0]))
+        piece = {"cores": 1, "dims": [], "flat": True}
+        piece["ranges"] = [{"axis": "element", "start": "0", "length": 1}]
+        home["buffer"] |= {"name": "extra", "tensor": activation["name"], "piece": piece}
+        home["buffer"] |= {"elements": 1}
+        freed = {"op": "free", "buffer": "extra"}
+        more = [home, {"op": "load", "buffer": "extra"}, freed]
+        document["load"]["instructions"] = [*more, *document["load"]["instructions"]]
+
+    for edit in (power, loaded):
+        wrong = ring.edited(tmp_path / "p.json", edit)
+        result = t10c(*ring.arguments, "--program", wrong)
+        fails(result, 9, "the program cannot be executed", "--emit program")
+
+
+def test_an_operator_that_nobody_knows(t10c: Command, ring: Case, tmp_path: Path) -> None:
+    def edit(document: Document) -> None:
+        document["kernels"][0]["epilogue"][-1]["op"] = "Frob"
+
+    wrong = ring.edited(tmp_path / "p.json", edit)
+    fails(t10c(*ring.arguments, "--program", wrong), 5, "'Frob'", "cannot be executed")
+
+
+# What one should know besides
+
+
+def _choosing() -> onnx.ModelProto:
+    """A model whose data choose between two branches; the costlier one is not taken."""
+
+    def branch(nodes: list[onnx.NodeProto], output: str) -> onnx.GraphProto:
+        info = helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, [4, 64])
+        return helper.make_graph(nodes, output, [], [info])
+
+    then = branch([helper.make_node("MatMul", ["x", "w"], ["dear"])], "dear")
+    other = branch([helper.make_node("Relu", ["x"], ["cheap"])], "cheap")
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["total"], name="total", keepdims=0),
+        helper.make_node("Greater", ["total", "limit"], ["p"], name="p"),
+        helper.make_node("If", ["p"], ["y"], name="choice", then_branch=then, else_branch=other),
+    ]
+    constants = {"limit": np.float32(1e9), "w": weights(64, 64)}
+    return made(nodes, {"x": [4, 64]}, {"y": [4, 64]}, constants)
+
+
+def test_notes_on_a_branch_that_was_assumed(t10c: Command, tmp_path: Path) -> None:
+    case = prepare(_choosing(), tmp_path, "choice", HARDWARE)
+    result = t10c(*case.arguments)
+    assert result.code == 9
+    notes = [line for line in result.out.splitlines() if line.startswith("note ")]
+    assert len(notes) == 1
+    assert "'choice' (If) chooses by data" in notes[0]
+    assert "the notes may say why" in result.out
+    document = json.loads(t10c(*case.arguments, "--format", "json").out)
+    assert [f"note       {text}" for text in document["warnings"]] == notes
+
+
+@pytest.mark.parametrize("kind", ["input", "constant", "empty"])
+def test_a_model_that_computes_nothing_says_so(t10c: Command, tmp_path: Path, kind: str) -> None:
+    node = {
+        "input": helper.make_node("Identity", ["x"], ["y"], name="n"),
+        "constant": helper.make_node("Add", ["c", "c"], ["y"], name="n"),
+        "empty": helper.make_node("Slice", ["x", "s", "s"], ["y"], name="n"),
+    }[kind]
+    constants = {"c": np.ones((4, 64), np.float32), "s": np.array([0])}
+    shape = [0, 64] if kind == "empty" else [4, 64]
+    model = made([node], {"x": [4, 64]}, {"y": shape}, constants)
+    case = prepare(model, tmp_path, "idle", HARDWARE)
+    result = t10c(*case.arguments, "--trace")
+    assert result.code == 0, result.stderr
+    assert "note       the plan has no operators" in result.out
+    nothing = "verdict    nothing was compared" in result.out
+    assert nothing == (kind == "empty") == ("no output has elements" in result.out)
+
+
+# While it runs
+
+
+def test_stages_and_steps_of_progress(ring: Case) -> None:
+    plan = api.load_plan(ring.plan.read_bytes(), "plan")
+    stages: list[tuple[str, int | None]] = []
+    steps: list[str] = []
+    api.verify_plan(
+        plan,
+        ring.model,
+        stage=lambda text, total: stages.append((text, total)),
+        advance=lambda: steps.append(stages[-1][0]),
+    )
+    names = [text for text, _ in stages]
+    assert len(set(names)) == len(names) >= 6
+    counted = {text: total for text, total in stages if total is not None}
+    assert {name: steps.count(name) for name in counted} == counted
+    assert list(counted.values()) == [3, 3]
+    assert len(steps) == 6
+
+
+def test_an_interrupt_ends_it(program: Program, tmp_path: Path) -> None:
+    model = build_model("nerf", batch=2048, weights="random")
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    plan = tmp_path / "p.json"
+    assert run(["compile", str(tmp_path / "m.onnx"), *HARDWARE[:2], "-o", str(plan), "-q"]) == 0
+    process = program("verify", plan, "--model", "m.onnx")
+    deadline = time.monotonic() + 60
+    while "onnxruntime" not in Path(f"/proc/{process.pid}/maps").read_text():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.5)
+    assert process.poll() is None, "ended before it could be interrupted"
+    os.killpg(process.pid, signal.SIGINT)
+    out, error = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"")
+    assert error.decode().strip() == "interrupted; nothing was written"
