@@ -212,53 +212,6 @@ def test_opsets(opset: int) -> None:
         verify(recurrent(kind, "x w r b", opset=opset))
 
 
-def quantized(zero: int, per_channel: bool, data: bool = False) -> tuple[onnx.ModelProto, Feeds]:
-    """A DynamicQuantizeLSTM, and the dequantised weights of its LSTM."""
-    rng = np.random.default_rng(5)
-    constants: dict[str, np.ndarray] = {}
-    plain: Feeds = {}
-    for name, depth in (("w", SIZE), ("r", HIDDEN)):
-        width = (2, 4 * HIDDEN) if per_channel else (2,)
-        codes = rng.integers(-128, 128, (2, depth, 4 * HIDDEN)).astype(np.int8)
-        scale = rng.uniform(0.005, 0.01, width).astype(np.float32)
-        point = np.full(width, zero, np.int8)
-        box = (slice(None), None, slice(None)) if per_channel else (slice(None), None, None)
-        values = (codes.astype(np.float32) - zero) * scale[box]
-        plain[name] = values.transpose(0, 2, 1).copy()
-        constants |= {name: codes, f"{name}s": scale, f"{name}z": point}
-    names = "x w r b _ _ _ _ ws wz rs rz"
-    made = node("DynamicQuantizeLSTM", names, "y yh yc", "cell", direction="bidirectional")
-    made.domain = "com.microsoft"
-    made.attribute.append(onnx.helper.make_attribute("hidden_size", HIDDEN))
-    constants["b"] = plain["b"] = rng.uniform(-1, 1, (2, 8 * HIDDEN)).astype(np.float32)
-    infos = [value("x", [STEPS, BATCH, SIZE])]
-    if data:
-        infos += [value(n, list(constants.pop(n).shape), TensorProto.INT8) for n in ("wz", "rz")]
-    made = model([made], infos, ["y", "yh", "yc"], constants)
-    made.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
-    return made, plain
-
-
-@pytest.mark.parametrize("data", [False, True])
-@pytest.mark.parametrize("per_channel", [False, True])
-@pytest.mark.parametrize("zero", [0, -100])
-def test_quantized_weights_stay_narrow(zero: int, per_channel: bool, data: bool) -> None:
-    made, weights = quantized(zero, per_channel, data)
-    x = np.random.default_rng(6).standard_normal((STEPS, BATCH, SIZE)).astype(np.float32)
-    twin = recurrent("LSTM", "x w r b", data="w r b", direction="bidirectional")
-    feeds: Feeds = {"x": x}
-    if data:
-        width = (2, 4 * HIDDEN) if per_channel else (2,)
-        feeds |= {name: np.full(width, zero, np.int8) for name in ("wz", "rz")}
-    expected = runtime_results(twin, {"x": x, **weights})
-    graph = check(made, feeds=feeds, expected=expected)
-    products = [op.expression for op in graph.planned if op.expression.kernel == "matmul"]
-    assert len(products) == STEPS
-    assert {p.inputs[1].bits for p in products} == {8}
-    subtracts = any(step.op == "Sub" for step in products[0].body)
-    assert subtracts == (zero != 0 or data)
-
-
 def test_steps_share_their_expressions() -> None:
     graph = lower(recurrent("LSTM", "x w r b", sizes=(6, 1, 4, 4)))
     steps = [op.expression for op in graph.planned if op.name.startswith("cell.step")]
@@ -280,13 +233,6 @@ def test_operands_that_do_not_fit_are_refused(name: str) -> None:
             array = onnx.numpy_helper.to_array(tensor)[..., :-1].copy()
             tensor.CopyFrom(onnx.numpy_helper.from_array(array, name))
     with pytest.raises(UnsupportedOperatorError, match=r"LSTM\).*, not \["):
-        lower(made)
-
-
-def test_quantized_weights_without_a_scale_are_refused() -> None:
-    made, _ = quantized(0, per_channel=False)
-    made.graph.node[0].input[8] = ""
-    with pytest.raises(UnsupportedOperatorError, match="scale"):
         lower(made)
 
 

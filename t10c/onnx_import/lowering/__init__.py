@@ -11,6 +11,7 @@ from t10c.onnx_import.lowering import (  # noqa: F401 - imported for what they r
     conv,
     conv_transpose,
     deform_conv,
+    dynamic_range,
     einsum,
     fourier,
     gather,

@@ -1,4 +1,4 @@
-"""QuantizeLinear and its kin: pointwise steps between stored integers and real numbers.
+"""QuantizeLinear and DequantizeLinear: pointwise steps between stored integers and real numbers.
 
 y = saturate(round(x / scale) + zero point), and back: x = (y - zero point) * scale. A step with the
 attribute `as` takes its inputs in that element type: narrow integers never wrap round.
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from t10c.ir.expression import Axis, Dim, Operand, ReduceOp, Role, ScalarStep, TensorExpression
-from t10c.onnx_import.attributes import LoweringError, argument, integer, result
+from t10c.ir.expression import Axis, Dim, Role
+from t10c.onnx_import.attributes import LoweringError, argument, integer
 from t10c.onnx_import.lowering.builder import GraphBuilder, literal_text
 from t10c.onnx_import.lowering.dims import Shape, plain_axes, plain_dims
 from t10c.onnx_import.lowering.elementwise import (
@@ -182,55 +182,3 @@ def lower_dequantize(builder: GraphBuilder, node: ResolvedNode) -> None:
         arguments.append(scaling.zero_point)
         steps = [Step("Sub", (0, 2), AS_FLOAT), Step("Mul", ("s0", factor))]
     add_pointwise(builder, "", output, arguments, steps, scaling.domain)
-
-
-@lowers("DynamicQuantizeLinear")
-def lower_dynamic_quantize(builder: GraphBuilder, node: ResolvedNode) -> None:
-    """Reductions to least and greatest element, scale and zero point from these, quantisation."""
-    source, output = node.inputs[0], node.outputs[0]
-    low, high = (_extreme(builder, source, op) for op in ("min", "max"))
-    scale = result(node, 1) or builder.temporary("scale", (), source)
-    point = result(node, 2) or builder.new_tensor(f"{builder.node}.zero_point", (), "uint8")
-    span = [
-        Step("Sub", (1, 0)),
-        Step("Equal", (1, 0)),
-        Step("Where", ("s1", "1.0", "s0")),
-        Step("Div", ("s2", "255.0")),
-    ]
-    add_pointwise(builder, "scale", scale, [_single(builder, low), _single(builder, high)], span)
-    start = [
-        Step("Div", (0, 1)),
-        Step("Sub", ("0.0", "s0")),
-        Step("Clip", ("s1", "0.0", "255.0")),
-        Step("Round", ("s2",)),
-        Step("Cast", ("s3",), (("to", "uint8"),)),
-    ]
-    add_pointwise(
-        builder, "zero_point", point, [_single(builder, low), _single(builder, scale)], start
-    )
-    if output:
-        arguments = [
-            broadcast(builder, source, output),
-            _single(builder, scale),
-            _single(builder, point),
-        ]
-        steps = [Step("Div", (0, 1)), *quantising_steps("uint8", "s0", 2, first=1)]
-        add_pointwise(builder, "", output, arguments, steps)
-
-
-def _extreme(builder: GraphBuilder, source: str, reduce_op: ReduceOp) -> str:
-    """The least or greatest element of a tensor, or 0 if that is beyond."""
-    shape = builder.shape(source)
-    roles: list[Role] = ["reduced"] * len(shape)
-    found = builder.temporary(reduce_op, (), source)
-    expression = TensorExpression(
-        kernel="reduce",
-        axes=plain_axes(shape, roles),
-        inputs=(Operand("A", plain_dims(shape)),),
-        output=Operand("C", ()),
-        body=(ScalarStep("Identity", ("A",)),),
-        reduce_op=reduce_op,
-        epilogue=(ScalarStep(reduce_op.capitalize(), ("acc", "0.0")),),
-    )
-    builder.compute(reduce_op, expression, (source,), found)
-    return found

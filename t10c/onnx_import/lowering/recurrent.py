@@ -9,19 +9,20 @@ time steps - 1 - s backwards. Where sequences are shorter than the input, a mask
 beyond their end; going backwards that is the initial state, and so the reversal is of the sequence.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from t10c.onnx_import.attributes import LoweringError, argument, result
-from t10c.onnx_import.expansion import Expansion
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import Shape, plain_dims
+from t10c.onnx_import.lowering.dynamic_range import Codes
 from t10c.onnx_import.lowering.elementwise import Argument, Step, add_pointwise, broadcast
 from t10c.onnx_import.lowering.recurrent_lane import Lane
 from t10c.onnx_import.lowering.recurrent_node import (
     Recurrence,
     add_mask,
     check_operands,
-    lstm_output_shapes,
     read_options,
     read_recurrence,
 )
@@ -32,10 +33,14 @@ from t10c.onnx_import.lowering.recurrent_products import (
     reshaped,
     with_gates,
 )
+from t10c.onnx_import.lowering.recurrent_quantised import (
+    quantized_input,
+    stored_weights,
+    straightened,
+)
 from t10c.onnx_import.names import MICROSOFT
-from t10c.onnx_import.registry import infers, lowers
+from t10c.onnx_import.registry import lowers
 from t10c.onnx_import.resolved import ResolvedNode
-from t10c.onnx_import.tensors import TensorFact
 
 
 @lowers("LSTM", "GRU", "RNN")
@@ -44,46 +49,10 @@ def lower_recurrent(builder: GraphBuilder, node: ResolvedNode) -> None:
     _unroll(builder, node, node.op_type, Weights(node.inputs[1]), Weights(node.inputs[2]))
 
 
-@infers("DynamicQuantizeLSTM", domain=MICROSOFT)
-def infer_quantized_lstm(call: Expansion) -> list[TensorFact]:
-    """Y, Y_h and Y_c; the weights for the state are [directions, hidden, 4 * hidden]."""
-    if len(call.shape(0)) != 3 or len(call.shape(2)) != 3:
-        call.refuse("its input and its weights must have three dimensions")
-    directions, hidden, _ = call.shape(2)
-    kind = call.fact(0).element_type
-    return [TensorFact(kind, s) for s in lstm_output_shapes(call.shape(0), hidden, directions)]
-
-
 @lowers("DynamicQuantizeLSTM", domain=MICROSOFT)
 def lower_quantized_lstm(builder: GraphBuilder, node: ResolvedNode) -> None:
-    """An LSTM of 8-bit weights, dequantised in the tile; its input and state stay unquantised."""
-    if not (argument(node, 8) and argument(node, 10)):
-        raise LoweringError("a scale of its weights is missing")
-    weights = [
-        Weights(
-            node.inputs[index],
-            flipped=True,
-            scale=node.inputs[scale],
-            zero_point=_zero_point(builder, node, scale, f"{label}.zero_point"),
-        )
-        for index, scale, label in ((1, 8, "W"), (2, 10, "R"))
-    ]
-    _unroll(builder, node, "LSTM", *weights)
-
-
-def _zero_point(builder: GraphBuilder, node: ResolvedNode, scale: int, suffix: str) -> str:
-    """The zero point after input `scale` in the scale's type; '' where it is known to be 0."""
-    tensor, kind = argument(node, scale + 1), builder.element_type(node.inputs[scale])
-    known = builder.value(tensor)
-    if not tensor or (known is not None and not np.any(known)):
-        return ""
-    shape = builder.shape(tensor)
-    if builder.is_weight(tensor):
-        return builder.derived_weight(suffix, shape, kind, lambda v: v.astype(kind), (tensor,))
-    wide = builder.new_tensor(f"{builder.node}.{suffix}", shape, kind)
-    step = Step("Cast", (0,), (("to", kind),))
-    add_pointwise(builder, suffix, wide, [broadcast(builder, tensor, wide)], [step])
-    return wide
+    """An LSTM of 8-bit weights; its input, and its state before every step, are quantised."""
+    _unroll(builder, node, "LSTM", *stored_weights(builder, node))
 
 
 def _unroll(
@@ -100,8 +69,13 @@ def _unroll(
     states = with_gates(builder, "R", states, hidden)
     options = read_options(node, sizes)
     linear = kind == "GRU" and options[0].linear_before_reset
-    projected = _project(builder, node, sizes, inputs, linear)
     mask = add_mask(builder, node, sizes)
+    source: str | Codes = node.inputs[0]
+    order = ""
+    if inputs.scale:
+        source, order = quantized_input(builder, node, sizes, bool(mask))
+        sizes = replace(sizes, turned=bool(order))
+    projected = _project(builder, node, sizes, source, inputs, linear)
     alike = len(set(options)) == 1
     groups = [range(sizes.directions)] if alike else [range(d, d + 1) for d in (0, 1)]
     lanes = []
@@ -110,7 +84,8 @@ def _unroll(
         lane.prepare(node, states, linear)
         lane.run(projected, mask, bool(result(node, 0)))
         lanes.append(lane)
-    _deliver_sequence(builder, node, sizes, [times for lane in lanes for times in lane.times], mask)
+    times = [one for lane in lanes for one in lane.times]
+    _deliver_sequence(builder, node, sizes, times, mask, order)
     for index, slot in ((1, "h"), (2, "c")):
         if result(node, index):
             finals = [lane.tensors[slot] for lane in lanes]
@@ -118,15 +93,21 @@ def _unroll(
 
 
 def _project(
-    builder: GraphBuilder, node: ResolvedNode, sizes: Recurrence, weights: Weights, linear: bool
+    builder: GraphBuilder,
+    node: ResolvedNode,
+    sizes: Recurrence,
+    source: str | Codes,
+    weights: Weights,
+    linear: bool,
 ) -> str:
-    """X * W + bias of all steps [steps, directions, batch, gates, hidden]."""
-    source, bias = node.inputs[0], argument(node, 3)
+    """X * W + bias of all steps [steps, directions, batch, gates, hidden], of X or its codes."""
+    given, bias = node.inputs[0], argument(node, 3)
     shape = (sizes.steps, sizes.directions, sizes.batch, sizes.gates, sizes.hidden)
-    projected = builder.temporary("x", shape, source)
-    product = builder.temporary("product", shape, source) if bias else projected
-    expression = input_expression(builder, source, weights, product, sizes.batchwise)
-    builder.compute("", expression, (source, *weights.tensors), product)
+    projected = builder.temporary("x", shape, given)
+    product = builder.temporary("product", shape, given) if bias else projected
+    factors = weights.factors(source)
+    expression = input_expression(builder, factors[0], weights, product, sizes.batchwise)
+    builder.compute("", expression, factors, product)
     if bias:
         _, d, _, g, n = plain_dims(shape)
         terms = [Argument(t, (d, g, n)) for t in _biases(builder, bias, sizes, linear)]
@@ -168,21 +149,28 @@ def _deliver_sequence(
     sizes: Recurrence,
     times: list[list[str]],
     mask: str,
+    order: str,
 ) -> None:
-    """Y: the states of all times, joined; zero beyond the end of a sequence."""
+    """Y: the states of all times, joined; zero beyond the end of a sequence.
+
+    `order` puts backward directions that are reversed sequence by sequence in the order of time.
+    """
     output = result(node, 0)
     if not output:
         return
     shape = (sizes.steps, sizes.directions, sizes.batch, sizes.hidden)
     straight = builder.temporary("y", shape, output) if sizes.batchwise else output
     joined = builder.temporary("y.all", shape, output) if mask else straight
-    if len(times) == 1:
+    turned = [bool(order) and away for away in sizes.backwards]
+    if len(times) == 1 and not any(turned):
         builder.concat(times[0], joined, 0, "y.all")
     else:
         one = (sizes.steps, 1, sizes.batch, sizes.hidden)
         ways = [builder.temporary(f"y{d}", one, output) for d in range(len(times))]
         for direction, way in enumerate(ways):
             builder.concat(times[direction], way, 0, f"y{direction}")
+            if turned[direction]:
+                ways[direction] = straightened(builder, way, order, f"y{direction}")
         builder.concat(ways, joined, 1, "y.all")
     if mask:
         arguments = [broadcast(builder, tensor, straight) for tensor in (mask, joined)]

@@ -7,6 +7,8 @@ import numpy as np
 from t10c.ir.expression import TensorExpression
 from t10c.onnx_import.attributes import argument
 from t10c.onnx_import.lowering.builder import GraphBuilder
+from t10c.onnx_import.lowering.dynamic_range import Codes, add_dynamic_codes
+from t10c.onnx_import.lowering.elementwise import Step, add_pointwise, broadcast
 from t10c.onnx_import.lowering.recurrent_cells import (
     Cell,
     CellFunction,
@@ -45,6 +47,8 @@ class Lane:
         self._cells: dict[object, Cell] = {}
         self._products: dict[object, TensorExpression] = {}
         self._step = 0
+        self._quantised = False
+        self._live = ""
         self.tensors: dict[str, str] = {}
         self.times: list[list[str]] = [[""] * sizes.steps for _ in group]
         """Per direction, its h [1, 1, batch, hidden] by time."""
@@ -61,6 +65,7 @@ class Lane:
             return part(builder, f"{self._prefix}R.own{label}", tensor, 0, first, count)
 
         own = self._weights["R"] = states.mapped(cut)
+        self._quantised = bool(own.scale)
         if self._sizes.kind == "GRU" and not linear:
             for slot, gate, length in (("R.zr", 0, 2), ("R.h", 2, 1)):
                 name = part(builder, f"{self._prefix}{slot}", own.tensor, 1, gate, length)
@@ -96,12 +101,18 @@ class Lane:
         self.tensors[slot] = part(builder, suffix, own, 1, position * hidden, hidden)
 
     def run(self, projected: str, mask: str, wanted: bool) -> None:
-        """Add all steps; `times` is filled if it is `wanted`."""
+        """Add all steps; `times` is filled if it is `wanted`.
+
+        Where states are quantised together, a sequence that has ended counts as 0 if Y is wanted,
+        and otherwise with its last state: this is what ONNX Runtime's kernel finds in its memory.
+        """
         advance = _STEPS[self._sizes.kind]
+        together = wanted and self._quantised and self._sizes.batch > 1
         for step in range(self._sizes.steps):
             self._step = step
             self.tensors["x"] = self._now("x", projected)
             if mask:
+                self._live = self.tensors.get("mask", "") if together else ""
                 self.tensors["mask"] = self._now("mask", mask)
             advance(self)
             if wanted:
@@ -153,14 +164,26 @@ class Lane:
             gates = 0 if first is None else self._sizes.gates
             self._products[weights] = state_expression(builder, self._shape, own, first or 0, gates)
         expression = self._products[weights]
-        inputs = [self.tensors[state], *own.tensors]
+        left = self._codes(state) if own.scale else self.tensors[state]
+        inputs = list(own.factors(left))
         if first is not None:
             inputs.append(self.tensors["x"])
         target = builder.temporary(
-            self._name(slot), tuple(dim.size for dim in expression.output.dims), inputs[0]
+            self._name(slot), tuple(dim.size for dim in expression.output.dims), self.tensors["x"]
         )
         builder.compute(self._name(slot), expression, inputs, target)
         self.tensors[slot] = target
+
+    def _codes(self, slot: str) -> Codes:
+        """A state quantised by its range, each direction on its own."""
+        builder, source = self._builder, self.tensors[slot]
+        prefix = self._name(f"{slot}.")
+        if self._live:
+            kept = builder.temporary(f"{prefix}live", self._shape, source)
+            arguments = [broadcast(builder, tensor, kept) for tensor in (self._live, source)]
+            add_pointwise(builder, f"{prefix}live", kept, arguments, [Step("Where", (0, 1, "0.0"))])
+            source = kept
+        return add_dynamic_codes(builder, prefix, source, axis=1)
 
     def cell(self, slot: str, function: CellFunction) -> None:
         """slot = the cell, from the tensors at hand."""

@@ -32,7 +32,10 @@ _BACKWARDS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, 
 
 @dataclass(frozen=True, slots=True)
 class Recurrence:
-    """Sizes of a recurrent node; `batchwise` is layout 1, `backwards` is per direction."""
+    """Sizes of a recurrent node; `batchwise` is layout 1, `backwards` is per direction.
+
+    With `turned` what a backward direction reads is reversed already, sequence by sequence.
+    """
 
     kind: str
     steps: int
@@ -40,6 +43,7 @@ class Recurrence:
     hidden: int
     backwards: tuple[bool, ...]
     batchwise: bool
+    turned: bool = False
 
     @property
     def directions(self) -> int:
@@ -53,7 +57,8 @@ class Recurrence:
 
     def time(self, step: int, direction: int) -> int:
         """The time that a direction is at in a step."""
-        return self.steps - 1 - step if self.backwards[direction] else step
+        away = self.backwards[direction] and not self.turned
+        return self.steps - 1 - step if away else step
 
 
 def lstm_output_shapes(

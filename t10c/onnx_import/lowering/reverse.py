@@ -23,15 +23,22 @@ def lower_reverse_sequence(builder: GraphBuilder, node: ResolvedNode) -> None:
     known = builder.value(lengths)
     if known is not None and np.all(known == known.reshape(-1)[0]):
         return _reverse(builder, source, output, time, int(known.reshape(-1)[0]))
+    order = reversing_order(builder, lengths, builder.shape(source)[:2], time)
+    return add_reversal(builder, source, order, output, time)
+
+
+def add_reversal(
+    builder: GraphBuilder, source: str, order: str, output: str, time: int, suffix: str = ""
+) -> None:
+    """Read the elements that `order` names along dimension `time` (0 or 1) of a tensor."""
     shape = builder.shape(source)
-    order = _order(builder, lengths, shape[:2], time)
     axes = AxisList()
     i = [Dim(axes.add(f"i{d}", n, "index"), n) for d, n in enumerate(shape[:2])]
     e = [Dim(axes.add(f"e{d}", n, "element"), n) for d, n in enumerate(shape[2:], start=2)]
     v = Dim(axes.add("v", shape[time], "table", reduction=True), shape[time])
     table = (v, i[1]) if time == 0 else (i[0], v)
     expression = index_expression(axes, (*table, *e), tuple(i), (*i, *e))
-    return builder.compute("", expression, (source, order), output)
+    builder.compute(suffix, expression, (source, order), output)
 
 
 def _reverse(builder: GraphBuilder, source: str, output: str, time: int, length: int) -> None:
@@ -44,13 +51,14 @@ def _reverse(builder: GraphBuilder, source: str, output: str, time: int, length:
         compose.concat("", (turned, rest), time, output)
 
 
-def _order(builder: GraphBuilder, lengths: str, shape: Shape, time: int) -> str:
+def reversing_order(builder: GraphBuilder, lengths: str, shape: Shape, time: int) -> str:
     """Which time step each (time, sample) reads, in the order of the input's dimensions."""
     if builder.is_weight(lengths):
         formula = partial(_known_order, shape[time], time)
         return builder.derived_weight("order", shape, "int64", formula, (lengths,))
     compose = Composer(builder)
-    iota = compose.iota("time", shape[time], "int64")
+    kind = builder.element_type(lengths)
+    iota = compose.iota("time", shape[time], kind)
     steps = [
         Step("Less", (0, 1)),
         Step("Sub", (1, 0)),
@@ -58,7 +66,7 @@ def _order(builder: GraphBuilder, lengths: str, shape: Shape, time: int) -> str:
         Step("Where", ("s0", "s2", 0)),
     ]
     tensors = [(iota, (time,)), (lengths, (1 - time,))]
-    return compose.pointwise("order", shape, "int64", tensors, steps)
+    return compose.pointwise("order", shape, kind, tensors, steps)
 
 
 def _known_order(steps: int, time: int, lengths: np.ndarray) -> np.ndarray:
