@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import stored_bits
 from t10c.ir.expression import TensorExpression
-from t10c.ir.graph import Graph, Operator, Tensor, TensorKind
+from t10c.ir.graph import Graph, Operator, Tensor, TensorKind, with_widths
 from t10c.ir.plan import Plan
 from t10c.ir.program import Allocate, Buffer, Free, Instruction, Load, Program, Section, Store
 from t10c.lower.frame import Frame
@@ -42,7 +42,10 @@ def operator_program(
     result = _tensor(expression, expression.output.name, element_types, "activation")
     fed = tuple(tensor.name for tensor in tensors if tensor.kind == "input")
     names = tuple(tensor.name for tensor in tensors)
-    operator = Operator("operator", expression.kernel, expression, names, OUTPUT, ())
+    unstamped = Operator("operator", expression.kernel, expression, names, OUTPUT, ())
+    (operator,) = with_widths([unstamped], (*tensors, result))
+    assert isinstance(operator, Operator)
+    expression = operator.expression
     graph = Graph("operator", (*tensors, result), fed, (OUTPUT,), (operator,), (), 0, 0, "")
     frame = Frame(expression, plan, frozenset(weights))
     begin: list[Instruction] = []
