@@ -45,6 +45,10 @@ class Memories(dict[str, Memory]):
         """The element type of the tensor that a buffer is a piece of."""
         return self.type_of(self[name].buffer.tensor)
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of the tensor that a buffer is a piece of."""
+        return self._tensor[self[name].buffer.tensor].shape
+
     def value(self, tensor: str, sources: Iterable[str], into: Placed | None = None) -> Array:
         """A whole tensor, collected from buffers that hold it or the tensors it is a view of.
 

@@ -167,6 +167,10 @@ class SectionRun:
                 arrived.append(own)
                 continue
             value = self.memory.value(move.tensor, move.sources, target.placed)
+            if value.shape != self.memory.shape(move.into):
+                raise VerificationError(
+                    f"{self.section}: {move.into} cannot be filled with '{move.tensor}'"
+                )
             value = value.astype(self.memory.element_type(move.into), copy=False)
             arrived.append(spread(value, target.placed))
         for move, array in zip(moves, arrived, strict=True):

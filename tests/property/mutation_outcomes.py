@@ -13,8 +13,9 @@ from t10c.execute.machine import Machine
 from t10c.ir.program import Program
 from t10c.program.check import check_program
 
-INFERENCES = 20
-"""A mutant that gives equal results on so many random inputs is taken to be equivalent."""
+TRIALS, INFERENCES = 4, 5
+"""A mutant that gives equal results on 20 random inputs is taken to be equivalent: 5 inferences
+with each of 4 sets of random weights."""
 
 SOON = 3
 """Inferences after which nearly all others are caught."""
@@ -23,28 +24,37 @@ Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A right program, weights, inputs of 20 inferences and their outputs, and when these agree."""
+class Trial:
+    """Weights, the inputs of some inferences and what comes out of them."""
 
-    name: str
-    program: Program
     weights: Arrays
     inputs: tuple[Arrays, ...]
     outputs: tuple[Arrays, ...]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A right program with what it gives in every trial, and when results agree."""
+
+    name: str
+    program: Program
+    trials: tuple[Trial, ...]
     agree: Callable[[np.ndarray, np.ndarray], bool]
 
 
 def subject_of(
     name: str,
     program: Program,
-    weights: Arrays,
-    inputs: Iterable[Arrays],
+    given: Iterable[tuple[Arrays, Iterable[Arrays]]],
     agree: Callable[[np.ndarray, np.ndarray], bool],
 ) -> Subject:
-    """A right program with what it gives on inputs of 20 inferences."""
-    machine, given = Machine(program, weights), tuple(inputs)
-    outputs = tuple(machine.run(values) for values in given)
-    return Subject(name, program, weights, given, outputs, agree)
+    """A right program and what it gives for weights and inputs."""
+    trials = []
+    for weights, several in given:
+        machine, inputs = Machine(program, weights), tuple(several)
+        outputs = tuple(machine.run(values) for values in inputs)
+        trials.append(Trial(weights, inputs, outputs))
+    return Subject(name, program, tuple(trials), agree)
 
 
 @dataclass(frozen=True)
@@ -78,13 +88,15 @@ def outcome_of(subject: Subject, mutant: Mutant) -> Outcome:
 def _run(subject: Subject, mutant: Mutant) -> tuple[int | None, str]:
     number = 0
     try:
-        machine = Machine(mutant.program, subject.weights)
-        for number, (given, wanted) in enumerate(zip(subject.inputs, subject.outputs, strict=True)):
-            got = machine.run(given)
-            if set(got) != set(wanted):
-                return number, "no output"
-            if not all(subject.agree(got[name], want) for name, want in wanted.items()):
-                return number, "other numbers"
+        for trial in subject.trials:
+            machine = Machine(mutant.program, trial.weights)
+            for given, wanted in zip(trial.inputs, trial.outputs, strict=True):
+                got = machine.run(given)
+                if set(got) != set(wanted):
+                    return number, "no output"
+                if not all(subject.agree(got[name], want) for name, want in wanted.items()):
+                    return number, "other numbers"
+                number += 1
     except VerificationError:
         return number, "an error"
     except (IndexError, ValueError, KeyError) as error:

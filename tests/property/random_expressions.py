@@ -513,10 +513,10 @@ def _rowwise(rng: random.Random) -> Drawn:
     rng.shuffle(axes)
     inputs = [_operand("A", axes)]
     body = rng.choice([_SOFTMAX, _LAYER_NORM])
-    if rng.random() < 0.3:  # a second operand that is not fused: a mask
+    if rng.random() < 0.3:  # a second operand that is not fused
         inputs.append(_operand("B", _some(rng, axes, 0.7)))
         body = tuple(
-            ScalarStep("Add", ("A", "B"))
+            ScalarStep("Mul", ("A", "B"))
             if number < 0
             else replace(body[number], inputs=tuple(_behind(n) for n in body[number].inputs))
             for number in range(-1, len(body))

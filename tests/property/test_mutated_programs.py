@@ -20,17 +20,18 @@ from mutation_outcomes import (
     MEMORY,
     OTHER,
     ROOM,
+    TRIALS,
     UNSEEN,
+    Arrays,
     Report,
     Subject,
     outcome_of,
     subject_of,
 )
 from program_mutations import KINDS, Mutant, mutants
-from random_plans import draw_case, equal, expected
+from random_plans import OUTPUT, Case, draw_case, equal, expected
 
 import t10c
-from t10c.ir.program import Program
 
 COUNT = int(os.environ.get("T10C_MUTATED_PROGRAMS", "14"))
 SAMPLE = 2
@@ -50,7 +51,7 @@ CERTAIN = (
     "dropped keep",
     "missing store",
 )
-"""Kinds of which every mutant has to show: no expression and no plan makes them right."""
+"""Kinds of which all but 1 % have to show: those that exchange cores without a block do not."""
 
 CERTAIN_FOR_SUMS = ("missing clear", "loop count off by one")
 """The same where sums are made: of other reductions some parts may count twice, or not."""
@@ -82,16 +83,22 @@ def random_subjects() -> list[Subject]:
         case = draw_case(seed)
         if not case.plan.rotations and seed % 3:
             continue
-        weights = {n: x for n, x in case.drawn.data(0).items() if n in case.idle}
-        inputs = [
-            {n: x for n, x in case.drawn.data(number).items() if n not in weights}
-            for number in range(INFERENCES)
-        ]
-        subject = subject_of(str(case), case.program(), weights, inputs, equal)
+        given = [random_trial(case, 100 * trial) for trial in range(TRIALS)]
+        subject = subject_of(str(case), case.program(), given, equal)
+        weights, inputs = given[0]
         want = expected(case.drawn, {**inputs[0], **weights})
-        assert equal(subject.outputs[0]["output"], want), str(case)
+        assert equal(subject.trials[0].outputs[0][OUTPUT], want), str(case)
         found.append(subject)
     return found
+
+
+def random_trial(case: Case, base: int) -> tuple[Arrays, list[Arrays]]:
+    """Weights, and inputs of some inferences."""
+    weights = {n: x for n, x in case.drawn.data(base).items() if n in case.idle}
+    return weights, [
+        {n: x for n, x in case.drawn.data(base + number).items() if n not in weights}
+        for number in range(INFERENCES)
+    ]
 
 
 @lru_cache(maxsize=1)
@@ -102,17 +109,20 @@ def random_report() -> Report:
     return report
 
 
-def small_model() -> tuple[Program, dict[str, np.ndarray], list, list]:
-    """Several operators: a weight used twice, a residual, a transpose, a softmax.
-
-    The chip is so small that plans rotate and reduce.
-    """
-    rng = np.random.default_rng(0)
-    weights = {
+def model_weights(rng: np.random.Generator) -> Arrays:
+    """Random weights of the small model."""
+    return {
         "w": rng.standard_normal((24, 24)).astype(np.float32) / 4,
         "v": rng.standard_normal((24, 18)).astype(np.float32) / 4,
         "b": rng.standard_normal(24).astype(np.float32),
     }
+
+
+def small_model(weights: Arrays) -> t10c.ModelPlan:
+    """Several operators: a weight used twice, a residual, a transpose, a softmax.
+
+    The chip is so small that plans rotate and reduce.
+    """
     nodes = [
         onnx_models.node("MatMul", "x w", "h"),
         onnx_models.node("Add", "h b", "hb"),
@@ -131,9 +141,7 @@ def small_model() -> tuple[Program, dict[str, np.ndarray], list, list]:
     graph = graph_numpy.lower(onnx_models.model(nodes, inputs, outputs, weights))
     plan = t10c.schedule_model(graph, planned_graphs.chip(16, kib=0.65, buffer_bytes=64))
     assert isinstance(plan, t10c.ModelPlan)
-    given = [{"x": rng.standard_normal((20, 24)).astype(np.float32)} for _ in range(INFERENCES)]
-    values = graph_numpy.evaluate(plan.graph, {**weights, **given[0]})
-    return t10c.lower_plan(plan), weights, given, [values[name] for name in plan.graph.outputs]
+    return plan
 
 
 def close(got: np.ndarray, want: np.ndarray) -> bool:
@@ -143,10 +151,20 @@ def close(got: np.ndarray, want: np.ndarray) -> bool:
 
 @lru_cache(maxsize=1)
 def model_subject() -> Subject:
-    program, weights, inputs, wanted = small_model()
-    subject = subject_of("a small model", program, weights, inputs, close)
-    for name, want in zip(program.outputs, wanted, strict=True):
-        assert close(subject.outputs[0][name], want)
+    rng = np.random.default_rng(0)
+    plan = small_model(model_weights(rng))
+    given = [
+        (
+            model_weights(rng),
+            [{"x": rng.standard_normal((20, 24)).astype(np.float32)} for _ in range(INFERENCES)],
+        )
+        for _ in range(TRIALS)
+    ]
+    subject = subject_of("a small model", t10c.lower_plan(plan), given, close)
+    weights, inputs = given[0]
+    values = graph_numpy.evaluate(plan.graph, {**weights, **inputs[0]})
+    for name in plan.graph.outputs:
+        assert close(subject.trials[0].outputs[0][name], values[name])
     return subject
 
 
@@ -175,8 +193,10 @@ def test_what_is_not_equivalent_is_seen_in_the_numbers(name, capsys):
     late = [o for o in outcomes if o.inference is not None and o.inference >= 3]
     assert len(late) <= 0.01 * len(outcomes), "all but 1 % show within three inferences"
     assert len(equivalent) <= 0.35 * len(outcomes)
+    certain = [o for o in outcomes if o.mutant.kind in CERTAIN]
+    hidden = [o for o in certain if o.inference is None]
+    assert len(hidden) <= 0.01 * len(certain), hidden
     for outcome in equivalent:
-        assert outcome.mutant.kind not in CERTAIN, outcome
         kernel = outcome.mutant.kernel
         sums = kernel is not None and kernel.kernel != "gather" and kernel.reduce_op == "sum"
         assert not (sums and outcome.mutant.kind in CERTAIN_FOR_SUMS), outcome
