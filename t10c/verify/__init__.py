@@ -1,5 +1,6 @@
-"""The ONNX side of `t10c verify`: model, values and what ONNX Runtime computes with them.
+"""`t10c verify`: what a plan computes on simulated cores, compared with ONNX Runtime.
 
+- run.py: `verify_plan` does it all; trace.py: `Tracer` follows the cores operator by operator.
 - model.py: `load_for` imports the model of a plan again, and checks that the two belong together.
 - weights.py: `fill_weights` gives every tensor of the file a value (tensors.py finds them), and
   `graph_weights` the weights of the graph.
