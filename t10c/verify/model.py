@@ -52,9 +52,9 @@ def load_for(plan: ModelPlan, source: str | Path | bytes, place: str = "") -> Lo
         raise
     number_external(proto)
     loaded = load_model(proto, directory, place, plan.graph)
-    difference = _difference(plan.graph, chained_alike(loaded.graph, plan.graph))
-    if difference:
-        raise _another(place, difference)
+    differing = difference(plan.graph, chained_alike(loaded.graph, plan.graph))
+    if differing:
+        raise _another(place, differing)
     return LoadedModel(proto, directory, place, loaded.resolved, plan.graph)
 
 
@@ -85,9 +85,9 @@ def load_model(
     return LoadedModel(proto, directory, place, resolved, graph)
 
 
-def _another(place: str, difference: str) -> InvalidInputError:
+def _another(place: str, differing: str) -> InvalidInputError:
     return InvalidInputError(
-        f"{place}: the plan was made for another model: {difference}\n{_REMEDY}"
+        f"{place}: the plan was made for another model: {differing}\n{_REMEDY}"
     )
 
 
@@ -100,7 +100,7 @@ def chained_alike(graph: Graph, planned: Graph) -> Graph:
     return chain_rowwise(graph, lambda problem, _: problem not in kept)
 
 
-def _difference(planned: Graph, found: Graph) -> str:
+def difference(planned: Graph, found: Graph) -> str:
     """What differs first between two graphs, '' if they compute the same; warnings do not count."""
     for what in ("inputs", "outputs"):
         before, after = getattr(planned, what), getattr(found, what)

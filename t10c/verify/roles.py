@@ -75,9 +75,9 @@ def index(size: int, distinct: bool = False) -> Role:
     return Role("index", 0, max(1, size), distinct=distinct)
 
 
-def matrix(fan_in: int) -> Role:
-    """Weights of which `fan_in` are summed, so that results are as large as the inputs."""
-    return Role("matrix", std=1 / math.sqrt(max(1, fan_in)))
+def matrix(fan_in: int, size: float = 1.0) -> Role:
+    """Weights of which `fan_in` are summed: results are `size` times as large as the inputs."""
+    return Role("matrix", std=size / math.sqrt(max(1, fan_in)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,85 @@
 """What products, convolutions and recurrent cells need their inputs to be."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from t10c.verify.roles import OFFSET, Call, Needs, Role, Rule, matrix
+import numpy as np
+
+from t10c.verify.roles import OFFSET, Call, FlatNode, Needs, Role, Rule, matrix
+
+_RECTIFIERS = frozenset({"LeakyRelu", "PRelu", "Relu"})
+
+# Operators between a sum and what rectifies it: they scale and shift channels.
+_SCALES = frozenset({"Add", "BatchNormalization", "Mul", "Sub", "Sum"})
+
+_BETWEEN = 4
+"""Most of them in a row: a bias, a normalisation, a scale and a shift."""
+
+_BRANCH = 0.5
+"""Size of what is added to a tensor as large: dozens of residual blocks follow each other."""
+
+
+def _size(call: Call) -> float:
+    """How large a sum is wanted, by what reads it once it is scaled and shifted.
+
+    Of what is rectified half the power is lost, which the weights make up for (He et al.,
+    arXiv 1502.01852, equation 10), as they do for scales that are known: else deep networks end in
+    their biases. The branch of a residual block is small.
+    """
+    name, size = call.node.outputs[0], 1.0
+    count = math.prod(call.graph.shapes.get(name, ()))
+    for _ in range(_BETWEEN + 1):
+        readers = call.graph.readers.get(name, ())
+        if any(node.op_type in _RECTIFIERS for node in readers):
+            return size * math.sqrt(2)
+        node = next(iter(readers), None)
+        if node is None or node.op_type not in _SCALES:
+            break
+        others = [other for other in node.inputs if other != name]
+        if any(math.prod(call.graph.shapes.get(other, ())) >= count for other in others):
+            return size * (_BRANCH if node.op_type in ("Add", "Sum") else 1.0)
+        size /= _known_scale(node, others, call.graph.constants)
+        name = node.outputs[0]
+    return size
+
+
+def _known_scale(
+    node: FlatNode, others: Sequence[str], constants: Mapping[str, np.ndarray]
+) -> float:
+    """Root mean square of what a node multiplies its channels by, 1 where that is not known."""
+    values = [constants.get(name) for name in others]
+    if node.op_type == "Mul":
+        factor = values[0] if values else None
+    elif node.op_type == "BatchNormalization" and values[0] is not None and values[3] is not None:
+        epsilon = node.attributes.get("epsilon", 1e-5)
+        factor = values[0] / np.sqrt(values[3] + (epsilon if isinstance(epsilon, float) else 0.0))
+    else:
+        factor = None
+    if factor is None:
+        return 1.0
+    size = math.sqrt(np.square(factor, dtype=np.float64).mean()) if factor.size else 1.0
+    return size if 0 < size < math.inf else 1.0
 
 
 def _matmul(call: Call) -> Needs:
     left, right = call.shape(0), call.shape(1)
-    yield call.name(0), matrix(left[-1] if left else 1)
-    yield call.name(1), matrix(right[-2] if len(right) > 1 else math.prod(right[:1]))
+    size = _size(call)
+    yield call.name(0), matrix(left[-1] if left else 1, size)
+    yield call.name(1), matrix(right[-2] if len(right) > 1 else math.prod(right[:1]), size)
 
 
 def _gemm(call: Call) -> Needs:
     for position, flag, plain in ((0, "transA", 1), (1, "transB", 0)):
         shape = call.shape(position)
         axis = 1 - plain if call.number(flag, 0) else plain
-        yield call.name(position), matrix(shape[axis] if len(shape) == 2 else 1)
+        fan_in = shape[axis] if len(shape) == 2 else 1
+        yield call.name(position), matrix(fan_in, _size(call))
     yield call.name(2), OFFSET
 
 
 def _conv(call: Call) -> Needs:
     yield call.name(0), Role()
-    yield call.name(1), matrix(math.prod(call.shape(1)[1:]))
+    yield call.name(1), matrix(math.prod(call.shape(1)[1:]), _size(call))
     yield call.name(2), OFFSET
 
 

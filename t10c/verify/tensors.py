@@ -46,9 +46,15 @@ def _of_nodes(nodes: Sequence[NodeProto]) -> Iterator[TensorProto]:
 
 
 def number_external(model: ModelProto) -> None:
-    """Number the tensors with external data, in place, so that copies of them can be told."""
+    """Number the tensors with external data, in place, so that copies of them can be told.
+
+    Numbers that they had before are gone.
+    """
     for number, tensor in enumerate(file_tensors(model)):
         if tensor.data_location == TensorProto.EXTERNAL:
+            for index, entry in reversed(list(enumerate(tensor.external_data))):
+                if entry.key == _NUMBER:
+                    del tensor.external_data[index]
             tensor.external_data.add(key=_NUMBER, value=str(number))
 
 

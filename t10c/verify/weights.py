@@ -11,14 +11,19 @@ from onnx import SparseTensorProto, TensorProto, helper, numpy_helper
 from t10c.errors import InvalidInputError
 from t10c.onnx_import.derived import derive_weights
 from t10c.onnx_import.fixed import FileTensor
+from t10c.onnx_import.resolved import ResolvedModel
 from t10c.verify.draw import draw
 from t10c.verify.model import LoadedModel
+from t10c.verify.placeholders import without_placeholders
 from t10c.verify.roles import Role, flat_graph, stricter
 from t10c.verify.rules import tensor_roles
 from t10c.verify.tensors import array_of, file_tensors, number_of, read_external, replace_data
 
 WeightSource = Literal["model", "random"]
-"""`model`: what the file says, and nothing else; `random`: what the file lacks is drawn."""
+"""`model`: what the file says, and nothing else; `random`: what the file lacks is drawn.
+
+It lacks external data that are not there, and the weights that placeholders stand for
+(placeholders.py)."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,13 @@ class FilledModel:
     """A model of which every tensor has a value.
 
     `proto` is for ONNX Runtime: inputs that the plan fixes are initializers, so that its feeds are
-    the inputs of the planned graph. `external` are the tensors whose data were not in the file, by
-    their number (tensors.py), and `drawn` the names of those that are random.
+    the inputs of the planned graph, and so are placeholders that were drawn. `resolved` is what was
+    imported of it; the planned graph comes of that, too. `external` are the tensors whose data were
+    not in the file, by their number (tensors.py), and `drawn` the names of those that are random.
     """
 
     proto: onnx.ModelProto
+    resolved: ResolvedModel
     external: Mapping[int, TensorProto]
     drawn: tuple[str, ...]
 
@@ -54,10 +61,13 @@ class FilledModel:
 def fill_weights(loaded: LoadedModel, source: WeightSource = "model", seed: int = 0) -> FilledModel:
     """Read the weights of a model, and draw those that are absent if `source` is `random`.
 
-    What the file and its external data have is never replaced. A drawn value depends on the seed,
-    the tensor's name and what reads it (roles.py), in whatever order tensors are drawn. Raises
+    What the file and its external data have is never replaced, other than placeholders, which are
+    absent if `source` is `random` (placeholders.py). A drawn value depends on the seed, the
+    tensor's name and what reads it (roles.py), in whatever order tensors are drawn. Raises
     InvalidInputError naming an absent tensor if nothing is to be drawn.
     """
+    if source == "random":
+        loaded = without_placeholders(loaded)
     proto = onnx.ModelProto()
     proto.CopyFrom(loaded.proto)
     roles: dict[int, Role] | None = None
@@ -79,7 +89,7 @@ def fill_weights(loaded: LoadedModel, source: WeightSource = "model", seed: int 
             drawn.append(name)
         external[number] = tensor
     _fix_inputs(proto, loaded)
-    return FilledModel(proto, external, tuple(drawn))
+    return FilledModel(proto, loaded.resolved, external, tuple(drawn))
 
 
 def graph_weights(loaded: LoadedModel, filled: FilledModel) -> dict[str, np.ndarray]:
@@ -88,8 +98,8 @@ def graph_weights(loaded: LoadedModel, filled: FilledModel) -> dict[str, np.ndar
     Raises InvalidInputError for folded nodes that cannot be evaluated.
     """
     weights = {tensor.name for tensor in loaded.graph.tensors if tensor.kind == "weight"}
-    constants = loaded.resolved.constants
-    derived = derive_weights(loaded.resolved, {}, filled.read, weights)
+    constants = filled.resolved.constants
+    derived = derive_weights(filled.resolved, {}, filled.read, weights)
     known = {**constants, **derived}
     return {name: known[name] for name in sorted(weights)}
 

@@ -443,7 +443,62 @@ def test_zoo_models(name):
 
 def test_no_needless_precision():
     """Deviation of what is drawn follows the fan-in of each tensor, not of the first."""
-    made = perceptron(200, 300)
-    found = drawn(made)
-    for name, fan_in in (("w", 200), ("v", 300)):
-        assert found[name].std() == pytest.approx(1 / math.sqrt(fan_in), rel=0.05)
+    found = drawn(perceptron(200, 300))
+    assert found["w"].std() == pytest.approx(math.sqrt(2 / 200), rel=0.05), "of what is rectified"
+    assert found["v"].std() == pytest.approx(1 / math.sqrt(300), rel=0.05)
+
+
+# Sizes of sums, by what becomes of them
+
+
+def convolution(*nodes, constants=None) -> float:
+    """How much larger than 1/sqrt(fan-in) a kernel is drawn, of which some nodes read the sums."""
+    made = model(
+        [node("Conv", "x k", "c"), *nodes],
+        [value("x", [1, 64, 6, 6]), value("z", [1, 32, 6, 6])],
+        ["y"],
+        {"k": numbers(32, 64, 1, 1), **(constants or {})},
+    )
+    filled = fill_weights(load(without_data(made, "k")), "random")
+    kernel = next(t for t in filled.proto.graph.initializer if t.name == "k")
+    return float(numpy_helper.to_array(kernel).std() * math.sqrt(64))
+
+
+def test_sums_that_are_rectified_are_larger():
+    assert convolution(node("Relu", "c", "y")) == pytest.approx(math.sqrt(2), rel=0.05)
+    bias = {"b": numbers(32, 1, 1)}
+    shifted = convolution(node("Add", "c b", "s"), node("Relu", "s", "y"), constants=bias)
+    assert shifted == pytest.approx(math.sqrt(2), rel=0.05)
+    assert convolution(node("Sigmoid", "c", "y")) == pytest.approx(1, rel=0.05)
+
+
+def test_branches_of_residual_blocks_are_small():
+    nodes = [node("Add", "c z", "s"), node("Relu", "s", "y")]
+    assert convolution(*nodes) == pytest.approx(0.5, rel=0.05)
+
+
+def test_sums_fit_scales_that_are_known():
+    """Channels divided by 60 and multiplied by 3 arrive at a size of 1 all the same."""
+    constants = {
+        "s": np.full(32, 3, np.float32),
+        "b": np.zeros(32, np.float32),
+        "m": np.zeros(32, np.float32),
+        "v": np.full(32, 3600, np.float32),
+        "f": np.full((32, 1, 1), 2, np.float32),
+    }
+    normalised = node("BatchNormalization", "c s b m v", "n")
+    found = convolution(normalised, node("Sigmoid", "n", "y"), constants=constants)
+    assert found == pytest.approx(20, rel=0.05)
+    found = convolution(normalised, node("Mul", "n f", "y"), constants=constants)
+    assert found == pytest.approx(10, rel=0.05)
+    constants["v"][:], constants["s"][:] = 0, 0
+    found = convolution(normalised, node("Sigmoid", "n", "y"), constants=constants)
+    assert found == pytest.approx(1, rel=0.05), "nothing makes up for a scale of 0"
+
+
+def test_normalisations_in_a_row_keep_the_size():
+    """Squares of scales divided by variances are 1 on average, over hundreds of layers."""
+    nodes = [node("BatchNormalization", "x s b m v", "y")]
+    constants = {name: numbers(4000) for name in "sbmv"}
+    found = drawn(model(nodes, [value("x", [2, 4000])], ["y"], constants))
+    assert np.mean(found["s"] ** 2 / found["v"]) == pytest.approx(1, rel=0.03)
