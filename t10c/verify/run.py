@@ -26,6 +26,9 @@ from t10c.verify.weights import FilledModel, WeightSource, fill_weights, graph_w
 INFERENCES = 2
 """In the second one pieces that have rotated begin elsewhere."""
 
+_FILE_FROM_BYTES = 2**26
+"""Weights of more bytes go to ONNX Runtime in a temporary file, which it maps: fewer copies."""
+
 _REMEDY = "compare it with the one that t10c compile MODEL --emit program writes"
 
 Stage = Callable[[str, int | None], None]
@@ -162,7 +165,7 @@ def _expected(
 ) -> tuple[list[dict[str, np.ndarray]], float]:
     """What ONNX Runtime computes of every inference's inputs, and its processor time."""
     stage("ONNX Runtime", None)
-    with Session(filled.proto, wanted) as session:
+    with Session(filled.proto, wanted, _FILE_FROM_BYTES) as session:
         begun = time.process_time()
         expected = [session.run(inputs) for inputs in feeds]
         return expected, time.process_time() - begun

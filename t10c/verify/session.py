@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from t10c.errors import InvalidInputError, UsageError
+from t10c.errors import FileAccessError, InvalidInputError, UsageError
 from t10c.verify.export import (
     SERIALISED_LIMIT_BYTES,
     data_bytes,
@@ -27,8 +27,9 @@ class Session:
 
     Values between the operators keep their names, as graph optimisation is off, and one thread
     computes, so that the results are the same every time. `wanted` are names of values to return,
-    graph outputs or any others. Raises UsageError if ONNX Runtime is not installed and
-    InvalidInputError if it does not accept the model.
+    graph outputs or any others. Weights of more than `limit_bytes` in all are handed over in a
+    temporary file. Raises UsageError if ONNX Runtime is not installed, InvalidInputError if it does
+    not accept the model, and FileAccessError if there has to be a file and it cannot be written.
     """
 
     def __init__(
@@ -40,14 +41,8 @@ class Session:
         self._runtime = runtime()
         self._wanted = list(dict.fromkeys(wanted))
         self._directory: tempfile.TemporaryDirectory[str] | None = None
-        source: bytes | str
-        if data_bytes(model) <= limit_bytes:
-            source = with_outputs(model, self._wanted).SerializeToString()
-        else:
-            self._directory = tempfile.TemporaryDirectory(prefix="t10c-verify-")
-            source = str(write_external(model, self._wanted, Path(self._directory.name)))
         try:
-            self._session = self._open(source)
+            self._session = self._open(self._source(model, limit_bytes))
         except BaseException:
             self.close()
             raise
@@ -75,6 +70,22 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _source(self, model: onnx.ModelProto, limit_bytes: int) -> bytes | str:
+        """The model as bytes, or the path of a file of it, which takes less memory."""
+        size_bytes = data_bytes(model)
+        if size_bytes > limit_bytes:
+            try:
+                self._directory = tempfile.TemporaryDirectory(prefix="t10c-verify-")
+                return str(write_external(model, self._wanted, Path(self._directory.name)))
+            except OSError as error:
+                if size_bytes > SERIALISED_LIMIT_BYTES:
+                    raise FileAccessError(
+                        f"cannot write {size_bytes / 2**30:.1f} GiB of weights for ONNX Runtime to "
+                        f"'{tempfile.gettempdir()}': {error.strerror}\n"
+                        "name a directory with more room: TMPDIR=DIRECTORY t10c verify ..."
+                    ) from error
+        return bytes(with_outputs(model, self._wanted).SerializeToString())
 
     def _open(self, source: bytes | str) -> Any:
         options = self._runtime.SessionOptions()

@@ -79,7 +79,16 @@ def test_commands_of_a_document_work_as_shown(
 
 def test_the_readme_shows_commands() -> None:
     shown = "\n".join(blocks(ROOT / "README.md"))
-    for command in "zoo build,compile,inspect,op,explain,verify,hw,calibrate".split(","):
+    for command in [
+        "zoo build",
+        "compile",
+        "inspect",
+        "op",
+        "explain",
+        "verify",
+        "hw",
+        "calibrate",
+    ]:
         assert f"t10c {command} " in shown
     assert "import t10c" in shown
 

@@ -11,7 +11,7 @@ import pytest
 from onnx import helper, numpy_helper
 from onnx_models import graph, model, node, value
 
-from t10c.errors import InvalidInputError, UsageError
+from t10c.errors import FileAccessError, InvalidInputError, UsageError
 from t10c.verify.session import Session, run_model
 
 W = np.arange(1 << 14, dtype=np.float32).reshape(128, 128) / 1e4
@@ -145,3 +145,13 @@ def test_without_onnx_runtime(monkeypatch):
     with pytest.raises(UsageError, match=r"pip install 't10c\[verify\]'") as caught:
         run_model(two_layers(), {"x": X}, ["y"])
     assert caught.value.exit_code == 2
+
+
+def test_no_room_for_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Weights then go as bytes where they can, and the error names the place where they cannot."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    found = run_model(two_layers(), {"x": X}, ["h"], limit_bytes=0)
+    np.testing.assert_allclose(found["h"], X @ W, rtol=1e-5)
+    monkeypatch.setattr("t10c.verify.session.SERIALISED_LIMIT_BYTES", 0)
+    with pytest.raises(FileAccessError, match=r"(?s)'.*/none'.*TMPDIR="):
+        run_model(two_layers(), {"x": X}, ["h"], limit_bytes=0)
