@@ -91,8 +91,12 @@ def compare(
     feeds: Arrays,
     expected: Sequence[np.ndarray],
     node_class: NodeClass | None = NodeClass.PLANNED,
+    atol: float = 2e-5,
 ) -> Graph:
-    """Assert that the graph of a model of one node computes `expected`."""
+    """Assert that the graph of a model of one node computes `expected`.
+
+    `atol` is for elements that are small beside the sums they are differences of.
+    """
     resolved = resolve_model(model.SerializeToString())
     assert not resolved.weights, "test models keep their weights below 64 KiB"
     graph = lower_model(resolved)
@@ -104,5 +108,5 @@ def compare(
     for name, want in zip(graph.outputs, expected, strict=True):
         assert actual[name].shape == want.shape == graph.tensor[name].shape, name
         assert graph.tensor[name].element_type == want.dtype.name
-        np.testing.assert_allclose(actual[name], want, rtol=2e-4, atol=2e-5, err_msg=name)
+        np.testing.assert_allclose(actual[name], want, rtol=2e-4, atol=atol, err_msg=name)
     return graph

@@ -202,6 +202,49 @@ def test_packed_weights_as_onnx_runtime_computes_them() -> None:
     check_contrib("MatMulNBits", inputs, weights=["b", "s", "z"], K=64, N=8, bits=4, block_size=16)
 
 
+PACKINGS = [
+    (2, 64, 16), (2, 64, 32), (2, 128, 128), (2, 256, 256), (4, 64, 16), (4, 40, 32), (8, 40, 32),
+    (8, 64, 64), (4, 256, 256),
+]  # fmt: skip
+"""Bits, depth and block. ONNX Runtime has no zero points in floats for weights of 8 bits."""
+
+
+@pytest.mark.parametrize("level", [0, 1, 4])
+@pytest.mark.parametrize(
+    ("bits", "depth", "block", "zero"),
+    [
+        (*packing, zero)
+        for packing in PACKINGS
+        for zero in ("none", "packed", "float")
+        if packing[0] < 8 or zero != "float"
+    ],
+)
+def test_left_operand_in_codes(level: int, bits: int, depth: int, block: int, zero: str) -> None:
+    """With accuracy_level 4 ONNX Runtime quantises it block by block, if it has the kernel."""
+    columns, blocks = 16, -(-depth // block)
+    left = RNG.standard_normal((3, depth)).astype(np.float32)
+    left[1, :block] = 0
+    inputs = {
+        "a": left,
+        "b": stored("uint8", columns, blocks, block * bits // 8),
+        "s": RNG.uniform(0.1, 1, columns * blocks).astype(np.float32),
+    }
+    if zero == "packed":
+        inputs["z"] = stored("uint8", columns * -(-blocks * bits // 8))
+    elif zero == "float":
+        inputs["z"] = RNG.integers(0, 2**bits, (columns, blocks)).astype(np.float32)
+    attributes = {"K": depth, "N": columns, "bits": bits, "block_size": block}
+    weights = [name for name in inputs if name != "a"]
+    model, feeds = contrib_model(
+        "MatMulNBits", inputs, weights=weights, accuracy_level=level, **attributes
+    )
+    (expected,) = runtime_results(model, feeds)
+    size = np.abs(expected).max()
+    graph = compare(model, feeds, [expected], atol=1e-5 * size)
+    in_codes = level == 4 and zero != "float" and (bits > 2 or block in (32, 128))
+    assert graph.planned[-1].expression.narrow_product == in_codes
+
+
 @pytest.mark.parametrize("unidirectional", [0, 1])
 @pytest.mark.parametrize("mask", [False, True])
 def test_attention(unidirectional: int, mask: bool) -> None:

@@ -3,6 +3,8 @@
 The planned weight is a matrix of its own width; its dequantisation is part of the reader's body.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from onnx import TensorProto, helper
 
@@ -10,10 +12,11 @@ from t10c.ir.expression import Dim, Operand, ScalarStep, TensorExpression
 from t10c.onnx_import.attributes import LoweringError, argument, integer
 from t10c.onnx_import.expansion import Expansion
 from t10c.onnx_import.lowering.builder import GraphBuilder
+from t10c.onnx_import.lowering.compose import Composer, Placed
 from t10c.onnx_import.lowering.dims import AxisList, Shape
 from t10c.onnx_import.lowering.elementwise import Step, add_pointwise, broadcast
 from t10c.onnx_import.lowering.gather import gather_expression
-from t10c.onnx_import.lowering.quantised import AS_FLOAT, lower_dequantize
+from t10c.onnx_import.lowering.quantised import AS_FLOAT, lower_dequantize, quantising_steps
 from t10c.onnx_import.names import MICROSOFT
 from t10c.onnx_import.registry import infers, lowers
 from t10c.onnx_import.resolved import ResolvedNode
@@ -39,7 +42,10 @@ def infer_matmul_nbits(call: Expansion) -> list[TensorFact | None]:
 
 @lowers("MatMulNBits", domain=MICROSOFT)
 def lower_matmul_nbits(builder: GraphBuilder, node: ResolvedNode) -> None:
-    """A matmul whose weight is stored in 2, 4 or 8 bits and dequantised in its body."""
+    """A matmul whose weight is stored in 2, 4 or 8 bits and dequantised in its body.
+
+    With accuracy_level 4 the left operand is quantised to int8, block by block.
+    """
     columns, depth = integer(node, "N", 0), integer(node, "K", 0)
     bits, block = integer(node, "bits", 4), integer(node, "block_size", 32)
     if bits not in (2, 4, 8):
@@ -49,7 +55,7 @@ def lower_matmul_nbits(builder: GraphBuilder, node: ResolvedNode) -> None:
     blocks = -(-depth // block)
     weight = _matrix(builder, node.inputs[1], "weight", (columns, depth), bits)
     scale = _as_matrix(builder, node.inputs[2], (columns, blocks))
-    tensors = [node.inputs[0], weight, scale]
+    tensors, left_scale = [node.inputs[0], weight, scale], ""
     point = f"{2 ** (bits - 1)}"
     zero = argument(node, 3)
     if zero:
@@ -60,11 +66,49 @@ def lower_matmul_nbits(builder: GraphBuilder, node: ResolvedNode) -> None:
             tensors.append(_as_matrix(builder, zero, (columns, blocks)))
     output, bias = node.outputs[0], argument(node, 5)
     result = builder.temporary("product", builder.shape(output), output) if bias else output
-    expression = _expression(builder.shape(node.inputs[0]), columns, depth, block, point)
+    if _left_in_codes(builder, node, bits, block):
+        tensors[0], left_scale = _left_codes(builder, tensors[0], blocks, block)
+        tensors.append(left_scale)
+    sizes = (columns, depth, block)
+    expression = _expression(builder.shape(tensors[0]), sizes, point, bool(left_scale))
     builder.compute("", expression, tensors, result)
     if bias:
         arguments = [broadcast(builder, tensor, output) for tensor in (result, bias)]
         add_pointwise(builder, "bias", output, arguments, [Step("Add", (0, 1))])
+
+
+def _left_in_codes(builder: GraphBuilder, node: ResolvedNode, bits: int, block: int) -> bool:
+    """Whether the left operand is quantised: if asked for, and ONNX Runtime has the kernel."""
+    zero = argument(node, 3)
+    kernel = bits in (4, 8) or block in (32, 64, 128)
+    whole = not zero or builder.element_type(zero) == "uint8"
+    return integer(node, "accuracy_level", 0) == 4 and kernel and whole
+
+
+def _left_codes(builder: GraphBuilder, left: str, blocks: int, block: int) -> tuple[str, str]:
+    """A left operand [..., k] as int8 [..., blocks * block], and its scales [..., blocks].
+
+    The scale of a block is its largest magnitude over 127; beyond k there are zeros.
+    """
+    compose, kind = Composer(builder), builder.element_type(left)
+    rows = builder.shape(left)[:-1]
+    whole = compose.pad("left.padded", left, (*rows, blocks * block))
+    cut = compose.reshape("left.blocks", whole, (*rows, blocks, block))
+    shape, last = builder.shape(cut), len(rows) + 1
+    dims = range(len(shape))
+    largest = compose.reduce(
+        "left.max", shape, (last,), kind, [(cut, dims)], [Step("Abs", (0,))], "max"
+    )
+    steps = [
+        Step("Equal", (0, "0.0")),
+        Step("Where", ("s0", "1.0", 0)),
+        Step("Div", ("s1", "127.0")),
+    ]
+    scale = compose.pointwise("left.scale", (*rows, blocks), kind, [largest], steps)
+    tensors: list[str | Placed] = [cut, (scale, dims[:-1])]
+    quantise = [Step("Div", (0, 1)), *quantising_steps("int8", "s0", "", first=1)]
+    codes = compose.pointwise("left.codes", shape, "int8", tensors, quantise)
+    return compose.reshape("left.stored", codes, (*rows, blocks * block)), scale
 
 
 @infers("GatherBlockQuantized", domain=MICROSOFT)
@@ -141,8 +185,14 @@ def _as_matrix(builder: GraphBuilder, tensor: str, shape: Shape) -> str:
     return builder.derived_weight(suffix, shape, kind, lambda v: v.reshape(shape), (tensor,))
 
 
-def _expression(left: Shape, columns: int, depth: int, block: int, point: str) -> TensorExpression:
-    """C[m,n] += A[m,block*kb+ke] * (B[n,block*kb+ke] - z[n,kb]) * s[n,kb]."""
+def _expression(
+    left: Shape, sizes: tuple[int, int, int], point: str, scaled: bool
+) -> TensorExpression:
+    """C[m,n] += A[m,block*kb+ke] * (B[n,block*kb+ke] - z[n,kb]) * s[n,kb].
+
+    `sizes` are columns, depth and block. If `scaled`, A has a scale too, [m,kb].
+    """
+    columns, depth, block = sizes
     axes = AxisList()
     blocks = -(-depth // block)
     m = [Dim(axes.add(f"m{d}", size, "m"), size) for d, size in enumerate(left[:-1])]
@@ -151,18 +201,21 @@ def _expression(left: Shape, columns: int, depth: int, block: int, point: str) -
     ke = axes.add("ke", min(block, depth), "k", reduction=True)
     k = Dim((*((axis, block) for axis, _ in kb), *ke), depth)
     per_block = (n, Dim(kb, blocks))
-    inputs = [Operand("A", (*m, k)), Operand("B", (n, k)), Operand("F0", per_block, fused=True)]
+    stored = (*m, replace(k, size=left[-1]))
+    inputs = [Operand("A", stored), Operand("B", (n, k)), Operand("F0", per_block, fused=True)]
     if point == "F1":
         inputs.append(Operand("F1", per_block, fused=True))
+    body = [ScalarStep("Sub", ("B", point), AS_FLOAT), ScalarStep("Mul", ("s0", "F0"), AS_FLOAT)]
+    factor = "A"
+    if scaled:
+        name, factor = f"F{len(inputs) - 2}", "s2"
+        inputs.append(Operand(name, (*m, Dim(kb, blocks)), fused=True))
+        body.append(ScalarStep("Mul", ("A", name), AS_FLOAT))
     return TensorExpression(
         kernel="matmul",
         axes=axes.axes,
         inputs=tuple(inputs),
         output=Operand("C", (*m, n)),
-        body=(
-            ScalarStep("Sub", ("B", point), AS_FLOAT),
-            ScalarStep("Mul", ("s0", "F0"), AS_FLOAT),
-            ScalarStep("Mul", ("A", "s1"), AS_FLOAT),
-        ),
+        body=(*body, ScalarStep("Mul", (factor, "s1"), AS_FLOAT)),
         reduce_op="sum",
     )
