@@ -7,7 +7,9 @@ import numpy as np
 
 from t10c.verify.roles import OFFSET, Call, FlatNode, Needs, Role, Rule, matrix
 
-_RECTIFIERS = frozenset({"LeakyRelu", "PRelu", "Relu"})
+_RECTIFIERS = frozenset(
+    {"Elu", "Gelu", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Relu", "Selu", "Swish"}
+)
 
 # Operators between a sum and what rectifies it: they scale and shift channels.
 _SCALES = frozenset({"Add", "BatchNormalization", "Mul", "Sub", "Sum"})
@@ -30,7 +32,7 @@ def _size(call: Call) -> float:
     count = math.prod(call.graph.shapes.get(name, ()))
     for _ in range(_BETWEEN + 1):
         readers = call.graph.readers.get(name, ())
-        if any(node.op_type in _RECTIFIERS for node in readers):
+        if _rectify(readers, call.graph.constants):
             return size * math.sqrt(2)
         node = next(iter(readers), None)
         if node is None or node.op_type not in _SCALES:
@@ -41,6 +43,19 @@ def _size(call: Call) -> float:
         size /= _known_scale(node, others, call.graph.constants)
         name = node.outputs[0]
     return size
+
+
+def _rectify(readers: Sequence[FlatNode], constants: Mapping[str, np.ndarray]) -> bool:
+    """Whether one of these nodes rectifies, at 0 or smoothly, or two of them together.
+
+    x * Sigmoid(x) does so in most files.
+    """
+    kinds = {node.op_type for node in readers}
+    if kinds & _RECTIFIERS or ("Mul" in kinds and kinds & {"Sigmoid", "HardSigmoid"}):
+        return True
+    clips = (node for node in readers if node.op_type == "Clip")
+    lows = (constants.get(node.inputs[1]) for node in clips if len(node.inputs) > 1)
+    return any(low is not None and low.size == 1 and not low.any() for low in lows)
 
 
 def _known_scale(

@@ -469,7 +469,16 @@ def test_sums_that_are_rectified_are_larger():
     bias = {"b": numbers(32, 1, 1)}
     shifted = convolution(node("Add", "c b", "s"), node("Relu", "s", "y"), constants=bias)
     assert shifted == pytest.approx(math.sqrt(2), rel=0.05)
+    swish = convolution(node("Sigmoid", "c", "s"), node("Mul", "c s", "y"))
+    assert swish == pytest.approx(math.sqrt(2), rel=0.05)
     assert convolution(node("Sigmoid", "c", "y")) == pytest.approx(1, rel=0.05)
+
+
+@pytest.mark.parametrize(("low", "size"), [(0.0, math.sqrt(2)), (-6.0, 1.0)])
+def test_clipping_at_zero_rectifies(low, size):
+    bounds = {"low": np.float32(low), "high": np.float32(6)}
+    found = convolution(node("Clip", "c low high", "y"), constants=bounds)
+    assert found == pytest.approx(size, rel=0.05)
 
 
 def test_branches_of_residual_blocks_are_small():
