@@ -48,7 +48,8 @@ def subject_of(
     given: Iterable[tuple[Arrays, Iterable[Arrays]]],
     agree: Callable[[np.ndarray, np.ndarray], bool],
 ) -> Subject:
-    """A right program and what it gives for weights and inputs."""
+    """A right program, which the checker accepts, and what it gives for weights and inputs."""
+    check_program(program)
     trials = []
     for weights, several in given:
         machine, inputs = Machine(program, weights), tuple(several)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from t10c.ir.expression import Axis, Dim, Operand, Role, ScalarStep, TensorExpression
+from t10c.ir.graph import type_bits
 
 MOST_POINTS = 6000
 """The reference visits every point of an iteration space at once."""
@@ -55,7 +56,14 @@ def draw_expression(kind: str, rng: random.Random) -> Drawn:
         drawn = _DRAW[kind](rng)
         points = math.prod(axis.length for axis in drawn.expression.axes)
         if drawn.expression.axes and points <= MOST_POINTS:
-            return replace(drawn, kind=kind)
+            return replace(drawn, kind=kind, expression=_stored(drawn))
+
+
+def _stored(drawn: Drawn) -> TensorExpression:
+    """The expression with operands as wide as their element types are stored."""
+    expression, types = drawn.expression, drawn.element_types
+    *inputs, output = (replace(o, bits=type_bits(types[o.name])) for o in expression.operands)
+    return replace(expression, inputs=tuple(inputs), output=output)
 
 
 # Pieces of expressions
@@ -295,12 +303,11 @@ def _quantised(rng: random.Random) -> Drawn:
         ScalarStep("Mul", ("s0", "s1"), AS_INTEGER),
     )
     types = {"A": "uint8", "B": "int8", "zero": "int8", "C": "int32"}
-    bits = {"A": 8, "B": 8, "zero": 8, "C": 32}
     steps: tuple[ScalarStep, ...] = ()
     fused: tuple[Operand, ...] = ()
     if rng.random() < 0.6:
-        fused = (Operand("bias", _broadcast(rng, base.output.dims), fused=True, bits=32),)
-        types["bias"], bits["bias"] = "int32", 32
+        fused = (Operand("bias", _broadcast(rng, base.output.dims), fused=True),)
+        types["bias"] = "int32"
         steps = (ScalarStep("Add", ("acc", "bias")),)
     if rng.random() < 0.6:
         last = "s3" if steps else "acc"
@@ -312,10 +319,9 @@ def _quantised(rng: random.Random) -> Drawn:
             ScalarStep("Clip", (f"s{n + 2}", "0", "255")),
             ScalarStep("Cast", (f"s{n + 3}",), (("to", "uint8"),)),
         )
-        types["C"], bits["C"] = "uint8", 8
-    operands = [replace(o, bits=bits[o.name]) for o in (*base.inputs, zero, *fused)]
-    output = replace(base.output, bits=bits["C"])
-    expression = replace(base, inputs=tuple(operands), output=output, body=body, epilogue=steps)
+        types["C"] = "uint8"
+    inputs = (*base.inputs, zero, *fused)
+    expression = replace(base, inputs=inputs, body=body, epilogue=steps)
     ranges = {"A": (0, 255), "B": (-128, 127), "zero": (-20, 20), "bias": (-9000, 9000)}
     return Drawn("", expression, types, {n: r for n, r in ranges.items() if n in types})
 
