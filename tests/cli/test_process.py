@@ -210,7 +210,8 @@ def test_no_progress_off_a_terminal(program: Program, slow: Path) -> None:
 
 def test_help_is_quick_to_import() -> None:
     """Help imports nothing that takes long (under 150 ms of CPU time; benchmarks measure)."""
-    for arguments in ([], ["--help"], ["compile", "--help"], ["hw", "--help"], ["--version"]):
+    helps = ([name, "--help"] for name in ("compile", "verify", "hw"))
+    for arguments in ([], ["--help"], *helps, ["--version"]):
         script = (
             "import sys\nfrom t10c.cli import run\n"
             f"run({arguments!r})\n"
@@ -233,6 +234,7 @@ COMMANDS = [
     ["inspect"],
     ["op"],
     ["explain"],
+    ["verify"],
     ["hw", "list"],
     ["hw", "show"],
     ["hw", "check"],
@@ -265,6 +267,7 @@ QUERIES = [
     ["op", "matmul", "--axes", "m=8,n=8,k=8", *HARDWARE],
     ["explain", "{plan}"],
     ["explain", "{plan}", "--op", "/layers.0/MatMul"],
+    ["verify", "{plan}", "--model", "{nerf}", "--weights", "random"],
     ["hw", "list"],
     ["hw", "show", "ipu-mk2"],
     ["zoo", "list"],

@@ -236,6 +236,25 @@ def test_a_fault_between_values_that_the_model_has(
     assert document["operators_not_compared_between"] == ["soft/max", "soft/sum"]
 
 
+def test_operators_before_one_that_is_right_are_not_suspected(
+    t10c: Command, chain: Case, tmp_path: Path
+) -> None:
+    def edit(document: Document) -> None:
+        kernel = document["sections"][-1]["instructions"]
+        number = next(i["kernel"] for i in kernel if i["op"] == "finish")
+        document["kernels"][number]["body"][0]["op"] = "Add"
+
+    wrong = chain.edited(tmp_path / "p.json", edit)
+    result = t10c(*chain.arguments, "--program", wrong, "--trace", "--format", "json")
+    assert result.code == 9
+    document = json.loads(result.out)["first_wrong"]
+    assert (document["operator"], document["last_right_operator"]) == ("last", "soft")
+    assert document["operators_not_compared_between"] == []
+    shown = t10c(*chain.arguments, "--program", wrong, "--trace").out
+    assert "it comes after soft, the last that is right" in shown
+    assert "not compared" not in shown
+
+
 def test_a_program_that_no_machine_can_run(t10c: Command, ring: Case, tmp_path: Path) -> None:
     def power(document: Document) -> None:
         document["kernels"][0]["epilogue"][-1]["op"] = "Pow"
