@@ -1,8 +1,9 @@
 """What `t10c verify` found, as lines for people and as JSON."""
 
+import textwrap
 from typing import Any
 
-from t10c.report.text import shorten, size_text, table_lines
+from t10c.report.text import LINE_WIDTH, shorten, size_text, table_lines
 from t10c.verify.compare import Comparison
 from t10c.verify.run import Verification
 from t10c.verify.trace import WrongOperator
@@ -13,7 +14,7 @@ _SHOWN_OPERATORS = 3
 
 
 def verification_lines(found: Verification) -> list[str]:
-    """The report: at most 27 lines."""
+    """The report: at most 28 lines, and long notes take more."""
     options = found.options
     drawn = f", {len(found.drawn)} weights drawn (seed {options.seed})" if found.drawn else ""
     inputs = f"from {options.inputs}" if options.inputs else f"random (seed {options.seed})"
@@ -25,14 +26,23 @@ def verification_lines(found: Verification) -> list[str]:
         "",
         *_output_table(found),
         "",
-        *(f"note       {note}" for note in _notes(found)),
+        *(line for note in _notes(found) for line in _wrapped("note       ", note)),
     ]
     if options.trace:
         lines.append(f"trace      {_trace_text(found)}")
     if found.first_wrong is not None:
         lines += _wrong_lines(found)
+    lines.append(
+        f"time       {found.machine_cpu_seconds:.1f} CPU s on simulated cores,"
+        f" {found.runtime_cpu_seconds:.2f} in ONNX Runtime"
+    )
     lines.append(_verdict(found))
     return lines
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    """Text in lines of the report's width, all but the first indented."""
+    return textwrap.wrap(text, LINE_WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
 
 
 def _output_table(found: Verification) -> list[str]:
@@ -123,11 +133,7 @@ def _verdict(found: Verification) -> str:
     largest = found.largest
     relative = largest.relative_error if largest else 0.0
     error = f", largest relative error {relative:.1e}" if relative else " exactly"
-    return (
-        f"verdict    {total} of {total} outputs agree with ONNX Runtime{error}"
-        f" ({found.machine_cpu_seconds:.1f} CPU s on simulated cores,"
-        f" {found.runtime_cpu_seconds:.2f} in ONNX Runtime)"
-    )
+    return f"verdict    {total} of {total} outputs agree with ONNX Runtime{error}"
 
 
 def verification_document(found: Verification) -> dict[str, Any]:
