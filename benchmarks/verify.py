@@ -171,7 +171,7 @@ def main() -> int:
             print(f"{name}: {rows[-1]['verify CPU s']:.1f} CPU s", file=sys.stderr)
     report(rows, arguments.json)
     if arguments.write:
-        before, rest = PAGE.read_text().split(BEGIN)
+        before, _, rest = PAGE.read_text().partition(BEGIN)
         after = rest.partition(END)[2]
         PAGE.write_text(f"{before}{BEGIN}\n{markdown(rows)}\n{END}{after}")
     return 0 if all(row["agrees"] == "yes" for row in rows) else 1
