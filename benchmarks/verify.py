@@ -161,6 +161,8 @@ def main() -> int:
     options.add_argument("--cores", type=int, default=1472, help="number of simulated cores")
     options.add_argument("--write", action="store_true", help=f"write the table to {PAGE.name}")
     arguments = options.parse_args()
+    if arguments.write and BEGIN not in PAGE.read_text():
+        sys.exit(f"{PAGE} has no place for the table: {BEGIN.strip()}")
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     cases = {name: zoo(text) for name, text in ZOO.items()} | {"Quantised block": quantised}
     rows = []
@@ -171,7 +173,7 @@ def main() -> int:
             print(f"{name}: {rows[-1]['verify CPU s']:.1f} CPU s", file=sys.stderr)
     report(rows, arguments.json)
     if arguments.write:
-        before, _, rest = PAGE.read_text().partition(BEGIN)
+        before, rest = PAGE.read_text().split(BEGIN)
         after = rest.partition(END)[2]
         PAGE.write_text(f"{before}{BEGIN}\n{markdown(rows)}\n{END}{after}")
     return 0 if all(row["agrees"] == "yes" for row in rows) else 1

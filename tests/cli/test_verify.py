@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import onnx
 import pytest
 from cli_support import HARDWARE, Command, Program, listing
 from onnx import helper
-from verify_support import Case, Document, fails, made, prepare, weights
+from verify_support import RING, Case, Document, fails, made, prepare, weights
 
 import t10c as api
 from t10c.cli import run
@@ -87,6 +88,15 @@ def test_chips(t10c: Command, nerf: Path, hardware: list[str]) -> None:
     result = t10c("verify", "p.json", "--model", nerf, "--weights", "random", "--trace")
     assert result.code == 0, result.stderr + result.out
     assert "6 weights drawn (seed 0)" in result.out
+
+
+def test_weights_that_lie_elsewhere_in_the_second_inference(t10c: Command, tmp_path: Path) -> None:
+    sizes = {"layers": "3", "hidden": "48"}
+    model = build_model("nerf", batch=16, seq=6, overrides=sizes, weights="random")
+    case = prepare(model, tmp_path, "moved", [*RING[:-1], "cores.sram=11KiB"])
+    assert re.search(r"\brun\b", case.program.read_text()), "no weight rotates"
+    document = json.loads(t10c(*case.arguments, "--format", "json").out)
+    assert [outputs[0]["passed"] for outputs in document["inferences"]] == [True, True]
 
 
 def test_quiet_says_only_that_it_is_wrong(t10c: Command, ring: Case, tmp_path: Path) -> None:
