@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from t10c.execute.element_types import Array
 from t10c.execute.kernels import Tile
 from t10c.ir.expression import TensorExpression
 from t10c.ir.formula import Value
 from t10c.program.placed import open_axes
+from t10c.program.windows import sliding_windows
 
 
 def open_output(expression: TensorExpression, part: Array, lengths: Mapping[str, int]) -> Array:
@@ -43,7 +43,7 @@ def window(array: Array, begin: list[Value], extent: tuple[int, ...], copy: bool
     if all(isinstance(b, int) for b in begin):
         part = array[:, *(slice(b, b + n) for b, n in zip(begin, extent, strict=True))]
         return part.copy() if copy else part
-    windows = sliding_window_view(array, extent, axis=tuple(range(1, array.ndim)))
+    windows = sliding_windows(array, extent, tuple(range(1, array.ndim)))
     return np.asarray(windows[(np.arange(len(array)), *begin)])
 
 
@@ -51,5 +51,5 @@ def write_back(array: Array, begin: list[Value], extent: tuple[int, ...], part: 
     """Put a part that `window` gave back where it is not the array's own memory."""
     if all(isinstance(b, int) for b in begin):
         return
-    windows = sliding_window_view(array, extent, axis=tuple(range(1, array.ndim)), writeable=True)
+    windows = sliding_windows(array, extent, tuple(range(1, array.ndim)), writeable=True)
     windows[(np.arange(len(array)), *begin)] = part

@@ -7,10 +7,12 @@ import math
 import os
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from random_expressions import KINDS, MULTIPLY, Drawn, plain
-from random_plans import Case, draw_case, mismatch
+from random_plans import Case, draw_case, mismatch, run_program
 
+from t10c.execute.element_types import dtype_of
 from t10c.hardware.load import load_spec
 from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
 from t10c.ir.plan import Plan, Rotation, replicas
@@ -128,3 +130,24 @@ def test_a_weight_may_have_elements_that_no_window_reaches():
     )
     for split in ((1, 1), (3, 1), (1, 2)):
         assert mismatch(case_of(expression, Plan(split), {"A": ()})) == ""
+
+
+def test_parts_of_8_bit_floats_begin_where_the_core_says():
+    """NumPy alone makes no windows of all of these types."""
+    i, e = Axis("i", 4, "index"), Axis("e", 6, "element")
+    v = Axis("v", 3, "table", reduction=True)
+    expression = TensorExpression(
+        "gather",
+        (i, e, v),
+        (Operand("T", (plain(v), plain(e))), Operand("X", (plain(i),))),
+        Operand("C", (plain(i), plain(e))),
+        (ScalarStep("Gather", ("T", "X")),),
+        "sum",
+    )
+    plan = Plan((2, 1, 1), (Rotation("e", 2, ("T",)),))
+    for kind in ("float8e4m3fn", "float8e5m2"):
+        case = case_of(expression, plan, {}, X="int64", T=kind, C=kind)
+        table = np.arange(18).reshape(3, 6).astype(dtype_of(kind))
+        index = np.array([2, -3, 1, 0])
+        (got,) = run_program(case, case.program(), [{"T": table, "X": index}])
+        assert np.array_equal(got.astype(np.float32), table[index].astype(np.float32))
