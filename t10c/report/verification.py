@@ -86,6 +86,19 @@ def _notes(found: Verification) -> list[str]:
         notes.append(f"and {hidden} more of these in JSON")
     if not found.operators:
         notes.append("the plan has no operators: its outputs are inputs or constants")
+    for number in found.nudged:
+        moved = [change for n, _, change in found.own_changes if n == number]
+        notes.append(
+            f"inference {number + 1} agrees with ONNX Runtime for weights moved by their last bits;"
+            f" with the weights as they are, its own result moves by up to {max(moved):.2g}:"
+            " a value half-way between two is rounded the other way"
+        )
+    others = [c for c in found.own_changes if c[0] not in found.nudged]
+    for number, name, change in others[:_SHOWN_WARNINGS]:
+        notes.append(
+            f"ONNX Runtime's own {shorten(name, 40)} moves by up to {change:.2g} in inference"
+            f" {number + 1} if weights move by their last bits: the model amplifies rounding"
+        )
     if not found.elements:
         notes.append("no output has elements: nothing was compared")
     return notes
@@ -159,6 +172,11 @@ def verification_document(found: Verification) -> dict[str, Any]:
         ],
         "traced_operators": found.traced,
         "untraced_operators": found.untraced,
+        "nudged_inferences": [number + 1 for number in found.nudged],
+        "own_changes": [
+            {"inference": number, "tensor": name, "change": change}
+            for number, name, change in found.own_changes
+        ],
         "first_wrong": None if wrong is None else _wrong_document(wrong),
         "machine_cpu_seconds": found.machine_cpu_seconds,
         "runtime_cpu_seconds": found.runtime_cpu_seconds,

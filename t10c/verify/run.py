@@ -17,6 +17,7 @@ from t10c.program.check import check_program
 from t10c.schedule.document import to_document
 from t10c.schedule.result import ModelPlan
 from t10c.verify.compare import DEFAULT_TOLERANCE, Comparison, Tolerance
+from t10c.verify.conditioning import NOTHING_MOVED, condition
 from t10c.verify.feeds import random_feeds, read_feeds
 from t10c.verify.model import LoadedModel, load_for
 from t10c.verify.session import Session, runtime
@@ -57,8 +58,12 @@ class Verification:
     `drawn` names the weights that were drawn, `operators` counts the operators and copies executed,
     and `warnings` are those of the graph: what was assumed as the model was read, which may be why
     outputs differ. `traced` counts the operators compared; `untraced` those whose values the model
-    does not have, because they were fused or rewritten. Seconds are of processor time, for all
-    inferences.
+    does not have, because they were fused or rewritten.
+
+    Inferences in `nudged` agree with ONNX Runtime for weights moved by their last bits only
+    (conditioning.py): their comparisons are with that run. `own_changes` gives, of outputs that
+    differ otherwise, inference, name and how far ONNX Runtime's own result moves as those bits do.
+    Seconds are of processor time, for all inferences.
     """
 
     model: str
@@ -70,9 +75,11 @@ class Verification:
     operators: int
     warnings: tuple[str, ...]
     inferences: tuple[tuple[Comparison, ...], ...]
+    nudged: tuple[int, ...]
     traced: int
     untraced: int
     first_wrong: WrongOperator | None
+    own_changes: tuple[tuple[int, str, float], ...]
     machine_cpu_seconds: float = field(compare=False)
     runtime_cpu_seconds: float = field(compare=False)
 
@@ -139,6 +146,16 @@ def verify_plan(
         for number, inputs in enumerate(feeds):
             stage(f"inference {number + 1} on simulated cores", len(made.sections))
             inferences.append(tracer.run(number, inputs, expected.pop(0)))
+        del machine
+    conditioning = NOTHING_MOVED
+    doubtful = _doubtful(inferences, tracer)
+    if doubtful:
+        stage("ONNX Runtime compared with itself", None)
+        again = fill_weights(load_for(plan, source, place), options.weights, options.seed)
+        conditioning = condition(
+            again.proto, feeds, doubtful, tracer.differing, options.tolerance, _FILE_FROM_BYTES
+        )
+    suspects = (s for s in tracer.suspects if not conditioning.explains(s.inference, s.comparison))
     return Verification(
         model=plan.graph.name,
         chip=plan.spec.name,
@@ -148,13 +165,31 @@ def verify_plan(
         drawn=drawn,
         operators=len(made.sections),
         warnings=plan.graph.warnings,
-        inferences=tuple(inferences),
+        inferences=tuple(
+            conditioning.agreeing.get(number, compared)
+            for number, compared in enumerate(inferences)
+        ),
+        nudged=tuple(sorted(conditioning.agreeing)),
         traced=len(tracer.compared),
         untraced=len(tracer.untraced),
-        first_wrong=tracer.first_wrong,
+        first_wrong=next(suspects, None),
+        own_changes=tuple(
+            (number, c.name, change)
+            for number, compared in enumerate(inferences)
+            for c in compared
+            if not c.passed and (change := conditioning.changes.get((number, c.name), 0.0))
+        ),
         machine_cpu_seconds=tracer.seconds,
         runtime_cpu_seconds=runtime_seconds,
     )
+
+
+def _doubtful(inferences: list[tuple[Comparison, ...]], tracer: Tracer) -> tuple[str, ...]:
+    """Values that differ, but as numbers do: not in shape, type or where they are finite."""
+    compared = [c for comparisons in inferences for c in comparisons]
+    compared += [suspect.comparison for suspect in tracer.suspects]
+    names = (c.name for c in compared if not c.passed and c.error and not c.not_finite)
+    return tuple(dict.fromkeys(names))
 
 
 def _expected(

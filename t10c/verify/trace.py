@@ -10,6 +10,9 @@ from t10c.execute.machine import Machine
 from t10c.execute.section import Finished
 from t10c.verify.compare import Comparison, Tolerance, compare
 
+SUSPECTS = 200
+"""Values that differ are compared further up to so many, since the first may be well explained."""
+
 
 @dataclass(frozen=True, slots=True)
 class WrongOperator:
@@ -32,8 +35,9 @@ class WrongOperator:
 class Tracer:
     """Lets simulated cores run inferences, and compares what they make as soon as it is there.
 
-    `wanted` are the tensors to compare beside the graph's `outputs`. Seconds are of processor time,
-    without that of comparing.
+    `wanted` are the tensors to compare beside the graph's `outputs`; `suspects` those that differ,
+    in the order in which they were made, and `differing` the outputs of inferences in which any
+    differs. Seconds are of processor time, without that of comparing.
     """
 
     def __init__(
@@ -47,13 +51,14 @@ class Tracer:
         self.machine, self.outputs, self.tolerance = machine, outputs, tolerance
         self.advance = advance
         self.seconds = 0.0
-        self.first_wrong: WrongOperator | None = None
+        self.suspects: list[WrongOperator] = []
+        self.differing: dict[int, dict[str, np.ndarray]] = {}
         self.compared: set[str] = set()
         self.untraced: set[str] = set()
         self._wanted = frozenset(wanted)
         self._traces = bool(self._wanted)
         self._expected: dict[str, np.ndarray] = {}
-        self._inference = 0
+        self._inference, self._found = 0, False
         self._comparing = 0.0
         self._after = ""
         self._between: list[str] = []
@@ -69,6 +74,7 @@ class Tracer:
         `expected` loses values that are not needed any more.
         """
         self._inference, self._expected, self._comparing = inference, expected, 0.0
+        self._found = False
         self._after, self._between = "", []
         begun = time.process_time()
         got = self.machine.run(given, self._observe)
@@ -77,7 +83,9 @@ class Tracer:
             compare(name, got[name], expected[name], self.tolerance) for name in self.outputs
         )
         wrong = next((found for found in compared if not found.passed), None)
-        if self._traces and self.first_wrong is None and wrong is not None:
+        if wrong is not None:
+            self.differing[inference] = got
+        if self._traces and not self._found and wrong is not None:
             self._note_wrong("", None, wrong)
         return compared
 
@@ -89,7 +97,7 @@ class Tracer:
         if self._traces and tensor not in self._wanted:
             self.untraced.add(section)
             self._between.append(section)
-        elif self._traces and self.first_wrong is None:
+        elif self._traces and len(self.suspects) < SUSPECTS:
             self.compared.add(section)
             kept = tensor in self.outputs
             want = self._expected[tensor] if kept else self._expected.pop(tensor)
@@ -102,6 +110,9 @@ class Tracer:
         self._comparing += time.process_time() - begun
 
     def _note_wrong(self, operator: str, core: int | None, comparison: Comparison) -> None:
-        self.first_wrong = WrongOperator(
-            operator, self._inference, core, self._after, tuple(self._between), comparison
+        self._found = True
+        self.suspects.append(
+            WrongOperator(
+                operator, self._inference, core, self._after, tuple(self._between), comparison
+            )
         )
