@@ -6,16 +6,57 @@ import numpy as np
 
 from t10c.execute.element_types import Array
 from t10c.execute.kernels import Tile
-from t10c.ir.expression import TensorExpression
-from t10c.ir.formula import Value
-from t10c.program.placed import open_axes
-from t10c.program.windows import sliding_windows
+from t10c.ir.expression import Dim, TensorExpression
+from t10c.ir.formula import Value, evaluate
+from t10c.ir.program import Access, Piece
+from t10c.program.windows import sliding_windows, strided
+
+
+def part_origin(
+    piece: Piece, access: Access, lengths: Mapping[str, int], values: Mapping[str, Value]
+) -> list[Value]:
+    """Local index per dimension at which a part of a piece begins, a number or (cores,) each.
+
+    The part is `lengths` long along its axes and begins at the access's offsets.
+    """
+    offsets = {axis: evaluate(formula, values) for axis, formula in access.offsets}
+    whole = piece.lengths
+    found: list[Value] = []
+    for dim in piece.dims:
+        begin: Value = 0
+        for axis, stride in dim.terms:
+            offset = offsets.get(axis, 0)
+            if stride < 0:
+                offset = whole[axis] - lengths[axis] - offset
+            begin = begin + abs(stride) * offset
+        found.append(begin if isinstance(begin, int) else begin[: piece.cores])
+    return found
 
 
 def open_output(expression: TensorExpression, part: Array, lengths: Mapping[str, int]) -> Array:
     """A part of the output, (cores, *hull), by axes: (cores, *output axes), the same memory."""
     output = expression.output
-    return open_axes(part, output.dims, output.axes, lengths)
+    return _open_axes(part, output.dims, output.axes, lengths)
+
+
+def _open_axes(
+    window: Array, dims: tuple[Dim, ...], axes: tuple[str, ...], lengths: Mapping[str, int]
+) -> Array:
+    """A window of an operand, (cores, *hull), by axes: (cores, *lengths of `axes`), not copied."""
+    strides = dict.fromkeys(axes, 0)
+    start = window
+    for number, dim in enumerate(dims, start=1):
+        for axis, stride in dim.terms:
+            strides[axis] += stride * window.strides[number]
+            if stride < 0:
+                skipped = [slice(None)] * window.ndim
+                skipped[number] = slice(-stride * (lengths[axis] - 1), None)
+                start = start[tuple(skipped)]
+    return strided(
+        start,
+        (len(window), *(lengths[axis] for axis in axes)),
+        (window.strides[0], *(strides[axis] for axis in axes)),
+    )
 
 
 def existing_output(tile: Tile) -> Array:

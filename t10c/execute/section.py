@@ -18,8 +18,8 @@ from t10c.execute.kernels import (
     identity,
 )
 from t10c.execute.memory import Memories, Memory, rubbish
-from t10c.execute.parts import existing_output, open_output, window, write_back
-from t10c.ir.expression import Operand, TensorExpression
+from t10c.execute.parts import existing_output, open_output, part_origin, window, write_back
+from t10c.ir.expression import Operand, TensorExpression, hull
 from t10c.ir.formula import Value, evaluate
 from t10c.ir.program import (
     Access,
@@ -44,8 +44,6 @@ from t10c.ir.program import (
 from t10c.program.placed import (
     Placed,
     collect,
-    hull,
-    part_origin,
     per_core,
     place_piece,
     place_range,
@@ -246,7 +244,6 @@ class SectionRun:
         """
         piece = memory.buffer.piece
         begin = part_origin(piece, access, lengths, self.values)
-        begin = [b if isinstance(b, int) else b[: piece.cores] for b in begin]
         extent = hull(piece.dims, lengths)
         most = [int(np.max(b)) + n for b, n in zip(begin, extent, strict=True)]
         if any(np.min(b) < 0 for b in begin):

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from t10c.execute.element_types import Array, BoolArray, IntArray
-from t10c.ir.expression import Dim, TensorExpression
+from t10c.ir.expression import Dim, TensorExpression, hull
 from t10c.program.windows import strided
 
 
@@ -64,14 +64,6 @@ def on_window(dims: Sequence[Dim], inside: Sequence[tuple[Dim, BoolArray]]) -> B
         shape[0], shape[dims.index(dim) + 1] = within.shape
         keep = keep & within.reshape(shape)
     return keep
-
-
-def hull(dims: Sequence[Dim], length: Mapping[str, int]) -> tuple[int, ...]:
-    """The shape of a window on one core."""
-    return tuple(
-        dim.reach + sum(abs(stride) * (length[axis] - 1) for axis, stride in dim.terms)
-        for dim in dims
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ with equal expressions are the same planning problem.
 import hashlib
 import json
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -74,6 +75,15 @@ class Dim:
     def reach(self) -> int:
         """Elements that are read along the dimension at a single point."""
         return self.size if self.entries else 1
+
+    def extent(self, lengths: Mapping[str, int]) -> int:
+        """Elements from the first to the last that a box of axis lengths reads, halo included."""
+        return self.reach + sum(abs(stride) * (lengths[a] - 1) for a, stride in self.terms)
+
+
+def hull(dims: Iterable[Dim], lengths: Mapping[str, int]) -> tuple[int, ...]:
+    """Shape of the memory that a box of axis lengths spans; padding is held too."""
+    return tuple(dim.extent(lengths) for dim in dims)
 
 
 @dataclass(frozen=True, slots=True)

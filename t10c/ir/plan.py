@@ -7,7 +7,7 @@ evaluates the same formulas over arrays.
 import math
 from dataclasses import dataclass
 
-from t10c.ir.expression import Operand, TensorExpression
+from t10c.ir.expression import Operand, TensorExpression, hull
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +85,9 @@ def piece_axis_lengths(
     return lengths
 
 
-def extent(operand: Operand, axis_lengths: dict[str, int]) -> tuple[int, ...]:
-    """Elements spanned per dimension by a box of axis lengths; halo and padding are held too."""
-    return tuple(
-        dim.reach + sum(abs(stride) * (axis_lengths[a] - 1) for a, stride in dim.terms)
-        for dim in operand.dims
-    )
-
-
 def piece_shape(expression: TensorExpression, plan: Plan, operand: Operand) -> tuple[int, ...]:
     """Shape of the piece of the operand that one core holds, in elements."""
-    return extent(operand, piece_axis_lengths(expression, plan, operand))
+    return hull(operand.dims, piece_axis_lengths(expression, plan, operand))
 
 
 def sharing(expression: TensorExpression, plan: Plan, operand: Operand) -> int:

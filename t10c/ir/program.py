@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from t10c.ir.expression import Dim, TensorExpression
+from t10c.ir.expression import Dim, TensorExpression, hull
 from t10c.ir.graph import LayoutOp, Tensor
 
 Formula = str
@@ -69,11 +69,7 @@ class Piece:
         """Shape of the memory on a core: the hull of the points."""
         if self.flat:
             return (self.ranges[0].length,)
-        lengths = self.lengths
-        return tuple(
-            dim.reach + sum(abs(stride) * (lengths[a] - 1) for a, stride in dim.terms)
-            for dim in self.dims
-        )
+        return hull(self.dims, self.lengths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +86,11 @@ class Buffer:
     elements: int
     bits: int
     copies: int = field(default=1, metadata={"omit_default": True})
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that the buffer takes on every core: packed elements, all copies."""
+        return self.copies * -(-self.elements * self.bits // 8)
 
 
 @dataclass(frozen=True, slots=True)

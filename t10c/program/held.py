@@ -112,7 +112,7 @@ class Ledger:
         start = dict(placed.start)
         count = {axis: np.maximum(placed.stop[axis] - start[axis], 0) for axis in start}
         none = np.zeros(piece.cores, dtype=np.int64)
-        return Held(buffer, placed, start, count, none, size_bytes(buffer))
+        return Held(buffer, placed, start, count, none, buffer.size_bytes)
 
     def _count(self, held: Held) -> None:
         self.held[held.buffer.name] = held
@@ -123,11 +123,6 @@ class Ledger:
                 f"{held.buffer.name} needs {held.counted_bytes} bytes, which makes "
                 f"{self.used_bytes} of the {self.program.core_bytes} that a core has"
             )
-
-
-def size_bytes(buffer: Buffer) -> int:
-    """Bytes that a buffer takes on every core: packed elements, all copies."""
-    return buffer.copies * -(-buffer.elements * buffer.bits // 8)
 
 
 def _check_piece(buffer: Buffer, tensor: Tensor) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from t10c.ir.expression import Dim
 from t10c.ir.formula import IntArray, Value, evaluate
-from t10c.ir.program import Access, Piece, Range
-from t10c.program.windows import sliding_windows, strided
+from t10c.ir.program import Piece, Range
+from t10c.program.windows import sliding_windows
 
 Array = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
@@ -250,55 +249,3 @@ def point_indices(
         valid = valid & (at >= 0) & (at < shape[d])
         local.append(index)
     return local, valid
-
-
-# Parts of pieces
-
-
-def part_origin(
-    piece: Piece, access: Access, lengths: Mapping[str, int], values: Mapping[str, Value]
-) -> list[Value]:
-    """Local index per dimension at which a part of a piece begins, a number or (cores,) each.
-
-    The part is `lengths` long along its axes and begins at the access's offsets.
-    """
-    offsets = {axis: evaluate(formula, values) for axis, formula in access.offsets}
-    whole = piece.lengths
-    found: list[Value] = []
-    for dim in piece.dims:
-        begin: Value = 0
-        for axis, stride in dim.terms:
-            offset = offsets.get(axis, 0)
-            if stride < 0:
-                offset = whole[axis] - lengths[axis] - offset
-            begin = begin + abs(stride) * offset
-        found.append(begin)
-    return found
-
-
-def hull(dims: tuple[Dim, ...], lengths: Mapping[str, int]) -> tuple[int, ...]:
-    """Shape of the memory that a box of axis lengths spans."""
-    return tuple(
-        dim.reach + sum(abs(stride) * (lengths[axis] - 1) for axis, stride in dim.terms)
-        for dim in dims
-    )
-
-
-def open_axes(
-    window: Array, dims: tuple[Dim, ...], axes: tuple[str, ...], lengths: Mapping[str, int]
-) -> Array:
-    """A window of an operand, (cores, *hull), by axes: (cores, *lengths of `axes`), not copied."""
-    strides = dict.fromkeys(axes, 0)
-    start = window
-    for number, dim in enumerate(dims, start=1):
-        for axis, stride in dim.terms:
-            strides[axis] += stride * window.strides[number]
-            if stride < 0:
-                skipped = [slice(None)] * window.ndim
-                skipped[number] = slice(-stride * (lengths[axis] - 1), None)
-                start = start[tuple(skipped)]
-    return strided(
-        start,
-        (len(window), *(lengths[axis] for axis in axes)),
-        (window.strides[0], *(strides[axis] for axis in axes)),
-    )

@@ -27,7 +27,6 @@ from t10c.ir.program import (
     Shift,
     Store,
 )
-from t10c.program.held import size_bytes
 from t10c.report.expression import operand_text
 
 WIDTH = 100
@@ -147,7 +146,7 @@ class InstructionText:
         return [
             f"{verb} home:{tensor}" if own else f"{verb} {name} = {tensor}",
             f"{shape}{fewer} of {buffer.bits} bits,",
-            f"{size_bytes(buffer):,} B{copies}",
+            f"{buffer.size_bytes:,} B{copies}",
             *self._on(piece.cores),
             *_led("at", map(_range_text, piece.ranges)),
         ]

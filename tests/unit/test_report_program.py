@@ -15,7 +15,6 @@ from zoo_models import small
 
 import t10c
 from t10c.ir.program import Access, Allocate, Compute, Instruction, Loop, Piece, Program
-from t10c.program.check import size_bytes
 from t10c.report.program import program_document, program_lines
 from t10c.serialise import encode
 
@@ -80,7 +79,7 @@ def test_every_instruction_has_its_line_with_all_it_says(name):
             assert re.search(rf"^  {re.escape(value)} += ", "\n".join(lines), re.MULTILINE)
         for instruction in all_instructions(section.instructions):
             if isinstance(instruction, Allocate):
-                assert f"{size_bytes(instruction.buffer):,} B" in text
+                assert f"{instruction.buffer.size_bytes:,} B" in text
                 assert "x".join(map(str, instruction.buffer.piece.shape)) in text
                 short = instruction.buffer.name.replace(f"use:{section.name}:", "%")
                 assert short in text
