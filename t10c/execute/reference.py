@@ -51,7 +51,7 @@ def _evaluator(
     except (RuntimeError, NotImplementedError, onnx.defs.SchemaError) as error:
         raise UnsupportedOperatorError(
             f"operator '{operator}' cannot be executed: it has neither a tensor expression nor an "
-            "evaluation of its own\n  the plan can be simulated but not verified"
+            "evaluation of its own\n  the model can be planned but not verified"
         ) from error
 
 
@@ -71,7 +71,7 @@ def fallback(expression: TensorExpression, operands: Mapping[str, Array]) -> Arr
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UnsupportedOperatorError(
             f"operator '{step.op}' cannot be executed: onnx's reference evaluator says: {reason}\n"
-            "  the plan can be simulated but not verified with these inputs"
+            "  the model can be planned but not verified with these inputs"
         ) from error
     result = np.asarray(outputs[0])
     planned = tuple(dim.size for dim in expression.output.dims)

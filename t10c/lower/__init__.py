@@ -5,4 +5,5 @@
 - `homes.py`: where tensors lie between operators, and how long
 - `section.py`: the instructions of one planned operator
 - `model.py`: the whole program: `lower_plan`
+- `single.py`: any plan of a single operator, which tests run: `operator_program`
 """

@@ -42,7 +42,7 @@ CORE_LIMIT = 2**24
 """Most cores of a chip; more are taken for a mistake."""
 
 LOOP_LIMIT = 2**24
-"""Most rounds of a loop nest; more are taken for a mistake."""
+"""Most rounds of a loop; more are taken for a mistake."""
 
 
 def check_program(program: Program) -> int:

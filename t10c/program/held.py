@@ -102,7 +102,8 @@ class Ledger:
             raise WrongError(
                 f"{buffer.name} has {buffer.bits} bits for an element, {tensor.name} needs {least}"
             )
-        _check_piece(buffer, tensor)
+        if not piece.flat and tuple(dim.size for dim in piece.dims) != tensor.shape:
+            raise WrongError(f"{buffer.name} has not the shape of {tensor.name}")
         points = math.prod(piece.lengths.values())
         if not min(points, math.prod(piece.shape)) <= buffer.elements <= PIECE_LIMIT:
             raise WrongError(
@@ -123,19 +124,3 @@ class Ledger:
                 f"{held.buffer.name} needs {held.counted_bytes} bytes, which makes "
                 f"{self.used_bytes} of the {self.program.core_bytes} that a core has"
             )
-
-
-def _check_piece(buffer: Buffer, tensor: Tensor) -> None:
-    """A piece has the dimensions of its tensor, and a range for every axis."""
-    piece = buffer.piece
-    axes = [r.axis for r in piece.ranges]
-    if len(set(axes)) != len(axes) or any(r.length < 1 for r in piece.ranges):
-        raise WrongError(f"{buffer.name} names an axis twice, or has a range without length")
-    if piece.flat:
-        if len(axes) != 1 or piece.dims:
-            raise WrongError(f"{buffer.name} is flat and has not exactly one range")
-        return
-    if tuple(dim.size for dim in piece.dims) != tensor.shape:
-        raise WrongError(f"{buffer.name} has not the shape of {tensor.name}")
-    if not {axis for dim in piece.dims for axis, _ in dim.terms} <= set(axes):
-        raise WrongError(f"{buffer.name} lacks the range of an axis")

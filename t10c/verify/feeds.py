@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from onnx import TensorProto, helper
 
 from t10c.errors import InvalidInputError
+from t10c.execute.element_types import dtype_of
 from t10c.files import unreadable
 from t10c.ir.graph import Graph, Tensor
 from t10c.suggest import did_you_mean
@@ -106,9 +106,3 @@ def _inputs(graph: Graph) -> str:
 
 def _text(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) if shape else "scalar"
-
-
-def dtype_of(element_type: str) -> np.dtype:
-    """NumPy's type of a graph's element type."""
-    name = {"float32": "FLOAT", "float64": "DOUBLE"}.get(element_type, element_type.upper())
-    return helper.tensor_dtype_to_np_dtype(TensorProto.DataType.Value(name))
