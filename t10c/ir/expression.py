@@ -206,6 +206,20 @@ class TensorExpression:
         )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def reads_all(self, operand: Operand) -> bool:
+        """Whether every element of the operand's tensor is read at some point; no if in doubt."""
+        names = [axis for dim in operand.dims for axis, _ in dim.terms]
+        if len(set(names)) < len(names):  # a diagonal
+            return False
+        for dim in operand.dims:
+            reached = {dim.offset}
+            for axis, stride in dim.terms:
+                steps = range(self.axes[self.axis_index[axis]].length)
+                reached = {first + stride * step for first in reached for step in steps}
+            if not dim.entries and not reached.issuperset(range(dim.size)):
+                return False
+        return True
+
     def lacks(self, operand: Operand) -> tuple[str, ...]:
         """Axes that `operand` does not have, in axis order: its sharing group's coordinates."""
         own = set(operand.axes)

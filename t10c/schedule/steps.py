@@ -1,6 +1,7 @@
 """The model as a sequence of steps: what each reads, where that comes from, how long it lives."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from t10c.ir.graph import Graph, LayoutOp, Operator
@@ -93,13 +94,7 @@ def build_sequence(graph: Graph, persistent: tuple[str, ...] = ()) -> Sequence:
     """Order the graph's planned operators and find what each reads from where."""
     table = resolve_views(graph)
     producer = {op.output: i for i, op in enumerate(graph.planned)}
-    owner: dict[str, int] = {}
-    for index, operator in enumerate(graph.planned):
-        if operator.expression.kernel == "fallback":
-            continue  # on one core, also when idle, its weights would fill that core
-        for name in operator.inputs:
-            if graph.tensor[name].kind == "weight":
-                owner.setdefault(name, index)
+    owner = _owners(graph, table)
     steps = [
         _step(index, operator, graph, table, producer, owner)
         for index, operator in enumerate(graph.planned)
@@ -115,6 +110,29 @@ def build_sequence(graph: Graph, persistent: tuple[str, ...] = ()) -> Sequence:
     return Sequence(
         graph, tuple(steps), copies, _spans(graph, table, steps, copies, persistent), loose
     )
+
+
+def _owners(graph: Graph, table: ViewTable) -> dict[str, int]:
+    """The step that holds each weight: the first that reads it as it is, and all of it.
+
+    A weight that is read once may be read in part. Fallback operators hold none: on one core, also
+    when idle, their weights would fill that core.
+    """
+    readers: Counter[str] = Counter()
+    read = [name for operator in graph.planned for name in operator.inputs]
+    read += [name for copy in table.copies for name in copy.inputs]
+    for name in (*read, *graph.outputs):
+        readers.update({view.tensor for view in table.views.get(name, ())})
+    owner: dict[str, int] = {}
+    for index, operator in enumerate(graph.planned):
+        if operator.expression.kernel == "fallback":
+            continue
+        for name, operand in zip(operator.inputs, operator.expression.inputs, strict=True):
+            if graph.tensor[name].kind != "weight" or name in owner:
+                continue
+            if readers[name] == 1 or operator.expression.reads_all(operand):
+                owner[name] = index
+    return owner
 
 
 def _step(

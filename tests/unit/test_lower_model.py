@@ -140,6 +140,34 @@ def test_rotating_weights_begin_where_the_last_inference_left_them(rows, kib, ro
         np.testing.assert_allclose(got, x @ weight, rtol=1e-4, atol=1e-4)
 
 
+def test_a_weight_that_its_first_reader_leaves_gaps_in_is_there_for_others():
+    """A strided 1x1 convolution reads every second pixel of a weight that another reads whole."""
+    n, info = 101, helper.make_tensor_value_info
+    kind = onnx.TensorProto.FLOAT
+    rng = np.random.default_rng(2)
+    image = rng.standard_normal((1, 3, n, n)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["image", "k"], ["a"], strides=[2, 2]),
+            helper.make_node("Mul", ["image", "x"], ["b"]),
+        ],
+        "gaps",
+        [info("x", kind, [1, 3, n, n]), info("k", kind, [2, 3, 1, 1])],
+        [info("a", kind, [1, 2, 51, 51]), info("b", kind, [1, 3, n, n])],
+        [onnx.numpy_helper.from_array(image, "image")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    program = lower_plan(plan_of(import_model(model.SerializeToString()), chip(16, kib=64)))
+    check_program(program)
+    x, k = (rng.standard_normal(s).astype(np.float32) for s in ((1, 3, n, n), (2, 3, 1, 1)))
+    got = Machine(program, {"image": image}).run({"x": x, "k": k})
+    np.testing.assert_allclose(got["b"], image * x, rtol=1e-6)
+    seen = image[:, :, ::2, ::2]
+    np.testing.assert_allclose(
+        got["a"], np.einsum("bchw,oc->bohw", seen, k[:, :, 0, 0]), rtol=1e-4, atol=1e-5
+    )
+
+
 def test_equal_plans_give_equal_bytes():
     graph = residual_graph()
     first, second = (dump_program(lower_plan(plan_of(graph, chip()))) for _ in range(2))
