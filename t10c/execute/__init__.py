@@ -6,6 +6,6 @@
   (form.py): products.py, reductions.py (counts.py for means) and gather.py
 - `views.py`: layout-only operators
 - `memory.py`, `parts.py`: buffers, whole tensors collected from them, and their parts
-- `section.py`: what instructions do
+- `section.py`: what instructions do, those that compute in computing.py; scope.py is what they see
 - `machine.py`: `Machine` runs a program, inference after inference
 """

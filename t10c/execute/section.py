@@ -6,23 +6,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from t10c.errors import VerificationError
+from t10c.execute.computing import compute_tile, finish_buffer, reduce_groups
 from t10c.execute.element_types import Array
-from t10c.execute.kernels import (
-    Partial,
-    Tile,
-    body_type,
-    combine,
-    contribution,
-    fallback,
-    finish,
-    identity,
-)
-from t10c.execute.memory import Memories, Memory, rubbish
-from t10c.execute.parts import existing_output, open_output, part_origin, window, write_back
-from t10c.ir.expression import Operand, TensorExpression, hull
+from t10c.execute.memory import Memories, Memory
+from t10c.execute.parts import window
+from t10c.execute.scope import Scope
 from t10c.ir.formula import Value, evaluate
 from t10c.ir.program import (
-    Access,
     Allocate,
     Buffer,
     Clear,
@@ -41,14 +31,7 @@ from t10c.ir.program import (
     Shift,
     Store,
 )
-from t10c.program.placed import (
-    Placed,
-    collect,
-    per_core,
-    place_piece,
-    place_range,
-    spread,
-)
+from t10c.program.placed import Placed, collect, place_piece, spread
 
 
 @dataclass
@@ -98,12 +81,13 @@ class SectionRun:
         inferences: int = 0,
         observer: Observer | None = None,
     ) -> None:
-        self.program, self.memory, self.section = program, memory, section.name
+        self.memory, self.section = memory, section.name
         self.host, self.observer = host, observer
         self.values: dict[str, Value] = {
             "core": np.arange(program.core_count, dtype=np.int64),
             "run": inferences,
         }
+        self.scope = Scope(section.name, program, memory, self.values)
         for name, formula in section.values:
             self.values[name] = evaluate(formula, self.values)
 
@@ -114,7 +98,7 @@ class SectionRun:
                 case Loop():
                     self._loop(instruction)
                 case Compute():
-                    self._compute(instruction)
+                    compute_tile(self.scope, instruction)
                 case Shift():
                     self._shift(instruction)
                 case Allocate(buffer=buffer):
@@ -132,9 +116,10 @@ class SectionRun:
                 case Clear(buffer=name):
                     self.memory[name] = replace(self.memory[name], arrays=(), cleared=True)
                 case Reduce():
-                    self._reduce(instruction)
-                case Finish():
-                    self._finish(instruction)
+                    reduce_groups(self.scope, instruction)
+                case Finish(into=into):
+                    finish_buffer(self.scope, instruction)
+                    self._finished(into.name)
                 case Keep():
                     self._keep(instruction)
 
@@ -183,140 +168,10 @@ class SectionRun:
             return None
         return source.arrays[0] if source.placed.lies_as(target.placed) else None
 
-    def _kernel(self, number: int) -> tuple[TensorExpression, dict[str, Operand]]:
-        expression = self.program.kernels[number]
-        return expression, {operand.name: operand for operand in expression.operands}
-
-    def _compute(self, step: Compute) -> None:
-        expression, operands = self._kernel(step.kernel)
-        lengths = {r.axis: r.length for r in step.tile}
-        windows = {
-            access.operand: self._read(access, operands[access.operand], lengths)
-            for access in step.inputs
-        }
-        result = self.memory[step.output.buffer]
-        if expression.kernel == "fallback":
-            whole = {name: window[0] for name, window in windows.items()}
-            value = fallback(expression, whole)
-            result.arrays = (value.reshape(1, *result.buffer.piece.shape),)
-            return
-        start, stop = {}, {}
-        for r in step.tile:
-            start[r.axis], stop[r.axis] = place_range(r, step.cores, self.values)
-        tile = Tile(expression, start, lengths, stop)
-        given = contribution(tile, windows)
-        if result.kind is None:
-            result.kind = body_type(expression, windows)
-        if not result.arrays:
-            result.arrays = self._undefined(expression, result, given)
-        self._combine(tile, result, step.output, given)
-
-    def _undefined(self, expression: TensorExpression, memory: Memory, like: Partial) -> Partial:
-        """What is in a buffer of partial results before the first contribution."""
-        shape = (memory.buffer.piece.cores, *memory.buffer.piece.shape)
-        kinds = tuple(array.dtype for array in like)
-        if memory.cleared:
-            return identity(expression, shape, *kinds)
-        return tuple(np.full(shape, rubbish(kind)) for kind in kinds)
-
-    def _combine(self, tile: Tile, memory: Memory, access: Access, given: Partial) -> None:
-        """Combine a contribution into its part of a buffer.
-
-        Points that do not exist on a core lie among those of others where a dimension has several
-        axes, so they are left out.
-        """
-        expression, lengths = tile.expression, tile.length
-        exist = existing_output(tile)
-        begin, extent = self._part(memory, access, lengths)
-        windows = [window(array, begin, extent) for array in memory.arrays]
-        views = tuple(open_output(expression, part, lengths) for part in windows)
-        merged = combine(expression, views, given)
-        for array, part, view, value in zip(memory.arrays, windows, views, merged, strict=True):
-            np.copyto(view, value, where=exist)
-            write_back(array, begin, extent, part)
-
-    def _part(
-        self, memory: Memory, access: Access, lengths: Mapping[str, int]
-    ) -> tuple[list[Value], tuple[int, ...]]:
-        """Where a part of a buffer begins and what it spans; grows the arrays to hold it.
-
-        Tiles beyond the end of a short block reach past the piece; nobody reads what lies there.
-        """
-        piece = memory.buffer.piece
-        begin = part_origin(piece, access, lengths, self.values)
-        extent = hull(piece.dims, lengths)
-        most = [int(np.max(b)) + n for b, n in zip(begin, extent, strict=True)]
-        if any(np.min(b) < 0 for b in begin):
-            raise VerificationError(f"{self.section}: reads before the start of {access.buffer}")
-        grown = []
-        for array in memory.arrays:
-            more = [max(0, m - n) for m, n in zip(most, array.shape[1:], strict=True)]
-            grown.append(np.pad(array, [(0, 0), *((0, m) for m in more)]) if any(more) else array)
-        memory.arrays = tuple(grown)
-        return begin, extent
-
-    def _read(self, access: Access, operand: Operand, lengths: Mapping[str, int]) -> Array:
-        """A part of an input buffer: (cores, *hull of the part)."""
-        memory = self.memory[access.buffer]
-        if not memory.arrays:
-            raise VerificationError(f"{self.section}: {access.buffer} is read before it is written")
-        if memory.buffer.piece.dims != operand.dims:
-            raise VerificationError(
-                f"{self.section}: {access.buffer} has not the dimensions of {access.operand}"
-            )
-        begin, extent = self._part(memory, access, lengths)
-        return window(memory.arrays[0], begin, extent)
-
     def _shift(self, shift: Shift) -> None:
         memory = self.memory[shift.buffer]
-        source = per_core(evaluate(shift.source, self.values), memory.buffer.piece.cores)
+        source = self.scope.per_core(shift.source, memory.buffer.piece.cores)
         memory.arrays = tuple(array[source] for array in memory.arrays)
-
-    def _reduce(self, step: Reduce) -> None:
-        """Every core of a group gets the combination of all; it uses its share of it only."""
-        expression, _ = self._kernel(step.kernel)
-        memory = self.memory[step.buffer]
-        group = per_core(evaluate(step.group, self.values), step.cores)
-        rank = per_core(evaluate(step.rank, self.values), step.cores)
-        order = np.lexsort((rank, group))
-        if not np.array_equal(rank[order].reshape(-1, step.count)[0], np.arange(step.count)):
-            raise VerificationError(f"{self.section}: ranks of a reduction are not 0, 1, 2, ...")
-        parts = [array[order].reshape(-1, step.count, *array.shape[1:]) for array in memory.arrays]
-        merged: Partial = tuple(part[:, 0] for part in parts)
-        for number in range(1, step.count):
-            merged = combine(expression, merged, tuple(part[:, number] for part in parts))
-        place = np.empty(step.cores, dtype=np.int64)
-        place[order] = np.arange(step.cores) // step.count
-        memory.arrays = tuple(array[place] for array in merged)
-
-    def _finish(self, step: Finish) -> None:
-        expression, operands = self._kernel(step.kernel)
-        memory = self.memory[step.result.buffer]
-        if not memory.arrays:
-            raise VerificationError(f"{self.section}: {step.result.buffer} was never computed")
-        placed = place_piece(step.into.piece, self.values)
-        kind = self.memory.type_of(step.into.tensor)
-        if expression.kernel == "fallback":
-            finished = memory.arrays[0].astype(kind)
-        else:
-            lengths = {axis: placed.piece.lengths[axis] for axis in expression.output.axes}
-            begin, extent = self._part(memory, step.result, lengths)
-            partial = tuple(
-                open_output(expression, window(array, begin, extent), lengths)
-                for array in memory.arrays
-            )
-            windows = {
-                access.operand: self._read(access, operands[access.operand], lengths)
-                for access in step.inputs
-            }
-            start = {axis: placed.start[axis] for axis in lengths}
-            stop = {axis: placed.stop[axis] for axis in lengths}
-            value = finish(Tile(expression, start, lengths, stop), partial, windows, memory.kind)
-            finished = np.zeros((placed.piece.cores, *extent), kind)
-            open_output(expression, finished, lengths)[...] = value.astype(kind)
-        del self.memory[step.result.buffer]
-        self.memory[step.into.name] = Memory(step.into, placed, (finished,))
-        self._finished(step.into.name)
 
     def _finished(self, name: str) -> None:
         """Tell the observer what a buffer holds now."""
@@ -335,7 +190,7 @@ class SectionRun:
     def _keep(self, step: Keep) -> None:
         memory = self.memory[step.part.buffer]
         lengths = step.into.piece.lengths
-        begin, extent = self._part(memory, step.part, lengths)
+        begin, extent = self.scope.part(memory, step.part, lengths)
         arrays = tuple(
             array if array.shape[1:] == extent else window(array, begin, extent, copy=True)
             for array in memory.arrays  # a copy of a part, so that the rest is given back

@@ -205,7 +205,7 @@ class _Checker:
         offsets = dict(access.offsets)
         whole = held.buffer.piece.lengths
         for axis in operand.axes:
-            offset = per_core(evaluate(offsets.get(axis, "0"), self.values), cores)
+            offset = per_core(offsets.get(axis, "0"), cores, self.values)
             if np.any(present & ((offset < 0) | (offset + counts[axis] > whole[axis]))):
                 raise WrongError(f"{access.buffer} is read beyond its {whole[axis]} of {axis}")
             differs = present & (held.start[axis] + offset != start[axis])
@@ -219,7 +219,7 @@ class _Checker:
     def _shift(self, shift: Shift) -> None:
         held = self.ledger.get(shift.buffer)
         cores = held.buffer.piece.cores
-        source = per_core(evaluate(shift.source, self.values), cores)
+        source = per_core(shift.source, cores, self.values)
         if not np.array_equal(np.sort(source), np.arange(cores)):
             raise WrongError(f"the sources of {shift.buffer} are not every core once")
         if not (held.written or held.cleared):
@@ -234,8 +234,8 @@ class _Checker:
         self._kernel(step.kernel)
         if step.cores != held.buffer.piece.cores or step.count < 1 or step.cores % step.count:
             raise WrongError(f"{step.cores} cores cannot form groups of {step.count}")
-        group = per_core(evaluate(step.group, self.values), step.cores)
-        rank = per_core(evaluate(step.rank, self.values), step.cores)
+        group = per_core(step.group, step.cores, self.values)
+        rank = per_core(step.rank, step.cores, self.values)
         order = np.lexsort((rank, group))
         groups, ranks = group[order].reshape(-1, step.count), rank[order].reshape(-1, step.count)
         if np.any(groups != groups[:, :1]) or len(np.unique(groups[:, 0])) != len(groups):
@@ -289,7 +289,7 @@ class _Checker:
         if held.buffer.piece.dims != step.into.piece.dims:
             raise WrongError(f"{step.into.name} has other dimensions than {step.part.buffer}")
         for axis in held.start:
-            offset = per_core(evaluate(offsets.get(axis, "0"), self.values), len(present))
+            offset = per_core(offsets.get(axis, "0"), len(present), self.values)
             if np.any(present & (held.start[axis] + offset != placed.start[axis])):
                 raise WrongError(f"{step.into.name} lies elsewhere along {axis}")
         self.ledger.turn_into(step.part.buffer, step.into, self.values)

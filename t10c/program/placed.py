@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from t10c.ir.formula import IntArray, Value, evaluate
-from t10c.ir.program import Piece, Range
+from t10c.ir.program import Formula, Piece, Range
 from t10c.program.windows import sliding_windows
 
 Array = npt.NDArray[Any]
@@ -82,15 +82,16 @@ def place_piece(piece: Piece, values: Mapping[str, Value]) -> Placed:
 
 def place_range(r: Range, cores: int, values: Mapping[str, Value]) -> tuple[IntArray, IntArray]:
     """First index and end of a range on every core, (cores,) each."""
-    start = per_core(evaluate(r.start, values), cores)
+    start = per_core(r.start, cores, values)
     stop = start + r.length
     for formula in r.stops:
-        stop = np.minimum(stop, per_core(evaluate(formula, values), cores))
+        stop = np.minimum(stop, per_core(formula, cores, values))
     return start, stop
 
 
-def per_core(value: Value, cores: int) -> IntArray:
-    """A formula's value on the first `cores` cores."""
+def per_core(formula: Formula, cores: int, values: Mapping[str, Value]) -> IntArray:
+    """A formula's values on the first `cores` cores, (cores,)."""
+    value = evaluate(formula, values)
     if isinstance(value, int):
         return np.full(cores, value, dtype=np.int64)
     return value[:cores]
