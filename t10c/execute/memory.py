@@ -10,7 +10,7 @@ from t10c.execute.element_types import Array, BoolArray, DType, dtype_of
 from t10c.execute.views import apply_view
 from t10c.ir.graph import LayoutOp
 from t10c.ir.program import Buffer, Program
-from t10c.program.placed import Placed, collect
+from t10c.program.placed import Placed, collect, mark
 from t10c.program.views import known_elements
 
 
@@ -64,8 +64,7 @@ class Memories(dict[str, Memory]):
         missing = ~known
         if into is not None:
             needed = np.zeros(value.shape, dtype=bool)
-            everything = np.broadcast_to(np.True_, (into.piece.cores, *into.piece.shape))
-            collect(everything, into, needed, needed)
+            mark(into, needed)
             missing &= needed
         if missing.any():
             index = tuple(int(i) for i in np.argwhere(missing)[0])

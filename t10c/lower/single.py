@@ -51,18 +51,6 @@ def operator_program(
     begin: list[Instruction] = []
     for name in fed:
         begin += [Allocate(even_home(graph, name, spec)), Load(home_name(name))]
-    work = Work(
-        operator=operator,
-        kernel=0,
-        frame=frame,
-        kind="transition",
-        fetched={i: (home_name(n),) for i, n in enumerate(names) if n not in weights},
-        taken={},
-        idle=dict(weights),
-        dying=tuple(home_name(name) for name in fed),
-        copied=frozenset(),
-        unread=False,
-    )
     end = (Store(OUTPUT, (home_name(OUTPUT),)), Free(home_name(OUTPUT)))
     return Program(
         name="operator",
@@ -77,8 +65,25 @@ def operator_program(
         views=(),
         load=Section("load", "", (), _load(frame, weights, spec)),
         begin=Section("begin", "", (), tuple(begin)),
-        sections=(lower_operator(work, spec),),
+        sections=(lower_operator(_work(operator, frame, weights), spec),),
         end=Section("end", "", (), end),
+    )
+
+
+def _work(operator: Operator, frame: Frame, weights: Mapping[str, IdleCut]) -> Work:
+    """The operator by itself: what is no weight is fetched from an even spread, and dies."""
+    fed = {i: home_name(n) for i, n in enumerate(operator.inputs) if n not in weights}
+    return Work(
+        operator=operator,
+        kernel=0,
+        frame=frame,
+        kind="transition",
+        fetched={position: (home,) for position, home in fed.items()},
+        taken={},
+        idle=dict(weights),
+        dying=tuple(fed.values()),
+        copied=frozenset(),
+        unread=False,
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from t10c.ir.program import Program
 from t10c.program.held import Held, Ledger, WrongError
-from t10c.program.placed import BoolArray, Placed, collect
+from t10c.program.placed import BoolArray, mark
 from t10c.program.views import known_elements
 
 TENSOR_LIMIT = 2**34
@@ -36,7 +36,7 @@ class Coverage:
         missing = ~known
         if into is not None:
             needed = np.zeros(missing.shape, dtype=bool)
-            _mark(into.placed, needed)
+            mark(into.placed, needed)
             missing &= needed
         if missing.any():
             index = tuple(int(i) for i in np.argwhere(missing)[0])
@@ -54,7 +54,7 @@ class Coverage:
             return None
         marks = np.zeros(fact.shape, dtype=bool)
         for held in own:
-            _mark(held.placed, marks)
+            mark(held.placed, marks)
         if marks.all():
             return None
         rest = {name: found for name, found in holders.items() if name != tensor}
@@ -73,12 +73,6 @@ class Coverage:
         """Whether a buffer's pieces make up the whole tensor."""
         if held.complete is None:
             marks = np.zeros(self.tensor[held.buffer.tensor].shape, dtype=bool)
-            _mark(held.placed, marks)
+            mark(held.placed, marks)
             held.complete = bool(marks.all())
         return held.complete
-
-
-def _mark(placed: Placed, marks: BoolArray) -> None:
-    """Mark what all cores hold of a tensor."""
-    shape = (placed.piece.cores, *placed.piece.shape)
-    collect(np.broadcast_to(np.True_, shape), placed, marks, marks)

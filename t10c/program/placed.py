@@ -167,6 +167,12 @@ def collect(arrays: Array, placed: Placed, into: Array, covered: BoolArray) -> I
     return differing
 
 
+def mark(placed: Placed, marks: BoolArray) -> None:
+    """Mark, in an array of a tensor's shape, the elements that any core holds."""
+    shape = (placed.piece.cores, *placed.piece.shape)
+    collect(np.broadcast_to(np.True_, shape), placed, marks, marks)
+
+
 def _disagreeing(arrays: Array, cores: IntArray, boxes: IntArray) -> IntArray:
     """Two of the cores that hold different values of the same box, (2,), or none, (0,)."""
     first, same = distinct_rows(boxes[cores])

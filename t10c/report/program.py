@@ -94,7 +94,7 @@ def _tensor_text(program: Program, name: str) -> str:
 def _section_lines(program: Program, section: Section) -> list[str]:
     """Header, kernels, values and instructions."""
     kind = f" ({section.op_type})" if section.op_type else ""
-    cores = max((c for c in _cores(section.instructions)), default=0)
+    cores = max(_cores(section.instructions), default=0)
     used = f": {cores:,} of {program.core_count:,} cores" if cores else ""
     lines = [f"section {section.name}{kind}{used}"]
     text = InstructionText(section.name, cores)

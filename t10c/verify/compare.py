@@ -105,13 +105,14 @@ def compare_all(
 
 def _mismatch(got: np.ndarray, want: np.ndarray) -> str:
     if got.shape != want.shape:
-        return f"shape {_text(got.shape)} instead of {_text(want.shape)}"
+        return f"shape {shape_text(got.shape)} instead of {shape_text(want.shape)}"
     if got.dtype != want.dtype:
         return f"element type {got.dtype} instead of {want.dtype}"
     return ""
 
 
-def _text(shape: tuple[int, ...]) -> str:
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as messages show it: `2x3`, or `scalar`."""
     return "x".join(map(str, shape)) if shape else "scalar"
 
 

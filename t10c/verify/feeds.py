@@ -10,6 +10,7 @@ from t10c.execute.element_types import dtype_of
 from t10c.files import unreadable
 from t10c.ir.graph import Graph, Tensor
 from t10c.suggest import did_you_mean
+from t10c.verify.compare import shape_text
 from t10c.verify.draw import draw
 from t10c.verify.model import LoadedModel
 from t10c.verify.roles import Role, flat_graph
@@ -84,7 +85,8 @@ def _array(tensor: Tensor, archive: Mapping[str, np.ndarray], place: str) -> np.
     where = f"{place}: input '{tensor.name}'"
     if array.shape != tensor.shape:
         raise InvalidInputError(
-            f"{where} has the shape {_text(array.shape)}, the plan is for {_text(tensor.shape)}\n"
+            f"{where} has the shape {shape_text(array.shape)}, "
+            f"the plan is for {shape_text(tensor.shape)}\n"
             "give an array of that shape, or compile the model for this one"
         )
     dtype = dtype_of(tensor.element_type)
@@ -99,10 +101,6 @@ def _array(tensor: Tensor, archive: Mapping[str, np.ndarray], place: str) -> np.
 
 
 def _inputs(graph: Graph) -> str:
-    shown = [f"{name} ({_text(graph.tensor[name].shape)})" for name in graph.inputs[:6]]
+    shown = [f"{name} ({shape_text(graph.tensor[name].shape)})" for name in graph.inputs[:6]]
     more = ", ..." if len(graph.inputs) > 6 else ""
     return f"its inputs are: {', '.join(shown)}{more}" if shown else "it has no inputs"
-
-
-def _text(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) if shape else "scalar"
