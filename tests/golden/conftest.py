@@ -1,11 +1,13 @@
 """Golden files: what a test makes must equal a file, or replace it with `--update-golden`."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent / "unit"))  # documents that someone has changed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

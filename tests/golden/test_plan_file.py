@@ -1,11 +1,11 @@
 """Plan files: one golden plan, the round trip, and documents that someone has changed."""
 
-import copy
 import json
 from dataclasses import replace
 from random import Random
 
 import pytest
+from changed_documents import all_paths, at, changed, mangled
 from onnx import TensorProto, helper
 
 from t10c.errors import InvalidInputError
@@ -129,19 +129,6 @@ def paths_to_numbers(value: object, path: tuple = ()) -> list[tuple]:
     return [path] if isinstance(value, int | float) and not isinstance(value, bool) else []
 
 
-def at(document: object, path: tuple) -> object:
-    for key in path:
-        document = document[key]
-    return document
-
-
-def changed(document: dict, path: tuple, value: object) -> dict:
-    """A copy of the document with another value at a path."""
-    other = copy.deepcopy(document)
-    at(other, path[:-1])[path[-1]] = value
-    return other
-
-
 def test_no_number_can_be_edited_unnoticed(document):
     for path in Random(1).sample(paths_to_numbers(document), 150):
         if path != ("version",):
@@ -209,17 +196,6 @@ def test_what_is_not_a_plan_at_all(data):
         load_plan(data, "plan.json")
 
 
-def all_paths(value: object, path: tuple = ()) -> list[tuple]:
-    """Paths of everything in a document but itself."""
-    items: list = []
-    if isinstance(value, dict):
-        items = list(value.items())
-    elif isinstance(value, list):
-        items = list(enumerate(value))
-    below = [p for key, item in items for p in all_paths(item, (*path, key))]
-    return [path, *below] if path else below
-
-
 JUNK = (
     None,
     True,
@@ -240,25 +216,6 @@ JUNK = (
 )
 
 
-def mangled(document: dict, paths: list[tuple], draw: Random) -> dict:
-    """A copy with one to three values deleted, replaced or copied from elsewhere."""
-    other = copy.deepcopy(document)
-    for _ in range(draw.randint(1, 3)):
-        path = draw.choice(paths)
-        try:
-            parent = at(other, path[:-1])
-            what = draw.random()
-            if what < 0.3:
-                del parent[path[-1]]
-            elif what < 0.8:
-                parent[path[-1]] = draw.choice(JUNK)
-            else:
-                parent[path[-1]] = copy.deepcopy(at(document, draw.choice(paths)))
-        except (KeyError, IndexError, TypeError):
-            continue  # an earlier change took the place away
-    return other
-
-
 @pytest.mark.parametrize("forged", [False, True], ids=["as_is", "hashes_forged"])
 def test_changed_documents_are_refused_or_valid(document, forged, monkeypatch):
     """Nothing but InvalidInputError, also where the hash has been made to match."""
@@ -270,7 +227,7 @@ def test_changed_documents_are_refused_or_valid(document, forged, monkeypatch):
     draw = Random(5)
     refused = longest = 0
     for _ in range(400):
-        other = mangled(document, paths, draw)
+        other = mangled(document, paths, draw, JUNK, 0.3, 0.5)
         try:
             plan = loaded(other)
         except InvalidInputError as error:

@@ -1,6 +1,5 @@
 """Program files: round trips, their JSON Schema, and documents that someone has changed."""
 
-import copy
 import json
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -9,6 +8,7 @@ from random import Random
 from typing import get_args
 
 import pytest
+from changed_documents import all_paths, at, changed, mangled
 from zoo_models import small
 
 import t10c
@@ -143,30 +143,6 @@ def read_or_refused(data: bytes) -> Program | None:
         lines = str(error).splitlines()
     assert len(lines) <= 3
     return None
-
-
-def all_paths(value: object, path: tuple = ()) -> list[tuple]:
-    """Paths of everything in a document but itself."""
-    items: list = []
-    if isinstance(value, dict):
-        items = list(value.items())
-    elif isinstance(value, list):
-        items = list(enumerate(value))
-    below = [p for key, item in items for p in all_paths(item, (*path, key))]
-    return [path, *below] if path else below
-
-
-def at(document: object, path: tuple) -> object:
-    for key in path:
-        document = document[key]
-    return document
-
-
-def changed(document: dict, path: tuple, value: object) -> dict:
-    """A copy of the document with another value at a path."""
-    other = copy.deepcopy(document)
-    at(other, path[:-1])[path[-1]] = value
-    return other
 
 
 def first(document: dict, op: str) -> tuple:
@@ -308,32 +284,13 @@ JUNK = (
 )
 
 
-def mangled(document: dict, paths: list[tuple], draw: Random) -> dict:
-    """A copy with one to three values deleted, replaced or copied from elsewhere."""
-    other = copy.deepcopy(document)
-    for _ in range(draw.randint(1, 3)):
-        path = draw.choice(paths)
-        try:
-            parent = at(other, path[:-1])
-            what = draw.random()
-            if what < 0.2:
-                del parent[path[-1]]
-            elif what < 0.6:
-                parent[path[-1]] = draw.choice(JUNK)
-            else:
-                parent[path[-1]] = copy.deepcopy(at(document, draw.choice(paths)))
-        except (KeyError, IndexError, TypeError):
-            continue  # an earlier change took the place away
-    return other
-
-
 def test_changed_documents_are_refused_or_read_as_they_are(document):
     """Nothing but InvalidInputError; what is read can be shown, and written as it was read."""
     paths = all_paths(document)
     draw = Random(11)
     refused = read = 0
     for _ in range(400):
-        made = read_or_refused(json.dumps(mangled(document, paths, draw)).encode())
+        made = read_or_refused(json.dumps(mangled(document, paths, draw, JUNK, 0.2, 0.4)).encode())
         if made is None:
             refused += 1
             continue
