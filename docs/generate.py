@@ -38,6 +38,9 @@ README = ROOT / "README.md"
 BEGIN, END = "<!-- coverage: make docs -->\n", "<!-- end of coverage -->\n"
 EXAMPLE, EXAMPLE_END = "<!-- example: make docs -->\n", "<!-- end of example -->\n"
 CORES = 16
+_UNIFORM = t10c.ScheduleOptions(transitions="uniform")
+"""Whether a case can be planned does not hang on the price of its transitions."""
+
 _NODE = re.compile(r"^node '[^']*' \((\S+)\)")
 """A node at the beginning of a message, of which only the operator is of interest here."""
 
@@ -92,7 +95,7 @@ def outcome(case: Case) -> Outcome:
         graph = t10c.import_model(case.model.SerializeToString())
     except T10cError as error:
         return Outcome(_short(str(error)), Counter())
-    plan = t10c.schedule_model(graph, _chip(), searcher=_search)
+    plan = t10c.schedule_model(graph, _chip(), _UNIFORM, searcher=_search)
     failure = f"{plan.operator} does not fit" if isinstance(plan, t10c.DoesNotFit) else ""
     return Outcome(
         failure,
@@ -113,7 +116,7 @@ def _search(problems: list[t10c.Problem]) -> list[t10c.Choices]:
 
 @cache
 def _choices(problem: t10c.Problem) -> t10c.Choices:
-    return t10c.find_choices(problem, _chip(), t10c.SearchOptions(), uniform=False)
+    return t10c.find_choices(problem, _chip(), t10c.SearchOptions(), uniform=True)
 
 
 def _short(message: str) -> str:
