@@ -229,6 +229,12 @@ def content_hash(document: Mapping[str, Any], aside: Collection[str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def file_bytes(document: Mapping[str, Any]) -> bytes:
+    """A plan or program file: the document as one line of compact JSON."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode() + b"\n"
+
+
 def schema_of(data: bytes) -> str:
     """What a file says in its key `schema`; empty if it is no JSON object, or says no text."""
     try:

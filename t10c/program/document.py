@@ -30,7 +30,7 @@ from t10c.ir.program import (
     Section,
     Shift,
 )
-from t10c.serialise import content_hash, decode, encode, wrong
+from t10c.serialise import content_hash, decode, encode, file_bytes, wrong
 
 SCHEMA = "t10c.program"
 VERSION = 1
@@ -65,9 +65,7 @@ def to_document(program: Program) -> dict[str, Any]:
 
 def dump_program(program: Program) -> bytes:
     """The program file's bytes."""
-    document = to_document(program)
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode() + b"\n"
+    return file_bytes(to_document(program))
 
 
 def load_program(data: bytes, place: str) -> Program:

@@ -17,7 +17,16 @@ from t10c.ir.graph import Bindings, Graph, LayoutOp, NodeRecord, Operator, Tenso
 from t10c.ir.plan import Plan, Rotation
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.result import CopyPlan, ModelPlan, OperatorPlan, ProblemRecord
-from t10c.serialise import decode, decode_tuple, encode, mapping, number, whole_number, wrong
+from t10c.serialise import (
+    decode,
+    decode_tuple,
+    encode,
+    file_bytes,
+    mapping,
+    number,
+    whole_number,
+    wrong,
+)
 
 SCHEMA = "t10c.plan"
 VERSION = 1
@@ -105,8 +114,7 @@ def _planned_entry(operator: Operator, planned: OperatorPlan, plan: ModelPlan) -
 
 def dump_plan(plan: ModelPlan) -> bytes:
     """The plan file's bytes."""
-    text = json.dumps(to_document(plan), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode() + b"\n"
+    return file_bytes(to_document(plan))
 
 
 def load_plan(data: bytes, place: str) -> ModelPlan:

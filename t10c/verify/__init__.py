@@ -9,5 +9,6 @@
 - rules.py says what a tensor is for, by what reads it (roles.py has the words for that,
   rules_products.py and rules_quantised.py further operators), and draw.py numbers for that.
 - session.py: `Session` runs the model in ONNX Runtime (export.py writes what is above 2 GiB).
-- compare.py: `compare` says how far two arrays are apart.
+- compare.py: `compare` says how far two arrays are apart, conditioning.py how far rounding alone
+  would bring them.
 """

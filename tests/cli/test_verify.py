@@ -37,6 +37,15 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Case:
 # What agrees
 
 
+def test_help_names_the_tolerances_that_there_are(t10c: Command) -> None:
+    shown = re.findall(r"--([ra]tol) X.*?\[default: ([^\]]+)\]", t10c("verify", "--help").out, re.S)
+    default = api.Tolerance()
+    assert {name: float(text) for name, text in shown} == {
+        "rtol": default.rtol,
+        "atol": default.atol,
+    }
+
+
 def test_the_report_of_a_plan_that_is_right(t10c: Command, ring: Case, tmp_path: Path) -> None:
     result = t10c(*ring.arguments, "--trace")
     assert (result.code, result.stderr) == (0, "")
