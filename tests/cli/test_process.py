@@ -197,7 +197,9 @@ def test_progress_on_a_terminal_for_long_work(program: Program, slow: Path) -> N
 
 
 def test_no_progress_for_short_work_nor_if_quiet(program: Program, slow: Path, nerf: Path) -> None:
-    assert on_terminal(program, "compile", nerf, *HARDWARE)[2] == ""
+    begun = time.monotonic()
+    shown = on_terminal(program, "compile", nerf, *HARDWARE)[2]
+    assert shown == "" or time.monotonic() - begun > 1, "a loaded machine may take longer"
     assert on_terminal(program, "compile", slow, "--hw", "ipu-mk2", "-q") == (0, "", "")
 
 
