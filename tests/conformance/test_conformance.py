@@ -1,8 +1,6 @@
 """The node cases of onnx on simulated cores: those fail, and only those, that the page lists."""
 
-import importlib.util
 import re
-import sys
 import unittest
 import zlib
 from functools import cache
@@ -13,6 +11,7 @@ from typing import Any
 import onnx
 import pytest
 from onnx.backend.test import BackendTest
+from scripts import docs_script
 
 from t10c.backend import T10cBackend, T10cBackendRep
 
@@ -27,15 +26,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@cache
 def conformance() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("conformance", ROOT / "docs" / "conformance.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["conformance"] = module
-    spec.loader.exec_module(module)
-    return module
+    return docs_script("conformance")
 
 
 @cache

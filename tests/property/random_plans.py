@@ -35,7 +35,6 @@ from t10c.schedule.idle import IdleCut
 from t10c.search.placement import offsets
 
 MOST_CORES = 64
-MOST_ROTATIONS = 4
 _MOST_STEPS = 72
 INFERENCES = 3
 
@@ -190,7 +189,7 @@ def expected(drawn: Drawn, data: Mapping[str, np.ndarray]) -> np.ndarray:
     inputs = [data[operand.name] for operand in expression.inputs]
     shape = tuple(dim.size for dim in expression.output.dims)
     with np.errstate(all="ignore"):
-        value = graph_numpy._compute(expression, inputs, shape)
+        value = graph_numpy.compute(expression, inputs, shape)
     return value.astype(drawn.element_types[expression.output.name])
 
 

@@ -90,7 +90,7 @@ def evaluate(graph: Graph, values: Mapping[str, np.ndarray]) -> Arrays:
             if op.op_type == "BitCast":
                 result = result.view(np.zeros(0).astype(tensor.element_type).dtype)
         else:
-            result = _compute(op.expression, inputs, tensor.shape)
+            result = compute(op.expression, inputs, tensor.shape)
         assert result.shape == tensor.shape, op.name
         env[op.output] = result.astype(dtype_of(tensor.element_type))
     return env
@@ -153,9 +153,10 @@ class _Point:
         ), inside
 
 
-def _compute(
+def compute(
     expression: TensorExpression, inputs: list[np.ndarray], shape: tuple[int, ...]
 ) -> np.ndarray:
+    """What an expression computes of whole operands, point by point of its iteration space."""
     if expression.kernel == "fallback":
         return _fallback(expression, inputs)
     point = _Point(expression)

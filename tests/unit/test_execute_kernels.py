@@ -51,7 +51,7 @@ def agree(got: np.ndarray, want: np.ndarray) -> None:
 def check(expression: TensorExpression, inputs: Sequence[np.ndarray], seed: int) -> np.ndarray:
     """Assert that random tiles yield what the slow twin does; its result."""
     rng, shape = np.random.default_rng(seed), tuple(dim.size for dim in expression.output.dims)
-    want = graph_numpy._compute(expression, list(inputs), shape)
+    want = graph_numpy.compute(expression, list(inputs), shape)
     agree(run_tiled(expression, list(inputs), shape, rng, most=3), want)
     return want
 
@@ -95,7 +95,7 @@ def test_matmul(left, right, dtype, seed):
     shape = tuple(dim.size for dim in expression.output.dims)
     # the twin rounds products and sums of 16 bits as it goes, kernels do so at the end
     wide = [array.astype(np.float64) for array in inputs]
-    want = graph_numpy._compute(expression, wide, shape).astype(dtype_of(dtype))
+    want = graph_numpy.compute(expression, wide, shape).astype(dtype_of(dtype))
     agree(run_tiled(expression, inputs, shape, rng, most=3), want)
 
 
@@ -359,7 +359,7 @@ def reduction(
 def test_reductions_of_floats(operation, dtype, seed):
     expression, rng = reduction(operation), np.random.default_rng(seed)
     array = data(dtype, shapes(expression)[0], rng)
-    wide = graph_numpy._compute(expression, [array.astype(np.float64)], (5, 6))
+    wide = graph_numpy.compute(expression, [array.astype(np.float64)], (5, 6))
     agree(run_tiled(expression, [array], (5, 6), rng, most=3), wide.astype(dtype_of(dtype)))
 
 

@@ -1,25 +1,18 @@
 """docs/operators.md and the table of README.md say what the program does."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import onnx
 import pytest
+from scripts import docs_script
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["generate"] = module
-    spec.loader.exec_module(module)
-    return module
+    return docs_script("generate")
 
 
 def page() -> str:

@@ -1,9 +1,7 @@
 """Device programs as text: complete, the same every time, readable at 100 columns."""
 
-import importlib.util
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -11,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scripts import docs_script
 from zoo_models import small
 
 import t10c
@@ -155,13 +154,7 @@ def test_what_a_wrong_program_says_is_shown_too():
 
 @pytest.fixture(scope="module")
 def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["generate"] = module
-    spec.loader.exec_module(module)
-    return module
+    return docs_script("generate")
 
 
 def test_the_example_in_the_documents_is_current(generate: ModuleType) -> None:
