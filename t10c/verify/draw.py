@@ -10,19 +10,29 @@ from t10c.verify.roles import Role
 _MOSTLY = 0.9
 """Share of a boolean tensor that is true."""
 
+_AROUND = 100
+"""Integers that are computed with are up to so far from zero, twice as far without a sign."""
+
 
 def draw(
     seed: int, name: str, shape: tuple[int, ...], dtype: np.dtype, role: Role | None
 ) -> np.ndarray:
-    """Numbers for a tensor; they depend on seed, name, shape, type and role only.
+    """An array of numbers for a tensor; they depend on seed, name, shape, type and role only.
 
     Floats are uniform where the role has a range, else normal with its mean and deviation.
-    Integers are uniform in the role's range, truth values mostly true. A mask begins with ones
-    along its last dimension and may end with zeros; distinct indices do not repeat.
+    Integers are uniform in the role's range, truth values mostly true; divisors are not 0. A mask
+    begins with ones along its last dimension and may end with zeros; distinct indices do not
+    repeat.
     """
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     generator = np.random.default_rng(int.from_bytes(digest[:16], "little"))
-    role = role or Role("plain")
+    # NumPy makes a number, not an array, of most that it computes for a tensor without dimensions
+    return np.asarray(_drawn(generator, shape, dtype, role or Role("plain")))
+
+
+def _drawn(
+    generator: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype, role: Role
+) -> np.ndarray:
     if role.kind == "mask":
         return _mask(generator, shape).astype(dtype)
     if dtype.kind == "b":
@@ -55,7 +65,11 @@ def _integers(
     if role.distinct and count <= high - low:
         chosen = generator.choice(high - low, count, replace=False) + low
         return chosen.reshape(shape).astype(dtype)
-    return generator.integers(low, high, shape).astype(dtype)
+    chosen = np.asarray(generator.integers(low, high, shape))
+    if role.kind == "divisor":
+        # nor -1: the least integer divided by it is more than the largest
+        chosen = np.where((chosen == 0) | (chosen == -1), high - 1, chosen)
+    return chosen.astype(dtype)
 
 
 def integer_range(dtype: np.dtype, role: Role) -> tuple[int, int]:
@@ -63,6 +77,10 @@ def integer_range(dtype: np.dtype, role: Role) -> tuple[int, int]:
     least, most = _limits(dtype)
     if role.low is not None and role.high is not None:
         low, high = math.floor(role.low), math.ceil(role.high)
+        low = max(low, 1) if role.kind == "positive" else low
+    elif role.kind == "number":
+        low = least and -_AROUND
+        high = low + 2 * _AROUND + 1
     elif most <= 255:
         low, high = least, most + 1  # a stored, quantised value
     else:
@@ -85,6 +103,7 @@ def _limits(dtype: np.dtype) -> tuple[int, int]:
 
 def _floats(generator: np.random.Generator, shape: tuple[int, ...], role: Role) -> np.ndarray:
     if role.low is not None and role.high is not None:
-        spread = np.float32(role.high - role.low)
-        return generator.random(shape, np.float32) * spread + np.float32(role.low)
+        low = 1.0 if role.kind == "divisor" else role.low  # it is cast, and must not become 0
+        spread = np.float32(role.high - low)
+        return generator.random(shape, np.float32) * spread + np.float32(low)
     return generator.standard_normal(shape, np.float32) * np.float32(role.std)

@@ -20,12 +20,14 @@ from t10c.onnx_import.resolved import ResolvedModel
 from t10c.onnx_import.tensors import element_type_name
 
 Kind = Literal[
+    "number",  # integers that are computed with: of either sign
     "plain",  # data
     "offset",  # added: small
     "matrix",  # multiplied and summed: as small as its sums are long
     "gain",  # multiplied: near one
     "stored",  # quantised: over the whole range
     "positive",  # variance, divisor, argument of a logarithm
+    "divisor",  # integers other than 0, of either sign
     "count",  # integers computed with as floats: positions, lengths
     "scale",  # of a quantisation
     "zero_point",
@@ -34,19 +36,21 @@ Kind = Literal[
 ]
 
 _RANK: dict[Kind, int] = {
+    "number": -1,
     "plain": 0,
     "offset": 1,
     "matrix": 2,
     "gain": 3,
     "stored": 3,
-    "positive": 4,
     "count": 4,
+    "positive": 5,
+    "divisor": 5,
     "scale": 5,
     "zero_point": 5,
     "mask": 6,
     "index": 7,
 }
-"""Where readers disagree, the stricter need is met."""
+"""Where readers disagree, the stricter need is met; an unknown one says `plain`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ GAIN = Role("gain", 0.5, 1.5)
 OFFSET = Role("offset", std=0.1)
 POSITIVE = Role("positive", 0.5, 1.5)
 MASK = Role("mask")
+NUMBER = Role("number")
+DIVISOR = Role("divisor", -9, 10)
 COUNT = Role("count", 0, 100)
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import reduce
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from t10c.verify.roles import (
     COUNT,
     GAIN,
     MASK,
+    NUMBER,
     OFFSET,
     POSITIVE,
     Call,
@@ -19,6 +21,14 @@ from t10c.verify.roles import (
     Rule,
     index,
     stricter,
+)
+from t10c.verify.rules_integers import (
+    INTEGERS,
+    as_number,
+    integer_needs,
+    is_integer,
+    is_wide,
+    wanted_unread,
 )
 from t10c.verify.rules_products import PRODUCTS
 from t10c.verify.rules_quantised import QUANTISED, is_stored, scale_of
@@ -37,9 +47,8 @@ def tensor_roles(graph: FlatGraph) -> dict[str, Role]:
     """The role of every tensor that some node reads."""
     roles: dict[str, Role] = {}
     for node in reversed(graph.nodes):
-        wanted = Role()
-        for name in node.outputs:
-            wanted = stricter(wanted, roles.get(name, Role()))
+        outputs = [roles.get(name) or wanted_unread(graph, name) for name in node.outputs]
+        wanted = reduce(stricter, outputs) if outputs else Role()
         for name, role in needs(Call(node, graph, wanted)):
             if name:
                 roles[name] = stricter(role, roles[name]) if name in roles else role
@@ -49,8 +58,11 @@ def tensor_roles(graph: FlatGraph) -> dict[str, Role]:
 def needs(call: Call) -> Needs:
     """Inputs of a node by name, and what they are needed as."""
     rule = _RULES.get(call.node.op_type)
-    if rule is not None:
-        yield from rule(call)
+    if rule is None:
+        yield from integer_needs(call)
+    else:
+        for name, role in rule(call):
+            yield name, as_number(call, name, role)
 
 
 def _pass(call: Call) -> Needs:
@@ -68,9 +80,11 @@ def _cast(call: Call) -> Role:
         return MASK
     if is_narrow(kind):
         return Role("stored")
-    if call.wanted.kind != "mask" and kind.startswith(("int", "uint")) and "float" in output:
+    if call.wanted.kind == "positive" and is_integer(kind):
+        return Role("positive", 1, 100)
+    if call.wanted.kind != "mask" and is_integer(kind) and "float" in output:
         return COUNT
-    return call.wanted
+    return Role() if call.wanted.kind == "number" and not is_integer(kind) else call.wanted
 
 
 def _all(call: Call) -> Needs:
@@ -130,14 +144,17 @@ def _compare(call: Call) -> Needs:
 
     What is compared with 0 is a mask, and a length is at least half of the longest.
     """
+    is_equal = call.node.op_type == "Equal"
     for mine, other in ((0, 1), (1, 0)):
         value = call.constant(other)
+        if value is None and is_wide(call.element_type(mine)):
+            yield call.name(mine), Role("number", -3, 4) if is_equal else NUMBER
         if value is None or value.size == 0 or value.dtype.kind not in "iu":
             continue
         low, high = int(value.min()), int(value.max())
         if high - low <= 1:
             yield call.name(mine), MASK if low == 0 else Role()
-        elif call.node.op_type == "Equal":
+        elif is_equal:
             yield call.name(mine), Role("index", low, high + 1)
         else:
             yield call.name(mine), Role("index", low + (high - low) // 2, high + 1)
@@ -157,6 +174,8 @@ def _shifted(call: Call) -> Needs:
             yield call.name(mine), OFFSET
         elif is_narrow(call.element_type(mine)):
             yield call.name(mine), Role("stored")
+        elif call.wanted.kind == "divisor":
+            yield call.name(mine), Role("positive", 1, 10)  # no sum of these is 0
         elif call.wanted.kind != "plain":
             yield call.name(mine), call.wanted
         elif math.prod(call.shape(mine)) < math.prod(call.shape(other)):
@@ -210,11 +229,6 @@ def _is_input(call: Call, position: int) -> bool:
     return node is None
 
 
-def _ratio(call: Call) -> Needs:
-    yield call.name(0), call.wanted
-    yield call.name(1), POSITIVE
-
-
 def _sums(call: Call) -> Needs:
     """CumSum, ReduceSum: what makes an index is a number of ones."""
     if call.wanted.kind == "index":
@@ -230,8 +244,9 @@ def _positive(call: Call) -> Needs:
 def _power(call: Call) -> Needs:
     exponent = call.constant(1)
     whole = exponent is not None and bool(np.all(exponent == np.floor(exponent)))
-    yield call.name(0), Role() if whole else POSITIVE
-    yield call.name(1), POSITIVE
+    integer = is_integer(call.element_type(0))
+    yield call.name(0), Role() if whole or integer else POSITIVE
+    yield call.name(1), Role("index", 0, 4) if is_integer(call.element_type(1)) else POSITIVE
 
 
 def _slope(call: Call) -> Needs:
@@ -260,6 +275,7 @@ def _norm(call: Call) -> Needs:
 _RULES: Mapping[str, Rule] = {
     **PRODUCTS,
     **QUANTISED,
+    **INTEGERS,
     **dict.fromkeys(_PASSES, _pass),
     **dict.fromkeys(("Concat", "Max", "Min"), _all),
     **dict.fromkeys(("And", "Or", "Not", "Xor"), _masks),
@@ -283,7 +299,6 @@ _RULES: Mapping[str, Rule] = {
     "GatherND": _gather_nd,
     "OneHot": _one_hot,
     "Mul": _product,
-    "Div": _ratio,
     "Pow": _power,
     "PRelu": _slope,
     "BatchNormalization": _batch_norm,

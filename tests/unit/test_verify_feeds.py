@@ -185,6 +185,103 @@ def test_truth_values_without_a_use_of_their_own():
     assert not found["a"].all()
 
 
+# Integers that are numbers
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high"),
+    [
+        (INT, -100, 100),
+        (TensorProto.INT32, -100, 100),
+        (TensorProto.INT16, -100, 100),
+        (TensorProto.UINT32, 0, 200),
+    ],
+)
+def test_integers_that_are_computed_with_are_numbers(kind, low, high):
+    nodes = [node("Mul", "a b", "m"), node("Reshape", "m s", "r"), node("Max", "r c", "y")]
+    inputs = [value(name, [2000], kind) for name in "abc"]
+    found = fed(nodes, inputs, {"s": np.array([2000])})
+    for array in found.values():
+        assert (array.min(), array.max()) == (low, high)
+
+
+@pytest.mark.parametrize("op", ["Less", "GreaterOrEqual"])
+def test_integers_that_are_compared_are_numbers(op):
+    found = fed([node(op, "a b", "y")], [value(n, [2000], INT) for n in "ab"])
+    assert [(a.min(), a.max()) for a in found.values()] == [(-100, 100)] * 2
+
+
+def test_integers_that_may_be_equal_are_so_now_and_then():
+    found = fed([node("Equal", "a b", "y")], [value(n, [2000], INT) for n in "ab"])
+    assert 0.05 < (found["a"] == found["b"]).mean() < 0.5
+
+
+def test_integers_of_which_positions_are_found_are_numbers():
+    nodes = [node("ArgMax", "a", "i", axis=0, keepdims=0), node("Gather", "t i", "y")]
+    found = fed(nodes, [value("a", [2000], INT)], {"t": TABLE})["a"]
+    assert (found.min(), found.max()) == (-100, 100)
+
+
+def test_integers_of_unknown_use_stay_small():
+    """A number of -70 may be a wrong size, offset or axis."""
+    nodes = [node("NonZero", "a", "n"), node("Add", "a b", "s"), node("NonZero", "s", "m")]
+    nodes += [node("ReduceSum", "n", "u", keepdims=0), node("ReduceSum", "m", "v", keepdims=0)]
+    nodes += [node("Add", "u v", "y")]
+    found = fed(nodes, [value(n, [2000], INT) for n in "ab"])
+    assert all(set(np.unique(array)) == {0, 1} for array in found.values())
+
+
+@pytest.mark.parametrize("op", ["Div", "Mod"])
+@pytest.mark.parametrize(
+    "kind", [INT, TensorProto.INT32, TensorProto.UINT32, TensorProto.INT8, TensorProto.UINT8]
+)
+def test_integer_divisors_are_never_zero(op, kind):
+    nodes = [node("Unsqueeze", "b one", "u"), node(op, "a u", "y")]
+    inputs = [value("a", [1, 2000], kind), value("b", [2000], kind)]
+    divisor = fed(nodes, inputs, {"one": np.array([0])})["b"]
+    assert divisor.all()
+    assert -1 not in divisor, "the least integer cannot be divided by it"
+    assert divisor.max() == 9
+    signed = kind not in (TensorProto.UINT32, TensorProto.UINT8)
+    assert divisor.min() == (-9 if signed else 1)
+
+
+@pytest.mark.parametrize("kind", [INT, TensorProto.FLOAT])
+def test_divisors_behind_a_cast_are_never_zero(kind):
+    to = TensorProto.FLOAT if kind == INT else INT
+    nodes = [node("Cast", "b", "c", to=to), node("Div", "a c", "y")]
+    found = fed(nodes, [value("a", [2000], to), value("b", [2000], kind)])["b"]
+    assert found.astype(np.int64).all()
+    assert found.astype(np.int64).max() > 5
+
+
+def test_exponents_and_shifts_of_integers_are_small():
+    nodes = [node("Pow", "a b", "p"), node("BitShift", "c d", "s", direction="LEFT")]
+    kinds = {"a": INT, "b": INT, "c": TensorProto.UINT32, "d": TensorProto.UINT32}
+    inputs = [value(name, [2000], kind) for name, kind in kinds.items()]
+    found = fed(nodes, inputs, outputs=("p", "s"))
+    assert (found["a"].min(), found["a"].max()) == (-100, 100)
+    assert (found["b"].min(), found["b"].max()) == (0, 3)
+    assert (found["d"].min(), found["d"].max()) == (0, 7)
+
+
+def test_factors_whose_product_can_be_stored():
+    nodes = [node("ReduceProd", "a", "y", axes=[1], keepdims=0)]
+    found = fed(nodes, [value("a", [50, 20], INT)])["a"]
+    assert set(np.unique(found)) == {1, 2}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [INT, TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.BOOL],
+)
+def test_an_input_without_dimensions_is_an_array(kind):
+    nodes = [node("Cast", "x", "c", to=TensorProto.DOUBLE), node("Add", "c c", "y")]
+    found = fed(nodes, [value("x", [], kind)])["x"]
+    assert isinstance(found, np.ndarray)
+    assert found.shape == ()
+
+
 # Archives
 
 
