@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from t10c.lower.model import lower_plan
     from t10c.onnx_import.catalogue import CatalogueEntry, operator_catalogue
     from t10c.onnx_import.importer import import_model
+    from t10c.program.check import check_program
     from t10c.program.document import ProgramFile, dump_program, load_program, read_program
     from t10c.program.schema import program_schema
     from t10c.schedule.choices import Choices, find_choices
@@ -70,6 +71,7 @@ __all__ = [
     "VerifyOptions",
     "build_model",
     "calibrate",
+    "check_program",
     "dump_plan",
     "dump_program",
     "find_choices",
@@ -106,6 +108,7 @@ _HOMES = {
     "t10c.lower.model": ("lower_plan",),
     "t10c.onnx_import.catalogue": ("CatalogueEntry", "operator_catalogue"),
     "t10c.onnx_import.importer": ("import_model",),
+    "t10c.program.check": ("check_program",),
     "t10c.program.document": ("ProgramFile", "dump_program", "load_program", "read_program"),
     "t10c.program.schema": ("program_schema",),
     "t10c.schedule.choices": ("Choices", "find_choices"),

@@ -78,13 +78,18 @@ def _explain_plan(loaded: "ModelPlan", name: str | None, form: str, quiet: bool)
 
 
 def _read_program(data: bytes, place: str, quiet: bool) -> "Program":
-    """The program of a file; says so if the file was edited."""
-    from t10c import read_program
+    """The program of a file, which must be valid; says so if the file was edited."""
+    from t10c import check_program, read_program
     from t10c.cli.output import emit
+    from t10c.errors import InvalidInputError
 
     file = read_program(data, place)
     if file.edited and not quiet:
         emit(f"note: {place} was edited since t10c wrote it", err=True)
+    try:
+        check_program(file.program, from_file=True)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{place}: {error}") from error
     return file.program
 
 

@@ -82,6 +82,7 @@ class SectionRun:
         observer: Observer | None = None,
     ) -> None:
         self.memory, self.section = memory, section.name
+        self.inside, self.at = "", 0
         self.host, self.observer = host, observer
         self.values: dict[str, Value] = {
             "core": np.arange(program.core_count, dtype=np.int64),
@@ -93,7 +94,8 @@ class SectionRun:
 
     def instructions(self, instructions: tuple[Instruction, ...]) -> None:
         """Run instructions in order."""
-        for instruction in instructions:
+        for number, instruction in enumerate(instructions):
+            self.at = number
             match instruction:
                 case Loop():
                     self._loop(instruction)
@@ -108,7 +110,7 @@ class SectionRun:
                 case Load(buffer=name):
                     self._load(name)
                 case Store(tensor=tensor, sources=sources):
-                    self.host.outputs[tensor] = self.memory.value(tensor, sources)
+                    self.host.outputs[tensor] = self._value(tensor, sources)
                 case Exchange(kind=kind, moves=moves):
                     self._exchange(moves)
                     if kind == "copy":
@@ -124,12 +126,16 @@ class SectionRun:
                     self._keep(instruction)
 
     def _loop(self, loop: Loop) -> None:
+        outside, at = self.inside, f"{self.inside}{self.at}, "
         for turn in range(loop.count):
             self.values[loop.counter] = turn
+            self.inside = f"{at}body, instruction "
             self.instructions(loop.body)
             if turn + 1 < loop.count:
+                self.inside = f"{at}between, instruction "
                 self.instructions(loop.between)
-        del self.values[loop.counter]
+        self.inside = outside
+        self.values.pop(loop.counter, None)
 
     def _allocate(self, buffer: Buffer) -> None:
         self.memory[buffer.name] = Memory(buffer, place_piece(buffer.piece, self.values))
@@ -149,7 +155,7 @@ class SectionRun:
             if own is not None:
                 arrived.append(own)
                 continue
-            value = self.memory.value(move.tensor, move.sources, target.placed)
+            value = self._value(move.tensor, move.sources, target.placed)
             if value.shape != self.memory.shape(move.into):
                 raise VerificationError(
                     f"{self.section}: {move.into} cannot be filled with '{move.tensor}'"
@@ -158,6 +164,15 @@ class SectionRun:
             arrived.append(spread(value, target.placed))
         for move, array in zip(moves, arrived, strict=True):
             self.memory[move.into].arrays = (array,)
+
+    def _value(self, tensor: str, sources: tuple[str, ...], into: Placed | None = None) -> Array:
+        """The whole tensor, collected from buffers; VerificationError says which instruction."""
+        try:
+            return self.memory.value(tensor, sources, into)
+        except VerificationError as error:
+            raise VerificationError(
+                f"section '{self.section}', instruction {self.inside}{self.at}: {error}"
+            ) from error
 
     def _in_place(self, move: Move, target: Memory) -> Array | None:
         """What cores hold of the tensor already, if that is just what they need, else None."""
@@ -183,7 +198,7 @@ class SectionRun:
                     self.section,
                     tensor,
                     memory.placed,
-                    lambda: self.memory.value(tensor, (name,)),
+                    lambda: self._value(tensor, (name,)),
                 )
             )
 

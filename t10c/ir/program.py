@@ -230,13 +230,14 @@ class Keep:
 class Loop:
     """Run `body` `count` times, the counter from 0 on, with `between` between two rounds.
 
-    In `between` the counter is that of the round just done.
+    In `between` the counter is that of the round just done. A loop whose rounds are alike needs no
+    name for its counter ('').
     """
 
-    counter: str
-    count: int
-    body: tuple["Instruction", ...]
-    between: tuple["Instruction", ...]
+    counter: str = field(default="", metadata={"omit_default": True})
+    count: int = 1
+    body: tuple["Instruction", ...] = ()
+    between: tuple["Instruction", ...] = field(default=(), metadata={"omit_default": True})
 
 
 Instruction = (

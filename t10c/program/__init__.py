@@ -4,6 +4,8 @@
 - `windows.py`: views of arrays for all element types
 - `views.py`: what layout-only operators do to whole tensors
 - `document.py`, `schema.py`: program files, and what they look like
-- `check.py`: whether a program is valid: `check_program`
+- `steps.py`: what the steps of kernels in a file may be
+- `check.py`: whether a program is valid: `check_program`; `wellmade.py` has what it checks of
+  declarations, `wrong.py` the error
 - `held.py`, `coverage.py`: buffers as the checker sees them, and what an exchange finds in them
 """

@@ -6,14 +6,14 @@ is missing or goes to the wrong neighbour, a chunk that is off by one, memory th
 buffer that is read before it is written; and names the instruction.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from t10c.errors import InvalidInputError
+from t10c.errors import InvalidInputError, T10cError
 from t10c.ir.expression import TensorExpression
 from t10c.ir.formula import FormulaError, IntArray, Value, evaluate
+from t10c.ir.graph import TensorKind
 from t10c.ir.program import (
     Access,
     Allocate,
@@ -27,64 +27,80 @@ from t10c.ir.program import (
     Load,
     Loop,
     Move,
-    Piece,
     Program,
     Reduce,
     Section,
     Shift,
     Store,
 )
-from t10c.program.coverage import TENSOR_LIMIT, Coverage
-from t10c.program.held import Ledger, WrongError
-from t10c.program.placed import BoolArray, per_core, place_piece, place_range
-
-CORE_LIMIT = 2**24
-"""Most cores of a chip; more are taken for a mistake."""
-
-LOOP_LIMIT = 2**24
-"""Most rounds of a loop; more are taken for a mistake."""
+from t10c.program.coverage import Coverage
+from t10c.program.held import Held, Ledger
+from t10c.program.placed import BoolArray, per_core, place_range
+from t10c.program.wellmade import check_declared, check_length, check_operands
+from t10c.program.wrong import WrongError, shown
 
 
-def check_program(program: Program) -> int:
-    """Peak bytes of any core; InvalidInputError names the first instruction that is wrong."""
-    return _Checker(program).run()
+def check_program(program: Program, from_file: bool = False) -> int:
+    """Peak bytes of any core; InvalidInputError names the first instruction that is wrong.
+
+    A program `from_file` may say what nobody thought of: whatever fails there is its mistake. For a
+    program that t10c made the same is a bug, and is raised as it is.
+    """
+    checker = _Checker(program)
+    try:
+        return checker.run()
+    except T10cError:
+        raise
+    except Exception as error:
+        if not from_file:
+            raise
+        reason = shown(" ".join(str(error).split()))
+        raise InvalidInputError(
+            f"{checker.at}: cannot be followed: {type(error).__name__}: {reason}"
+        ) from error
 
 
 class _Checker:
     """State of the walk."""
 
     def __init__(self, program: Program) -> None:
-        _check_sizes(program)
-        self.program = program
+        self.program, self.at = program, "program"
         self.tensor = {tensor.name: tensor for tensor in program.tensors}
         reserved = program.reserved_bytes
         self.ledger = Ledger(program, self.tensor, used_bytes=reserved, peak_bytes=reserved)
         self.coverage = Coverage(program, self.ledger)
         self.values: dict[str, Value] = {}
+        self.loads: TensorKind = "weight"
+        self.stored: set[str] = set()
 
     def run(self) -> int:
         """Walk all sections, two inferences long: pieces are displaced in the second."""
         program = self.program
+        check_declared(program)
         self._section(program.load, 0)
         for number in range(2):
             for section in (program.begin, *program.sections, program.end):
                 self._section(section, number)
+        for name in program.outputs:
+            if name not in self.stored:
+                raise InvalidInputError(f"the output '{shown(name)}' is never stored")
         return self.ledger.peak_bytes
 
     def _section(self, section: Section, inferences: int) -> None:
-        place = f"section '{section.name}'"
+        place = self.at = f"section '{shown(section.name)}'"
+        self.loads = "weight" if section is self.program.load else "input"
         cores = np.arange(self.program.core_count, dtype=np.int64)
         self.values = {"core": cores, "run": inferences}
         for name, formula in section.values:
             try:
                 self.values[name] = evaluate(formula, self.values)
             except FormulaError as error:
-                raise InvalidInputError(f"{place}, value {name}: {error}") from error
+                raise InvalidInputError(f"{place}, value {shown(name)}: {error}") from error
         self._instructions(section.instructions, place)
 
     def _instructions(self, instructions: Iterable[Instruction], place: str) -> None:
         for number, instruction in enumerate(instructions):
-            at = f"{place}, instruction {number}"
+            at = self.at = f"{place}, instruction {number}"
             if isinstance(instruction, Loop):
                 self._loop(instruction, at)
                 continue
@@ -95,16 +111,17 @@ class _Checker:
                 raise InvalidInputError(f"{at} ({what}): {error}") from error
 
     def _loop(self, loop: Loop, at: str) -> None:
-        if not 1 <= loop.count <= LOOP_LIMIT:
-            raise InvalidInputError(f"{at} (loop): runs {loop.count} times")
-        if loop.counter in self.values:
-            raise InvalidInputError(f"{at} (loop): the name {loop.counter} is taken")
+        named = bool(loop.counter)
+        if named and loop.counter in self.values:
+            raise InvalidInputError(f"{at} (loop): the name {shown(loop.counter)} is taken")
         for turn in range(loop.count):
-            self.values[loop.counter] = turn
+            if named:
+                self.values[loop.counter] = turn
             self._instructions(loop.body, f"{at}, body")
             if turn + 1 < loop.count:
                 self._instructions(loop.between, f"{at}, between")
-        del self.values[loop.counter]
+        if named:
+            del self.values[loop.counter]
 
     def _instruction(self, instruction: Instruction) -> None:
         match instruction:
@@ -113,12 +130,14 @@ class _Checker:
             case Free(buffer=name):
                 self.ledger.free(name)
             case Load(buffer=name):
-                self.ledger.get(name).written = True
+                self._load(self.ledger.get(name))
             case Store(tensor=tensor, sources=sources):
                 self.coverage.check(tensor, sources)
+                self.stored.add(tensor)
             case Exchange(moves=moves):
                 self._exchange(moves)
-            case Clear(buffer=name):
+            case Clear(buffer=name, kernel=kernel):
+                self._kernel(kernel)
                 held = self.ledger.get(name)
                 held.cleared, held.written = True, False
                 held.points = np.zeros(held.buffer.piece.cores, dtype=np.int64)
@@ -133,14 +152,23 @@ class _Checker:
             case Keep():
                 self._keep(instruction)
 
-    # Exchanges
+    # Host and exchanges
+
+    def _load(self, held: Held) -> None:
+        tensor = self.tensor[held.buffer.tensor]
+        if tensor.kind != self.loads:
+            raise WrongError(
+                f"the host has no {tensor.kind} '{shown(tensor.name)}' to write here, "
+                f"where it writes {self.loads}s"
+            )
+        held.written = True
 
     def _exchange(self, moves: tuple[Move, ...]) -> None:
         for move in moves:
             into = self.ledger.get(move.into)
             wanted = self.tensor.get(move.tensor)
             if wanted is None or wanted.shape != self.tensor[into.buffer.tensor].shape:
-                raise WrongError(f"{move.into} cannot be filled with '{move.tensor}'")
+                raise WrongError(f"{shown(move.into)} cannot be filled with '{shown(move.tensor)}'")
             self.coverage.check(move.tensor, move.sources, into)
         for move in moves:
             into = self.ledger.get(move.into)
@@ -150,7 +178,7 @@ class _Checker:
 
     def _kernel(self, number: int) -> TensorExpression:
         if not 0 <= number < len(self.program.kernels):
-            raise WrongError(f"there is no kernel {number}")
+            raise WrongError(f"there is no kernel {shown(str(number))}")
         return self.program.kernels[number]
 
     def _compute(self, step: Compute) -> None:
@@ -164,22 +192,26 @@ class _Checker:
         present = np.ones(step.cores, dtype=bool)
         points = np.ones(step.cores, dtype=np.int64)
         for r, axis in zip(step.tile, expression.axes, strict=True):
+            check_length(r, "the tile", axis.length)
             start[r.axis], stop = place_range(r, step.cores, self.values)
             if np.any(start[r.axis] < 0) or np.any(stop > axis.length):
-                raise WrongError(f"the tile leaves axis {r.axis} of length {axis.length}")
+                raise WrongError(f"the tile leaves axis {shown(r.axis)} of length {axis.length}")
             counts[r.axis] = np.maximum(stop - start[r.axis], 0)
             present &= counts[r.axis] > 0
             points *= counts[r.axis]
         result = self.ledger.get(step.output.buffer)
         if result.buffer.piece.cores != step.cores:
-            raise WrongError(f"{step.output.buffer} does not lie on {step.cores} cores")
+            raise WrongError(f"{shown(step.output.buffer)} does not lie on {step.cores} cores")
         if not result.cleared:
-            raise WrongError(f"{step.output.buffer} was not cleared")
+            raise WrongError(f"{shown(step.output.buffer)} was not cleared")
+        check_operands(expression, expression.body, step.inputs, step.output)
         for access in step.inputs:
             self.ledger.written(access.buffer)
             self._meets(expression, access, start, counts, present)
         self._meets(expression, step.output, start, counts, present)
         result.points = result.points + points * present
+        if np.any(result.points > expression.points):
+            raise WrongError(f"more is computed than the {expression.points} points of the kernel")
 
     def _meets(
         self,
@@ -193,27 +225,27 @@ class _Checker:
 
         `counts` are the points along every axis that exist on a core: all must be in the buffer.
         """
-        operand = next((o for o in expression.operands if o.name == access.operand), None)
-        if operand is None:
-            raise WrongError(f"the kernel has no operand {access.operand}")
-        held = self.ledger.get(access.buffer)
+        operand = next(o for o in expression.operands if o.name == access.operand)
+        held, name = self.ledger.get(access.buffer), shown(access.buffer)
         if held.buffer.piece.flat or held.buffer.piece.dims != operand.dims:
-            raise WrongError(f"{access.buffer} has not the dimensions of {access.operand}")
+            raise WrongError(f"{name} has not the dimensions of {shown(access.operand)}")
         cores = held.buffer.piece.cores
         if cores != len(present):
-            raise WrongError(f"{access.buffer} lies on {cores} cores, not on {len(present)}")
+            raise WrongError(f"{name} lies on {cores} cores, not on {len(present)}")
+        if not counts.keys() >= set(operand.axes):
+            raise WrongError(f"{name} has axes that the output has not")
         offsets = dict(access.offsets)
         whole = held.buffer.piece.lengths
         for axis in operand.axes:
             offset = per_core(offsets.get(axis, "0"), cores, self.values)
             if np.any(present & ((offset < 0) | (offset + counts[axis] > whole[axis]))):
-                raise WrongError(f"{access.buffer} is read beyond its {whole[axis]} of {axis}")
+                raise WrongError(f"{name} is read beyond its {whole[axis]} of {shown(axis)}")
             differs = present & (held.start[axis] + offset != start[axis])
             if differs.any():
                 core = int(np.argmax(differs))
                 raise WrongError(
-                    f"core {core} needs {axis} from {int(start[axis][core])} on, but has it from "
-                    f"{int(held.start[axis][core] + offset[core])} on in {access.buffer}"
+                    f"core {core} needs {shown(axis)} from {int(start[axis][core])} on, but has it "
+                    f"from {int(held.start[axis][core] + offset[core])} on in {name}"
                 )
 
     def _shift(self, shift: Shift) -> None:
@@ -221,9 +253,9 @@ class _Checker:
         cores = held.buffer.piece.cores
         source = per_core(shift.source, cores, self.values)
         if not np.array_equal(np.sort(source), np.arange(cores)):
-            raise WrongError(f"the sources of {shift.buffer} are not every core once")
+            raise WrongError(f"the sources of {shown(shift.buffer)} are not every core once")
         if not (held.written or held.cleared):
-            raise WrongError(f"{shift.buffer} is shifted before it is written")
+            raise WrongError(f"{shown(shift.buffer)} is shifted before it is written")
         held.start = {axis: start[source] for axis, start in held.start.items()}
         held.count = {axis: count[source] for axis, count in held.count.items()}
         if held.cleared:
@@ -245,16 +277,22 @@ class _Checker:
         for axis, start in held.start.items():
             starts = start[order].reshape(-1, step.count)
             if np.any(starts != starts[:, :1]):
-                raise WrongError(f"cores of a group hold different parts along {axis}")
+                raise WrongError(f"cores of a group hold different parts along {shown(axis)}")
         totals = held.points[order].reshape(-1, step.count).sum(axis=1)
         held.points = np.empty(step.cores, dtype=np.int64)
         held.points[order] = np.repeat(totals, step.count)
 
     def _finish(self, step: Finish) -> None:
         expression = self._kernel(step.kernel)
-        held = self.ledger.get(step.result.buffer)
+        held, name = self.ledger.get(step.result.buffer), shown(step.result.buffer)
         if not held.cleared:
-            raise WrongError(f"nothing was computed into {step.result.buffer}")
+            raise WrongError(f"nothing was computed into {name}")
+        if held.buffer.tensor != step.into.tensor:
+            raise WrongError(f"{name} is not a piece of '{shown(step.into.tensor)}'")
+        for piece in (held.buffer.piece, step.into.piece):
+            if piece.flat or piece.dims != expression.output.dims:
+                raise WrongError(f"{name} has not the dimensions of the kernel's output")
+        check_operands(expression, expression.epilogue, step.inputs, step.result)
         own = set(expression.output.axes)
         needed = np.full(len(held.points), 1, dtype=np.int64)
         for axis in expression.axes:
@@ -263,42 +301,28 @@ class _Checker:
             core = int(np.argmax(held.points != needed))
             raise WrongError(
                 f"{held.points[core]} points were computed into what core {core} holds of "
-                f"{step.result.buffer}, not {needed[core]}"
+                f"{name}, not {needed[core]}"
             )
-        if held.buffer.tensor != step.into.tensor:
-            raise WrongError(f"{step.result.buffer} is not a piece of '{step.into.tensor}'")
-        self._same_part(expression, step.result, step.into.piece, step.inputs)
-        self.ledger.turn_into(step.result.buffer, step.into, self.values)
-
-    def _same_part(
-        self, expression: TensorExpression, part: Access, piece: Piece, others: tuple[Access, ...]
-    ) -> None:
-        """A kept or finished piece lies where its buffer, and what it is made with, have it."""
-        placed = place_piece(piece, self.values)
-        present = ~placed.empty
-        counts = {axis: placed.stop[axis] - placed.start[axis] for axis in placed.start}
-        self._meets(expression, part, placed.start, counts, present)
-        for access in others:
+        made = self.ledger.made(step.into, self.values)
+        self._meets(expression, step.result, made.start, made.count, ~made.placed.empty)
+        for access in step.inputs:
             self.ledger.written(access.buffer)
-            self._meets(expression, access, placed.start, counts, present)
+            self._meets(expression, access, made.start, made.count, ~made.placed.empty)
+        self.ledger.turn_into(step.result.buffer, made)
 
     def _keep(self, step: Keep) -> None:
         held = self.ledger.written(step.part.buffer)
-        placed = place_piece(step.into.piece, self.values)
-        present, offsets = ~placed.empty, dict(step.part.offsets)
-        if held.buffer.piece.dims != step.into.piece.dims:
-            raise WrongError(f"{step.into.name} has other dimensions than {step.part.buffer}")
-        for axis in held.start:
+        made, name = self.ledger.made(step.into, self.values), shown(step.into.name)
+        before, after = held.buffer.piece, step.into.piece
+        if (held.buffer.tensor, before.dims) != (step.into.tensor, after.dims):
+            raise WrongError(f"{name} is no part of {shown(step.part.buffer)}")
+        if before.cores != after.cores or before.lengths.keys() != after.lengths.keys():
+            raise WrongError(f"{name} has other cores or axes than {shown(step.part.buffer)}")
+        present, offsets = ~made.placed.empty, dict(step.part.offsets)
+        for axis, whole in before.lengths.items():
             offset = per_core(offsets.get(axis, "0"), len(present), self.values)
-            if np.any(present & (held.start[axis] + offset != placed.start[axis])):
-                raise WrongError(f"{step.into.name} lies elsewhere along {axis}")
-        self.ledger.turn_into(step.part.buffer, step.into, self.values)
-
-
-def _check_sizes(program: Program) -> None:
-    """InvalidInputError for sizes that nothing real has."""
-    if not 1 <= program.core_count <= CORE_LIMIT:
-        raise InvalidInputError(f"core_count: {program.core_count} cores")
-    for tensor in program.tensors:
-        if any(size < 0 for size in tensor.shape) or math.prod(tensor.shape) > TENSOR_LIMIT:
-            raise InvalidInputError(f"tensor '{tensor.name}' has the shape {list(tensor.shape)}")
+            if np.any(present & (held.start[axis] + offset != made.start[axis])):
+                raise WrongError(f"{name} lies elsewhere along {shown(axis)}")
+            if np.any(present & ((offset < 0) | (offset + made.count[axis] > whole))):
+                raise WrongError(f"{name} is longer than what there is along {shown(axis)}")
+        self.ledger.turn_into(step.part.buffer, made)

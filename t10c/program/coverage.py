@@ -5,12 +5,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from t10c.ir.program import Program
-from t10c.program.held import Held, Ledger, WrongError
+from t10c.program.held import Held, Ledger
 from t10c.program.placed import BoolArray, mark
 from t10c.program.views import known_elements
-
-TENSOR_LIMIT = 2**34
-"""Most elements of a tensor; more are taken for a mistake."""
+from t10c.program.wrong import WrongError, shown
 
 
 class Coverage:
@@ -40,13 +38,13 @@ class Coverage:
             missing &= needed
         if missing.any():
             index = tuple(int(i) for i in np.argwhere(missing)[0])
-            raise WrongError(f"no core holds {tensor}{list(index)}")
+            raise WrongError(f"no core holds {shown(tensor)}{list(index)}")
 
     def _known(self, tensor: str, holders: Mapping[str, list[Held]]) -> BoolArray | None:
         """Which elements of a tensor the holders have, themselves or as a view: None for all."""
         fact = self.tensor.get(tensor)
         if fact is None:
-            raise WrongError(f"there is no tensor '{tensor}'")
+            raise WrongError(f"there is no tensor '{shown(tensor)}'")
         if 0 in fact.shape:
             return None
         own = holders.get(tensor, [])
@@ -65,8 +63,9 @@ class Coverage:
         shapes = [self.tensor[name].shape for name in (*view.inputs, tensor)]
         try:
             through = known_elements(view, known, shapes)
-        except (ValueError, IndexError):
-            raise WrongError(f"'{tensor}' is no view of {', '.join(view.inputs)}") from None
+        except (ValueError, IndexError, TypeError):
+            of = shown(", ".join(view.inputs))
+            raise WrongError(f"'{shown(tensor)}' is no view of {of}") from None
         return None if through is None else marks | through
 
     def _complete(self, held: Held) -> bool:

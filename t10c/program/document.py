@@ -12,7 +12,6 @@ from typing import Any
 
 from t10c import __version__
 from t10c.errors import InvalidInputError
-from t10c.ir.expression import TensorExpression, is_literal
 from t10c.ir.formula import FormulaError, parse
 from t10c.ir.program import (
     Access,
@@ -30,7 +29,9 @@ from t10c.ir.program import (
     Section,
     Shift,
 )
-from t10c.serialise import content_hash, decode, encode, file_bytes, wrong
+from t10c.program.steps import check_steps
+from t10c.program.wrong import shown
+from t10c.serialise import content_hash, decode, encode, file_bytes
 
 SCHEMA = "t10c.program"
 VERSION = 1
@@ -77,7 +78,11 @@ def read_program(data: bytes, place: str) -> ProgramFile:
     """The same, and whether the file was edited since t10c wrote it."""
     try:
         document = json.loads(data)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise InvalidInputError(
+            f"{place}: not a program file: it is nested too deeply\n{_WRITE_ONE}"
+        ) from error
+    except ValueError as error:
         raise InvalidInputError(
             f"{place}: not a program file: {str(error)[:120]}\n{_WRITE_ONE}"
         ) from error
@@ -102,43 +107,10 @@ def _from_document(document: object) -> ProgramFile:
     body = {key: value for key, value in document.items() if key not in HEAD}
     program = decode(Program, body, "program")
     for number, kernel in enumerate(program.kernels):
-        _check_steps(kernel, f"program.kernels[{number}]")
+        check_steps(kernel, f"program.kernels[{number}]")
     for section in program.all_sections():
         _check_formulas(section)
     return ProgramFile(program, content_hash(body, HEAD) != document.get("program_hash"))
-
-
-# Kernels
-
-
-def _check_steps(kernel: TensorExpression, path: str) -> None:
-    """Every step of a kernel must work on operands, earlier results, `acc` or numbers."""
-    if not kernel.body:
-        raise InvalidInputError(f"{path}.body: has no steps")
-    if kernel.kernel == "gather" and len(kernel.inputs) < 2:
-        raise InvalidInputError(f"{path}.inputs: a gather has a table and indices")
-    known = {operand.name for operand in kernel.inputs}
-    if kernel.kernel == "fallback":
-        known.add("_")  # an optional input that is not given
-    for number, step in enumerate((*kernel.body, *kernel.epilogue)):
-        late = number - len(kernel.body)
-        place = f"body[{number}]" if late < 0 else f"epilogue[{late}]"
-        if not step.inputs:
-            raise InvalidInputError(f"{path}.{place}.inputs: is empty")
-        allowed = known | ({"acc"} if late >= 0 else set())
-        for name in step.inputs:
-            if name not in allowed and not _is_number(name):
-                right = "an operand, an earlier result or a number"
-                raise wrong(f"{path}.{place}.inputs", name, right)
-        known.add(f"s{number}")
-
-
-def _is_number(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return bool(name) and is_literal(name)
 
 
 # Formulas
@@ -146,9 +118,9 @@ def _is_number(name: str) -> bool:
 
 def _check_formulas(section: Section) -> None:
     """Every formula of a section must be one; InvalidInputError says where it stands."""
-    at = f"section '{section.name}'"
+    at = f"section '{shown(section.name)}'"
     for name, formula in section.values:
-        _check(formula, f"{at}, value {name}")
+        _check(formula, f"{at}, value {shown(name)}")
     for where, formula in _formulas(section.instructions, at):
         _check(formula, where)
 
@@ -201,11 +173,11 @@ def _of_piece(piece: Piece, key: str) -> Iterator[Place]:
 
 def _of_ranges(ranges: Iterable[Range], key: str) -> Iterator[Place]:
     for found in ranges:
-        yield f"{key}, axis {found.axis}, start", found.start
+        yield f"{key}, axis {shown(found.axis)}, start", found.start
         for number, stop in enumerate(found.stops):
-            yield f"{key}, axis {found.axis}, stops[{number}]", stop
+            yield f"{key}, axis {shown(found.axis)}, stops[{number}]", stop
 
 
 def _of_access(access: Access) -> Iterator[Place]:
     for axis, offset in access.offsets:
-        yield f"operand {access.operand}, offsets.{axis}", offset
+        yield f"operand {shown(access.operand)}, offsets.{shown(axis)}", offset

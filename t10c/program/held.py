@@ -1,6 +1,5 @@
 """Buffers as the checker sees them: where their data lie, and what memory they take."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,13 +9,8 @@ from t10c.ir.formula import IntArray, Value
 from t10c.ir.graph import Tensor
 from t10c.ir.program import Buffer, Program
 from t10c.program.placed import Placed, place_piece
-
-PIECE_LIMIT = 2**36
-"""Most points of a piece on one core; more are taken for a mistake."""
-
-
-class WrongError(Exception):
-    """What is wrong with the instruction at hand."""
+from t10c.program.wellmade import check_buffer, check_placed
+from t10c.program.wrong import WrongError, shown
 
 
 @dataclass
@@ -52,21 +46,20 @@ class Ledger:
     def get(self, name: str) -> Held:
         """The buffer of a name."""
         if name not in self.held:
-            raise WrongError(f"there is no buffer '{name}' at this point")
+            raise WrongError(f"there is no buffer '{shown(name)}' at this point")
         return self.held[name]
 
     def written(self, name: str) -> Held:
         """The same, and it has contents."""
         held = self.get(name)
         if not held.written:
-            raise WrongError(f"{name} is read before it is written")
+            raise WrongError(f"{shown(name)} is read before it is written")
         return held
 
     def allocate(self, buffer: Buffer, absorbed: str, values: Mapping[str, Value]) -> None:
         """A new buffer, which may take over the memory of another."""
-        if buffer.name in self.held:
-            raise WrongError(f"there is a buffer '{buffer.name}' already")
-        held = self._new(buffer, values)
+        held = self.made(buffer, values)
+        self._new(held)
         if absorbed:
             old = self.get(absorbed)
             self.used_bytes -= old.counted_bytes
@@ -78,42 +71,26 @@ class Ledger:
         self.used_bytes -= self.get(name).counted_bytes
         del self.held[name]
 
-    def turn_into(self, old: str, buffer: Buffer, values: Mapping[str, Value]) -> None:
+    def turn_into(self, old: str, held: Held) -> None:
         """A written buffer that takes over (part of) the memory of another."""
-        held = self._new(buffer, values)
         self.free(old)
-        if buffer.name in self.held:
-            raise WrongError(f"there is a buffer '{buffer.name}' already")
+        self._new(held)
         self._count(held)
         held.written = True
 
-    def _new(self, buffer: Buffer, values: Mapping[str, Value]) -> Held:
-        """A buffer that is well made."""
-        piece = buffer.piece
-        if buffer.tensor not in self.tensor:
-            raise WrongError(f"{buffer.name} is a piece of the unknown tensor '{buffer.tensor}'")
-        tensor = self.tensor[buffer.tensor]
-        if not 1 <= piece.cores <= self.program.core_count:
-            raise WrongError(f"{buffer.name} lies on {piece.cores} cores")
-        if buffer.copies not in (1, 2):
-            raise WrongError(f"{buffer.name} has {buffer.copies} copies")
-        least = tensor.bits or self.program.element_bits
-        if buffer.bits < least:
-            raise WrongError(
-                f"{buffer.name} has {buffer.bits} bits for an element, {tensor.name} needs {least}"
-            )
-        if not piece.flat and tuple(dim.size for dim in piece.dims) != tensor.shape:
-            raise WrongError(f"{buffer.name} has not the shape of {tensor.name}")
-        points = math.prod(piece.lengths.values())
-        if not min(points, math.prod(piece.shape)) <= buffer.elements <= PIECE_LIMIT:
-            raise WrongError(
-                f"{buffer.name} counts {buffer.elements} elements, but has {points} points"
-            )
-        placed = place_piece(piece, values)
+    def made(self, buffer: Buffer, values: Mapping[str, Value]) -> Held:
+        """A buffer that is well made, which the ledger does not have yet."""
+        check_buffer(buffer, self.tensor, self.program)
+        placed = place_piece(buffer.piece, values)
+        check_placed(placed, shown(buffer.name))
         start = dict(placed.start)
         count = {axis: np.maximum(placed.stop[axis] - start[axis], 0) for axis in start}
-        none = np.zeros(piece.cores, dtype=np.int64)
+        none = np.zeros(buffer.piece.cores, dtype=np.int64)
         return Held(buffer, placed, start, count, none, buffer.size_bytes)
+
+    def _new(self, held: Held) -> None:
+        if held.buffer.name in self.held:
+            raise WrongError(f"there is a buffer '{shown(held.buffer.name)}' already")
 
     def _count(self, held: Held) -> None:
         self.held[held.buffer.name] = held
@@ -121,6 +98,6 @@ class Ledger:
         self.peak_bytes = max(self.peak_bytes, self.used_bytes)
         if self.used_bytes > self.program.core_bytes:
             raise WrongError(
-                f"{held.buffer.name} needs {held.counted_bytes} bytes, which makes "
+                f"{shown(held.buffer.name)} needs {held.counted_bytes} bytes, which makes "
                 f"{self.used_bytes} of the {self.program.core_bytes} that a core has"
             )

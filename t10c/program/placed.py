@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from t10c.ir.formula import IntArray, Value, evaluate
+from t10c.ir.formula import FormulaError, IntArray, Value, evaluate
 from t10c.ir.program import Formula, Piece, Range
 from t10c.program.windows import sliding_windows
 
@@ -90,10 +90,13 @@ def place_range(r: Range, cores: int, values: Mapping[str, Value]) -> tuple[IntA
 
 
 def per_core(formula: Formula, cores: int, values: Mapping[str, Value]) -> IntArray:
-    """A formula's values on the first `cores` cores, (cores,)."""
-    value = evaluate(formula, values)
-    if isinstance(value, int):
-        return np.full(cores, value, dtype=np.int64)
+    """A formula's values on the first `cores` cores, (cores,); FormulaError beyond 64 bits."""
+    try:
+        value = evaluate(formula, values)
+        if isinstance(value, int):
+            return np.full(cores, value, dtype=np.int64)
+    except OverflowError:
+        raise FormulaError(f"'{formula[:60]}' is larger than 64 bits hold") from None
     return value[:cores]
 
 
@@ -107,6 +110,8 @@ def spread(tensor: Array, placed: Placed) -> Array:
     if not shape:
         return np.broadcast_to(source, (placed.piece.cores,)).copy()
     origin = np.where(placed.empty[:, None], 0, placed.origin)
+    # what lies beyond the tensor is padding however far away it is
+    origin = np.clip(origin, -np.asarray(shape), source.shape)
     low = np.maximum(0, -origin.min(axis=0))
     high = np.maximum(0, (origin + shape).max(axis=0) - source.shape)
     if low.any() or high.any():

@@ -240,7 +240,7 @@ def _check(program: Program, plan: ModelPlan, given: str) -> int:
             "make one with: t10c compile MODEL --hw NAME --emit program -o FILE"
         )
     try:
-        return check_program(program)
+        return check_program(program, from_file=True)
     except InvalidInputError as error:
         raise InvalidInputError(f"{given}: {error}\n{_REMEDY}") from error
 
