@@ -295,10 +295,21 @@ def test_a_program_that_no_machine_can_run(t10c: Command, ring: Case, tmp_path: 
         more = [home, {"op": "load", "buffer": "extra"}, freed]
         document["load"]["instructions"] = [*more, *document["load"]["instructions"]]
 
-    for edit in (power, loaded):
+    for edit, said in (
+        (power, "kernels[0].epilogue[1].inputs: has 1; Pow takes 2"),
+        (loaded, "section 'load', instruction 1 (load): the host has no activation"),
+    ):
         wrong = ring.edited(tmp_path / "p.json", edit)
-        result = t10c(*ring.arguments, "--program", wrong)
-        fails(result, 9, "the program cannot be executed", "--emit program")
+        fails(t10c(*ring.arguments, "--program", wrong), 4, "p.json", said)
+
+
+def test_a_program_that_fails_as_it_runs(t10c: Command, ring: Case, tmp_path: Path) -> None:
+    def edit(document: Document) -> None:
+        document["kernels"][0]["epilogue"][-1]["attributes"] = {"as": "float99"}
+
+    wrong = ring.edited(tmp_path / "p.json", edit)
+    result = t10c(*ring.arguments, "--program", wrong)
+    fails(result, 9, "the program cannot be executed", "--emit program")
 
 
 def test_an_operator_that_nobody_knows(t10c: Command, ring: Case, tmp_path: Path) -> None:
@@ -306,7 +317,8 @@ def test_an_operator_that_nobody_knows(t10c: Command, ring: Case, tmp_path: Path
         document["kernels"][0]["epilogue"][-1]["op"] = "Frob"
 
     wrong = ring.edited(tmp_path / "p.json", edit)
-    fails(t10c(*ring.arguments, "--program", wrong), 5, "'Frob'", "cannot be executed")
+    said = "kernels[0].epilogue[1].op: is 'Frob'"
+    fails(t10c(*ring.arguments, "--program", wrong), 4, "p.json", said)
 
 
 # What one should know besides
