@@ -89,15 +89,15 @@ def _notes(found: Verification) -> list[str]:
     for number in found.nudged:
         moved = [change for n, _, change in found.own_changes if n == number]
         notes.append(
-            f"inference {number + 1} agrees with ONNX Runtime for weights moved by their last bits;"
-            f" with the weights as they are, its own result moves by up to {max(moved):.2g}:"
+            f"inference {number + 1} agrees with ONNX Runtime for numbers moved by their last bits;"
+            f" with weights and inputs as they are, its own result moves by up to {max(moved):.2g}:"
             " a value half-way between two is rounded the other way"
         )
     others = [c for c in found.own_changes if c[0] not in found.nudged]
     for number, name, change in others[:_SHOWN_WARNINGS]:
         notes.append(
             f"ONNX Runtime's own {shorten(name, 40)} moves by up to {change:.2g} in inference"
-            f" {number + 1} if weights move by their last bits: the model amplifies rounding"
+            f" {number + 1} if numbers move by their last bits: the model amplifies rounding"
         )
     if not found.elements:
         notes.append("no output has elements: nothing was compared")

@@ -66,17 +66,16 @@ def compare(
     if want.size == 0:
         return Comparison(name, True, "", 0, 0.0, 0.0, 0.0, (), "", "", 0, 0)
     exact = _is_exact(want)
-    given, expected = (array if exact else _wide(array) for array in (got, want))
-    difference, same = _difference(given, expected)
+    difference, same = distances(got, want)
     comparable = np.isfinite(difference)
     strange = ~comparable & ~same
     sizes = np.where(comparable, difference, 0.0)
     error = float(sizes.max())
-    scale = float(np.abs(np.where(np.isfinite(expected), expected, 0)).astype(np.float64).max())
+    scale = _scale(want)
     off = int(np.count_nonzero(~same)) if exact else 0
     flat = int(strange.argmax()) if strange.any() else int(sizes.argmax())
     worst = tuple(int(i) for i in np.unravel_index(flat, want.shape))
-    limit = tolerance.integer_steps if exact else tolerance.atol + tolerance.rtol * scale
+    limit = allowed(want, tolerance)
     problem = _problem(int(strange.sum()), error, limit, exact)
     return Comparison(
         name=name,
@@ -126,8 +125,28 @@ def _wide(array: np.ndarray) -> np.ndarray:
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
 
 
-def _difference(got: np.ndarray, want: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """|got - want| of every element as float64, and which elements are the same."""
+def allowed(want: np.ndarray, tolerance: Tolerance) -> float:
+    """What an element may be off, of a tensor of which this is expected."""
+    if _is_exact(want):
+        return tolerance.integer_steps
+    return tolerance.atol + tolerance.rtol * _scale(want)
+
+
+def _scale(want: np.ndarray) -> float:
+    """The largest magnitude of a tensor's finite elements, 0 without any."""
+    expected = want if _is_exact(want) else _wide(want)
+    if want.size == 0 or want.dtype.kind in "SUO":
+        return 0.0
+    return float(np.abs(np.where(np.isfinite(expected), expected, 0)).astype(np.float64).max())
+
+
+def distances(got: np.ndarray, want: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """|got - want| of every element as float64, and which elements are the same.
+
+    Both have one shape and type.
+    """
+    if not _is_exact(want):
+        got, want = _wide(got), _wide(want)
     if got.dtype.kind in "SUO":
         same = np.asarray(got == want)
         return np.where(same, 0.0, np.inf), same
@@ -151,7 +170,7 @@ def _ratio(error: float, scale: float) -> float:
 
 def _problem(strange: int, error: float, limit: float, exact: bool) -> str:
     if strange:
-        return f"{strange} elements are NaN or infinite on one side only"
+        return f"{strange} element{'s are' if strange > 1 else ' is'} NaN or infinite on one side"
     if error <= limit:
         return ""
     if exact:

@@ -60,8 +60,8 @@ class Verification:
     outputs differ. `traced` counts the operators compared; `untraced` those whose values the model
     does not have, because they were fused or rewritten.
 
-    Inferences in `nudged` agree with ONNX Runtime for weights moved by their last bits only
-    (conditioning.py): their comparisons are with that run. `own_changes` gives, of outputs that
+    Inferences in `nudged` agree with ONNX Runtime for numbers moved by their last bits only
+    (conditioning.py): their comparisons are with such runs. `own_changes` gives, of outputs that
     differ otherwise, inference, name and how far ONNX Runtime's own result moves as those bits do.
     Seconds are of processor time, for all inferences.
     """

@@ -157,7 +157,7 @@ def test_a_tolerance_of_nothing_is_exceeded(t10c: Command, ring: Case) -> None:
     result = t10c(*ring.arguments, "--rtol", "0", "--atol", "0")
     assert result.code == 9
     assert "DIFFERS" in result.out
-    assert "if weights move by their last bits" in result.out
+    assert "if numbers move by their last bits" in result.out
     traced = t10c(*ring.arguments, "--rtol=0", "--atol=0", "--trace")
     assert traced.code == 9
     assert "first" not in traced.out, "no operator is at fault for what rounding explains"

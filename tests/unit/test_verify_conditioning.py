@@ -70,3 +70,70 @@ def test_an_error_is_explained_if_the_last_bits_do_as_much():
     assert not found.explains(0, compare("codes", wrong.astype(np.float32), want))
     assert not found.explains(1, compare("codes", flipped.astype(np.float32), want))
     assert not found.explains(0, compare("scaled", flipped.astype(np.float32), want))
+
+
+def doubled(function: str = "Round") -> onnx.ModelProto:
+    """y = Round(x + x) * 100: no weight has last bits that would tip a code over."""
+    nodes = [
+        helper.make_node("Add", ["x", "x"], ["scaled"]),
+        helper.make_node(function, ["scaled"], ["codes"]),
+        helper.make_node("Mul", ["codes", "hundred"], ["y"]),
+    ]
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "doubled",
+        [info("x", TensorProto.FLOAT, [100])],
+        [info("y", TensorProto.FLOAT, [100])],
+        [numpy_helper.from_array(np.float32(100), "hundred")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def agrees(x: np.ndarray, got: np.ndarray, function: str = "Round") -> bool:
+    made = {0: {"y": got.astype(np.float32)}}
+    found = condition(
+        doubled(function), [{"x": x}], ("y",), made, DEFAULT_TOLERANCE, 2**26
+    ).agreeing
+    assert all(comparison.passed for compared in found.values() for comparison in compared)
+    return 0 in found
+
+
+def ties(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs of which the first so many are half-way, and what comes of them."""
+    x = np.arange(100, dtype=np.float32) + np.float32(0.1)
+    x[:count] = np.arange(count) + np.float32(0.25)
+    return x, np.round(x + x) * 100
+
+
+@pytest.mark.parametrize("code", range(32))
+def test_a_few_values_half_way_each_round_as_they_like(code):
+    """No run has them all on one side, as a rule; inputs have last bits, too."""
+    x, y = ties(5)
+    either = np.floor(2 * x[:5]) + [code >> i & 1 for i in range(5)]
+    assert agrees(x, np.concatenate([either * 100, y[5:]]))
+
+
+@pytest.mark.parametrize(("at", "off"), [(0, 200), (0, 50), (50, 100), (99, -100)])
+def test_only_values_half_way_may_be_off_and_by_one_step(at, off):
+    x, y = ties(5)
+    want = np.where(np.arange(100) < 5, np.floor(2 * x) * 100, y)
+    assert agrees(x, want)
+    want[at] += off
+    assert not agrees(x, want)
+
+
+def test_where_most_is_undecided_a_run_must_have_it_all():
+    x, _ = ties(50)
+    codes = np.floor(2 * x)
+    codes[::2] += 1
+    codes[50:] = np.round(2 * x[50:])
+    assert not agrees(x, codes * 100)
+
+
+def test_whole_inputs_stay():
+    """A mask of 1 moved by its last bit would be cut to 0."""
+    x = np.ones(100, np.float32)
+    assert not agrees(x, np.full(100, 100), "Floor")
+    x[:3] = 0.5
+    assert agrees(x, np.r_[0, 0, 0, [200] * 97], "Floor")
