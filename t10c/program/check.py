@@ -178,13 +178,13 @@ class _Checker:
 
     def _kernel(self, number: int) -> TensorExpression:
         if not 0 <= number < len(self.program.kernels):
-            raise WrongError(f"there is no kernel {shown(str(number))}")
+            raise WrongError(f"there is no kernel {shown(number)}")
         return self.program.kernels[number]
 
     def _compute(self, step: Compute) -> None:
         expression = self._kernel(step.kernel)
         if not 1 <= step.cores <= self.program.core_count:
-            raise WrongError(f"{step.cores} cores cannot compute")
+            raise WrongError(f"{shown(step.cores)} cores cannot compute")
         if [r.axis for r in step.tile] != [axis.name for axis in expression.axes]:
             raise WrongError("the tile's axes are not those of the kernel, in order")
         start: dict[str, IntArray] = {}
@@ -265,7 +265,7 @@ class _Checker:
         held = self.ledger.get(step.buffer)
         self._kernel(step.kernel)
         if step.cores != held.buffer.piece.cores or step.count < 1 or step.cores % step.count:
-            raise WrongError(f"{step.cores} cores cannot form groups of {step.count}")
+            raise WrongError(f"{shown(step.cores)} cores cannot form groups of {shown(step.count)}")
         group = per_core(step.group, step.cores, self.values)
         rank = per_core(step.rank, step.cores, self.values)
         order = np.lexsort((rank, group))

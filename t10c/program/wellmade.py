@@ -32,6 +32,7 @@ ROUND_LIMIT = 2**18
 EXECUTED_LIMIT = 2**24
 """Most instructions of one inference, every round of a loop counted."""
 
+_BITS_LIMIT = 2**10
 _STRIDE_LIMIT = 2**40
 _INDEX_LIMIT = 2**62
 
@@ -39,24 +40,36 @@ _INDEX_LIMIT = 2**62
 def check_declared(program: Program) -> None:
     """InvalidInputError for cores, tensors, kernels, views or loops that nothing real has."""
     if not 1 <= program.core_count <= CORE_LIMIT:
-        raise InvalidInputError(f"core_count: {program.core_count} cores")
+        raise InvalidInputError(f"core_count: {shown(program.core_count)} cores")
     if not 1 <= program.element_bits <= MOST_BITS:
-        raise InvalidInputError(f"element_bits: {program.element_bits} bits")
+        raise InvalidInputError(f"element_bits: {shown(program.element_bits)} bits")
     if program.reserved_bytes < 0:
-        raise InvalidInputError(f"reserved_bytes: {program.reserved_bytes} bytes")
+        raise InvalidInputError(f"reserved_bytes: {shown(program.reserved_bytes)} bytes")
     for tensor in program.tensors:
         if any(size < 0 for size in tensor.shape) or math.prod(tensor.shape) > TENSOR_LIMIT:
             shape = shown(str(list(tensor.shape)))
             raise InvalidInputError(f"tensor '{shown(tensor.name)}' has the shape {shape}")
     for number, kernel in enumerate(program.kernels):
         if kernel.points > ELEMENT_LIMIT:
-            raise InvalidInputError(f"kernel {number}: has {kernel.points} points")
+            raise InvalidInputError(f"kernel {number}: has more than {ELEMENT_LIMIT:,} points")
+        _check_reduction(kernel, f"kernel {number}")
         for operand in kernel.operands:
             if any(map(_is_far, operand.dims)):
                 name = shown(operand.name)
                 raise InvalidInputError(f"kernel {number}, operand {name}: reads too far away")
     _check_views(program)
     _check_loops(program)
+
+
+def _check_reduction(kernel: TensorExpression, at: str) -> None:
+    """Axes are reduced, by some operation, where the output lacks them."""
+    kept = set(kernel.output.axes)
+    for axis in kernel.axes if kernel.kernel != "fallback" else ():
+        if axis.reduction == (axis.name in kept):
+            what = "is reduced, but" if axis.reduction else "is not reduced, but not"
+            raise InvalidInputError(f"{at}: axis {shown(axis.name)} {what} in the output")
+        if axis.reduction and kernel.reduce_op is None:
+            raise InvalidInputError(f"{at}: has no reduce_op for axis {shown(axis.name)}")
 
 
 def _is_far(dim: Dim) -> bool:
@@ -105,7 +118,7 @@ def _executed(instructions: Iterable[Instruction], place: str, rounds: int) -> i
             if instruction.count < 1 or inner > ROUND_LIMIT:
                 outside = f", in {rounds} rounds of those around it" if rounds > 1 else ""
                 raise InvalidInputError(
-                    f"{at} (loop): runs {shown(str(instruction.count))} times{outside}; "
+                    f"{at} (loop): runs {shown(instruction.count)} times{outside}; "
                     f"1 to {ROUND_LIMIT:,} rounds are possible"
                 )
             total += _executed(instruction.body, f"{at}, body", inner)
@@ -123,20 +136,23 @@ def check_buffer(buffer: Buffer, tensors: Mapping[str, Tensor], program: Program
         raise WrongError(f"{name} is a piece of the unknown tensor '{shown(buffer.tensor)}'")
     tensor = tensors[buffer.tensor]
     if not 1 <= piece.cores <= program.core_count:
-        raise WrongError(f"{name} lies on {piece.cores} cores")
+        raise WrongError(f"{name} lies on {shown(piece.cores)} cores")
     if buffer.copies not in (1, 2):
-        raise WrongError(f"{name} has {buffer.copies} copies")
+        raise WrongError(f"{name} has {shown(buffer.copies)} copies")
     least = tensor.bits or program.element_bits
-    if buffer.bits < least:
+    if not least <= buffer.bits <= _BITS_LIMIT:
         raise WrongError(
-            f"{name} has {buffer.bits} bits for an element, {shown(tensor.name)} needs {least}"
+            f"{name} has {shown(buffer.bits)} bits for an element, "
+            f"{shown(tensor.name)} needs {least}"
         )
     if not piece.flat and tuple(dim.size for dim in piece.dims) != tensor.shape:
         raise WrongError(f"{name} has not the shape of {shown(tensor.name)}")
     _check_piece(piece, name)
     points = math.prod(piece.lengths.values())
     if not min(points, math.prod(piece.shape)) <= buffer.elements <= PIECE_LIMIT:
-        raise WrongError(f"{name} counts {buffer.elements} elements, but has {points} points")
+        raise WrongError(
+            f"{name} counts {shown(buffer.elements)} elements, but has {points} points"
+        )
 
 
 def _check_piece(piece: Piece, name: str) -> None:
@@ -150,7 +166,9 @@ def _check_piece(piece: Piece, name: str) -> None:
     for r in piece.ranges:
         check_length(r, name, PIECE_LIMIT)
         if not piece.flat and not strides.get(r.axis) and r.length > 1:
-            raise WrongError(f"{name} has {r.length} points along {shown(r.axis)} in one place")
+            raise WrongError(
+                f"{name} has {shown(r.length)} points along {shown(r.axis)} in one place"
+            )
     if math.prod(piece.shape) > PIECE_LIMIT or math.prod(piece.lengths.values()) > PIECE_LIMIT:
         raise WrongError(f"{name} is larger than any memory")
 
@@ -158,7 +176,9 @@ def _check_piece(piece: Piece, name: str) -> None:
 def check_length(r: Range, name: str, most: int) -> None:
     """WrongError unless a range has 1 to `most` indices."""
     if not 1 <= r.length <= most:
-        raise WrongError(f"{name} has {r.length} indices along {shown(r.axis)}, not 1 to {most}")
+        raise WrongError(
+            f"{name} has {shown(r.length)} indices along {shown(r.axis)}, not 1 to {most}"
+        )
 
 
 def check_placed(placed: Placed, name: str) -> None:
