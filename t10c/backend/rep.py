@@ -62,7 +62,7 @@ class T10cBackendRep(BackendRep):
     def _named(self, inputs: Any) -> dict[str, np.ndarray]:
         """The given arrays by input, checked."""
         if not isinstance(inputs, Mapping):
-            given = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
+            given = _listed(inputs)
             if len(given) != len(self._inputs):
                 raise UsageError(
                     f"{len(given)} inputs are given, the model has {len(self._inputs)}: "
@@ -160,6 +160,20 @@ class T10cBackendRep(BackendRep):
         return self._kept[key]
 
 
+def _listed(inputs: Any) -> list[Any]:
+    """Inputs that are given in order: several, or one array without a list around it."""
+    if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
+        return list(inputs)
+    if isinstance(inputs, np.ndarray | np.generic):
+        return [inputs]
+    try:
+        return list(inputs)
+    except TypeError as error:
+        raise UsageError(
+            f"inputs are {type(inputs).__name__}\ngive a list of arrays, or a mapping by name"
+        ) from error
+
+
 def _closed_shape(entry: DeclaredInput) -> tuple[int, ...] | None:
     """The shape that the file declares; None if any of it is open."""
     sizes = entry.dimensions
@@ -170,7 +184,10 @@ def _closed_shape(entry: DeclaredInput) -> tuple[int, ...] | None:
 
 def _checked(entry: DeclaredInput, value: Any) -> np.ndarray:
     """A given input as an array of the type that the model declares."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise UsageError(f"input '{entry.name}' is no array: {error}") from error
     wanted = helper.tensor_dtype_to_np_dtype(entry.element_type)
     if array.dtype != wanted:
         raise UsageError(f"input '{entry.name}' is of {array.dtype}, the model takes {wanted}")

@@ -11,6 +11,7 @@ from t10c.verify.trace import WrongOperator
 _SHOWN_OUTPUTS = 12
 _SHOWN_WARNINGS = 3
 _SHOWN_OPERATORS = 3
+_GOOD_PART = 0.1
 
 
 def verification_lines(found: Verification) -> list[str]:
@@ -64,8 +65,11 @@ def _output_table(found: Verification) -> list[str]:
 
 
 def _error_text(comparison: Comparison) -> str:
-    if comparison.problem and not comparison.error:
-        return shorten(comparison.problem, 40)
+    """An error in short words: the cell must not be cut."""
+    if comparison.not_finite:
+        return f"{comparison.not_finite:,} NaN/inf"
+    if comparison.problem and not comparison.want:
+        return "shape" if comparison.problem.startswith("shape") else "type"
     if comparison.off:
         return f"{comparison.off:,} differ, by up to {comparison.error:.0f}"
     return "exact" if not comparison.error else f"{comparison.relative_error:.1e}"
@@ -86,6 +90,8 @@ def _notes(found: Verification) -> list[str]:
         notes.append(f"and {hidden} more of these in JSON")
     if not found.operators:
         notes.append("the plan has no operators: its outputs are inputs or constants")
+    unlike = [c for made in found.inferences for c in made if c.problem and not c.want]
+    notes += [f"{shorten(c.name, 40)} is of {c.problem}" for c in unlike[:1]]
     for number in found.nudged:
         moved = [change for n, _, change in found.own_changes if n == number]
         notes.append(
@@ -93,15 +99,35 @@ def _notes(found: Verification) -> list[str]:
             f" with weights and inputs as they are, its own result moves by up to {max(moved):.2g}:"
             " a value half-way between two is rounded the other way"
         )
-    others = [c for c in found.own_changes if c[0] not in found.nudged]
-    for number, name, change in others[:_SHOWN_WARNINGS]:
+    for number, name, change in _amplified(found)[:_SHOWN_WARNINGS]:
         notes.append(
             f"ONNX Runtime's own {shorten(name, 40)} moves by up to {change:.2g} in inference"
             f" {number + 1} if numbers move by their last bits: the model amplifies rounding"
         )
+    notes += [
+        f"{shorten(name, 40)} has no finite element: that it agrees tells nothing"
+        for name in found.telling.nowhere_finite[:_SHOWN_WARNINGS]
+    ]
+    if found.telling.unchanged:
+        notes.append(
+            "all outputs are the same in both inferences, within the tolerance, though their inputs"
+            " differ: the outputs hardly depend on them, so agreement tells little"
+        )
     if not found.elements:
         notes.append("no output has elements: nothing was compared")
     return notes
+
+
+def _amplified(found: Verification) -> list[tuple[int, str, float]]:
+    """Outputs that differ, where rounding alone does a good part of that in ONNX Runtime."""
+    errors = {
+        (number, c.name): c.error for number, made in enumerate(found.inferences) for c in made
+    }
+    return [
+        (number, name, change)
+        for number, name, change in found.own_changes
+        if number not in found.nudged and change >= _GOOD_PART * errors[number, name]
+    ]
 
 
 def _wrong_lines(found: Verification) -> list[str]:
@@ -109,6 +135,8 @@ def _wrong_lines(found: Verification) -> list[str]:
     assert wrong is not None
     comparison = wrong.comparison
     what = shorten(wrong.operator, 60) or f"the output {shorten(comparison.name, 50)}"
+    if wrong.view_of:
+        what += f", a view of {shorten(wrong.view_of, 50)},"
     lines = [f"first      {what} is wrong in inference {wrong.inference + 1}: {comparison.problem}"]
     if comparison.got or comparison.want:
         core = "" if wrong.core is None else f"core {wrong.core}, "
@@ -177,6 +205,8 @@ def verification_document(found: Verification) -> dict[str, Any]:
             {"inference": number, "tensor": name, "change": change}
             for number, name, change in found.own_changes
         ],
+        "outputs_nowhere_finite": list(found.telling.nowhere_finite),
+        "outputs_unchanged": found.telling.unchanged,
         "first_wrong": None if wrong is None else _wrong_document(wrong),
         "machine_cpu_seconds": found.machine_cpu_seconds,
         "runtime_cpu_seconds": found.runtime_cpu_seconds,
@@ -186,6 +216,7 @@ def verification_document(found: Verification) -> dict[str, Any]:
 def _wrong_document(wrong: WrongOperator) -> dict[str, Any]:
     return {
         "operator": wrong.operator or None,
+        "view_of": wrong.view_of or None,
         "inference": wrong.inference,
         "core": wrong.core,
         "last_right_operator": wrong.after or None,

@@ -7,8 +7,9 @@
   itself from one number, which count as absent where weights are drawn.
 - feeds.py: `random_feeds` and `read_feeds` give the inputs of one inference.
 - rules.py says what a tensor is for, by what reads it (roles.py has the words for that,
-  rules_products.py and rules_quantised.py further operators), and draw.py numbers for that.
+  rules_integers.py, rules_products.py and rules_quantised.py further operators), and draw.py
+  numbers for that.
 - session.py: `Session` runs the model in ONNX Runtime (export.py writes what is above 2 GiB).
 - compare.py: `compare` says how far two arrays are apart, conditioning.py how far rounding alone
-  would bring them.
+  would bring them, telling.py whether an agreement tells something.
 """

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from t10c.errors import InvalidInputError
+from t10c.errors import InvalidInputError, UsageError
 from t10c.execute.element_types import dtype_of
 from t10c.files import unreadable
 from t10c.ir.graph import Graph, Tensor
@@ -42,10 +42,15 @@ def _as_input(role: Role | None) -> Role | None:
 def read_feeds(graph: Graph, path: str | Path) -> dict[str, np.ndarray]:
     """Inputs from an .npz file, which must name all inputs of the graph and nothing else.
 
-    Shapes and element types must be those of the graph: nothing is converted. Raises
-    FileAccessError if the file cannot be read and InvalidInputError, naming it and the array, if it
-    does not hold what is needed.
+    Shapes and element types must be those of the graph: nothing is converted. Raises UsageError for
+    standard input (-), FileAccessError if the file cannot be read and InvalidInputError, naming it
+    and the array, if it does not hold what is needed.
     """
+    if str(path) == "-":
+        raise UsageError(
+            "--inputs cannot be read from standard input: an archive is read here and there\n"
+            "write it to a file, and name that: --inputs FILE.npz (./- for a file called '-')"
+        )
     try:
         archive = np.load(path, allow_pickle=False)
     except OSError as error:

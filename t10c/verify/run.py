@@ -21,6 +21,7 @@ from t10c.verify.conditioning import NOTHING_MOVED, condition
 from t10c.verify.feeds import random_feeds, read_feeds
 from t10c.verify.model import LoadedModel, load_for
 from t10c.verify.session import Session, runtime
+from t10c.verify.telling import Telling, telling
 from t10c.verify.trace import Tracer, WrongOperator
 from t10c.verify.weights import FilledModel, WeightSource, fill_weights, graph_weights
 
@@ -63,6 +64,7 @@ class Verification:
     Inferences in `nudged` agree with ONNX Runtime for numbers moved by their last bits only
     (conditioning.py): their comparisons are with such runs. `own_changes` gives, of outputs that
     differ otherwise, inference, name and how far ONNX Runtime's own result moves as those bits do.
+    `telling` says what takes from the meaning of an agreement (telling.py).
     Seconds are of processor time, for all inferences.
     """
 
@@ -78,6 +80,7 @@ class Verification:
     nudged: tuple[int, ...]
     traced: int
     untraced: int
+    telling: Telling
     first_wrong: WrongOperator | None
     own_changes: tuple[tuple[int, str, float], ...]
     machine_cpu_seconds: float = field(compare=False)
@@ -135,6 +138,7 @@ def verify_plan(
     loaded = replace(loaded, proto=onnx.ModelProto())
     wanted = _model_values(loaded, filled) if options.trace else ()
     expected, runtime_seconds = _expected(filled, (*plan.graph.outputs, *wanted), feeds, stage)
+    told = telling(expected, feeds, plan.graph.outputs, options.tolerance)
     weights, drawn = graph_weights(loaded, filled), filled.drawn
     del loaded, filled
     with _executing(made, given):
@@ -172,6 +176,7 @@ def verify_plan(
         nudged=tuple(sorted(conditioning.agreeing)),
         traced=len(tracer.compared),
         untraced=len(tracer.untraced),
+        telling=told,
         first_wrong=next(suspects, None),
         own_changes=tuple(
             (number, c.name, change)

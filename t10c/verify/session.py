@@ -28,7 +28,7 @@ class Session:
     Values between the operators keep their names, as graph optimisation is off, and one thread
     computes, so that the results are the same every time. `wanted` are names of values to return,
     graph outputs or any others. Weights of more than `limit_bytes` in all are handed over in a
-    temporary file. Raises UsageError if ONNX Runtime is not installed, InvalidInputError if it does
+    temporary file. Raises UsageError without ONNX Runtime, InvalidInputError if it does
     not accept the model, and FileAccessError if there has to be a file and it cannot be written.
     """
 
@@ -114,14 +114,27 @@ def run_model(
 
 
 def runtime() -> ModuleType:
-    """ONNX Runtime; raises UsageError if it is not installed."""
+    """ONNX Runtime; raises UsageError if it is not installed, or cannot be imported."""
     try:
-        return importlib.import_module("onnxruntime")
-    except ImportError as error:
+        module = importlib.import_module("onnxruntime")
+        if not hasattr(module, "InferenceSession"):
+            raise ImportError("it has no InferenceSession")
+        return module
+    except Exception as error:
+        # a broken installation may raise anything: what it is made of is native code
+        absent = isinstance(error, ModuleNotFoundError) and error.name == "onnxruntime"
+        fault = "is not installed" if absent else f"cannot be imported: {_cause(error)}"
+        again = "" if absent else " --force-reinstall"
         raise UsageError(
-            "t10c verify compares with ONNX Runtime, which is not installed\n"
-            "install it with: pip install 't10c[verify]'"
+            f"t10c verify compares with ONNX Runtime, which {fault}\n"
+            f"install it with: pip install{again} 't10c[verify]'"
         ) from error
+
+
+def _cause(error: Exception) -> str:
+    """An error by its class and its own message, in one line."""
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _line(error: Exception) -> str:

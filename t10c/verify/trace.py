@@ -19,9 +19,10 @@ class WrongOperator:
     """The first value that differs, and the operators that may be at fault.
 
     `operator` makes the value; it is '' for a graph output that no operator makes under its own
-    name. `core` has the worst element (None where no operator makes it). `after` is the last
-    operator before that was compared and right ('' if there is none), and `between` are those since
-    whose values the model does not have.
+    name, and `view_of` then the operator, input or weight that it is a view of ('' if none). `core`
+    has the worst element (None where no operator makes it). `after` is the last operator before
+    that was compared and right ('' if there is none), and `between` are those since whose values
+    the model does not have.
     """
 
     operator: str
@@ -30,6 +31,7 @@ class WrongOperator:
     after: str
     between: tuple[str, ...]
     comparison: Comparison
+    view_of: str = ""
 
 
 class Tracer:
@@ -62,6 +64,8 @@ class Tracer:
         self._comparing = 0.0
         self._after = ""
         self._between: list[str] = []
+        self._makers: dict[str, str] = {}
+        self._views = {view.output: view.inputs[0] for view in machine.program.views}
 
     def run(
         self,
@@ -86,7 +90,7 @@ class Tracer:
         if wrong is not None:
             self.differing[inference] = got
         if self._traces and not self._found and wrong is not None:
-            self._note_wrong("", None, wrong)
+            self._note_wrong("", None, wrong, self._viewed(wrong.name))
         return compared
 
     def _observe(self, finished: Finished) -> None:
@@ -94,6 +98,7 @@ class Tracer:
         begun = time.process_time()
         self.advance()
         tensor, section = finished.tensor, finished.section
+        self._makers[tensor] = section
         if self._traces and tensor not in self._wanted:
             self.untraced.add(section)
             self._between.append(section)
@@ -109,10 +114,25 @@ class Tracer:
                 self._note_wrong(section, core, found)
         self._comparing += time.process_time() - begun
 
-    def _note_wrong(self, operator: str, core: int | None, comparison: Comparison) -> None:
+    def _viewed(self, name: str) -> str:
+        """The operator, input or weight that a tensor is a view of, '' if none."""
+        tensor = name
+        while tensor in self._views and tensor not in self._makers:
+            tensor = self._views[tensor]
+        return "" if tensor == name else self._makers.get(tensor, tensor)
+
+    def _note_wrong(
+        self, operator: str, core: int | None, comparison: Comparison, view_of: str = ""
+    ) -> None:
         self._found = True
         self.suspects.append(
             WrongOperator(
-                operator, self._inference, core, self._after, tuple(self._between), comparison
+                operator,
+                self._inference,
+                core,
+                self._after,
+                tuple(self._between),
+                comparison,
+                view_of,
             )
         )

@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from verify_support import RING, Case, Document, fails, made, prepare, weights
 
 import t10c as api
 from t10c.cli import run
+from t10c.report.verification import verification_lines
+from t10c.verify.compare import compare
 from t10c.zoo import build_model
 
 
@@ -69,7 +72,7 @@ def test_json_says_the_same(t10c: Command, ring: Case) -> None:
         *("passed", "model", "chip", "cores", "peak_core_bytes", "seed", "inputs", "rtol", "atol"),
         *("drawn_weights", "warnings", "operators", "elements_compared", "inferences"),
         *("traced_operators", "untraced_operators", "first_wrong"),
-        *("nudged_inferences", "own_changes"),
+        *("nudged_inferences", "own_changes", "outputs_nowhere_finite", "outputs_unchanged"),
         *("machine_cpu_seconds", "runtime_cpu_seconds"),
     }
     assert document["passed"] is True
@@ -372,6 +375,103 @@ def test_a_model_that_computes_nothing_says_so(t10c: Command, tmp_path: Path, ki
     assert "note       the plan has no operators" in result.out
     nothing = "verdict    nothing was compared" in result.out
     assert nothing == (kind == "empty") == ("no output has elements" in result.out)
+
+
+def _shown(t10c: Command, case: Case, *options: str | Path) -> str:
+    return " ".join(t10c(*case.arguments, *options).out.split())
+
+
+def test_an_output_without_a_finite_element(t10c: Command, ring: Case, tmp_path: Path) -> None:
+    plan = api.load_plan(ring.plan.read_bytes(), "plan")
+    shapes = {name: plan.graph.tensor[name].shape for name in plan.graph.inputs}
+    arrays = {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()}
+    np.savez(tmp_path / "nan.npz", **arrays)
+    shown = _shown(t10c, ring, "--inputs", tmp_path / "nan.npz")
+    assert "note radiance has no finite element: that it agrees tells nothing" in shown
+    assert "2 of 2 outputs agree" in shown
+    assert "no finite element" not in _shown(t10c, ring)
+
+
+@pytest.mark.parametrize("gain", [1e-6, 1.0])
+def test_outputs_that_hardly_depend_on_inputs(t10c: Command, tmp_path: Path, gain: float) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], name="mm"),
+        helper.make_node("Add", ["a", "b"], ["y"], name="bias"),
+    ]
+    constants = {"w": weights(64, 64) * np.float32(gain), "b": weights(64)}
+    case = prepare(
+        made(nodes, {"x": [4, 64]}, {"y": [4, 64]}, constants), tmp_path, "flat", HARDWARE
+    )
+    assert ("the outputs hardly depend on them" in _shown(t10c, case)) == (gain < 1)
+    found = json.loads(t10c(*case.arguments, "--format", "json").out)
+    assert found["outputs_unchanged"] == (gain < 1)
+    np.savez(tmp_path / "x.npz", x=np.ones((4, 64), np.float32))
+    same = _shown(t10c, case, "--inputs", tmp_path / "x.npz")
+    assert "hardly depend" not in same, "the same inputs give the same outputs"
+
+
+@pytest.fixture(scope="module")
+def viewed(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """A product of which the output is a view."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], name="mm"),
+        helper.make_node("Abs", ["a"], ["h"], name="abs"),
+        helper.make_node("Transpose", ["h"], ["y"], name="turn", perm=[1, 0]),
+    ]
+    model = made(nodes, {"x": [64, 64]}, {"y": [64, 64]}, {"w": weights(64, 64)})
+    return prepare(model, tmp_path_factory.mktemp("viewed"), "viewed", HARDWARE)
+
+
+def _logarithm(document: Document) -> None:
+    """In the place of the absolute value stands what has none in half of the cases."""
+    (kernel,) = document["kernels"]
+    next(step for step in kernel["epilogue"] if step["op"] == "Abs")["op"] = "Log"
+
+
+def _straight(document: Document) -> None:
+    (view,) = document["views"]
+    assert view["perm"] == [1, 0]
+    view["perm"] = [0, 1]
+
+
+def test_cells_of_the_table_are_not_cut(t10c: Command, viewed: Case, tmp_path: Path) -> None:
+    wrong = viewed.edited(tmp_path / "p.json", _logarithm)
+    result = t10c(*viewed.arguments, "--program", wrong)
+    assert result.code == 9
+    rows = [line for line in result.out.splitlines() if line.startswith("y ")]
+    assert len(rows) == 2
+    assert all(re.search(r" [\d,]+ NaN/inf  DIFFERS$", row) for row in rows), rows
+
+
+@pytest.mark.parametrize(
+    ("got", "cell", "reason"),
+    [
+        (np.zeros((4096, 2), np.float32), "shape", "note y is of shape 4096x2 instead of 64x64"),
+        (np.zeros((64, 64)), "type", "note y is of element type float64 instead of float32"),
+    ],
+)
+def test_words_for_what_cannot_be_compared(
+    viewed: Case, got: np.ndarray, cell: str, reason: str
+) -> None:
+    plan = api.load_plan(viewed.plan.read_bytes(), "plan")
+    found = api.verify_plan(plan, viewed.model)
+    wrong = compare("y", got, np.zeros((64, 64), np.float32))
+    lines = verification_lines(replace(found, inferences=((wrong,),)))
+    assert any(line.endswith(f" {cell}  DIFFERS") for line in lines), lines
+    assert reason in " ".join(" ".join(lines).split())
+
+
+def test_a_wrong_view_names_what_it_is_a_view_of(
+    t10c: Command, viewed: Case, tmp_path: Path
+) -> None:
+    wrong = viewed.edited(tmp_path / "p.json", _straight)
+    arguments = [*viewed.arguments, "--program", wrong, "--trace"]
+    result = t10c(*arguments)
+    assert result.code == 9
+    assert "\nfirst      the output y, a view of mm, is wrong in inference 1: off by" in result.out
+    assert "after mm, the last that is right" in result.out
+    found = json.loads(t10c(*arguments, "--format", "json").out)["first_wrong"]
+    assert (found["operator"], found["view_of"]) == (None, "mm")
 
 
 # While it runs

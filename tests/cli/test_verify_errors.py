@@ -162,6 +162,10 @@ def test_inputs(t10c: Command, net: Case, kind: str) -> None:
 # Programs that were edited
 
 
+def test_inputs_are_not_read_from_standard_input(t10c: Command, net: Case) -> None:
+    fails(t10c(*net.arguments, "--inputs", "-"), 2, "standard input", "--inputs FILE.npz")
+
+
 def test_a_program_of_another_plan(t10c: Command, net: Case, ring: Case, tmp_path: Path) -> None:
     fails(t10c(*net.arguments, "--program", ring.program), 4, "not made from this plan")
     more = [*HARDWARE, "--hw-set", "clock=1.3GHz"]

@@ -1,5 +1,7 @@
 """The backend: inputs by position and name, open sizes, values that decide, and what it refuses."""
 
+import warnings
+
 import numpy as np
 import onnx
 import pytest
@@ -130,6 +132,9 @@ def test_run_model_and_devices() -> None:
         ({"z": rows(1, 4)}, "inputs are given for z, the model has x"),
         ([rows(1, 4).astype(np.float64)], "input 'x' is of float64, the model takes float32"),
         ([[[1, 2, 3, 4]]], "input 'x' is of int64, the model takes float32"),
+        ([[[1.0, 2.0], [3.0]]], "input 'x' is no array"),
+        (None, "inputs are NoneType\ngive a list of arrays"),
+        (4, "inputs are int\n"),
     ],
 )
 def test_inputs_that_are_not_the_models(inputs: object, text: str) -> None:
@@ -173,3 +178,13 @@ def test_a_fallback_that_its_reference_cannot_run() -> None:
     outputs = [(np.dtype(np.uint8), (2, 2, 3))]
     with pytest.raises(UnsupportedOperatorError, match="operator 'ImageDecoder' cannot be execut"):
         T10cBackend.run_node(node, [np.zeros(40, np.uint8)], outputs_info=outputs)
+
+
+def test_floats_that_do_not_fit_become_infinite_without_a_warning() -> None:
+    node = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT16)
+    made = model([node], {"x": (FLOAT, [3])}, {"y": [3]})
+    made.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = T10cBackend.prepare(made).run([np.array([1, 1e6, -1e6], np.float32)])
+    assert found[0].tolist() == [1, np.inf, -np.inf]

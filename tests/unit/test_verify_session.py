@@ -155,3 +155,27 @@ def test_no_room_for_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setattr("t10c.verify.session.SERIALISED_LIMIT_BYTES", 0)
     with pytest.raises(FileAccessError, match=r"(?s)'.*/none'.*TMPDIR="):
         run_model(two_layers(), {"x": X}, ["h"], limit_bytes=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("raise OSError('libfoo.so: cannot open\\nshared object')", "OSError: libfoo.so: cannot"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import nothing_of_that_name", "No module named 'nothing_of_that_name'"),
+        ("", "it has no InferenceSession"),
+    ],
+)
+def test_onnx_runtime_that_is_broken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, reason: str
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text(text)
+    monkeypatch.delitem(sys.modules, "onnxruntime")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        run_model(two_layers(), {"x": X}, ["y"])
+    sys.modules.pop("onnxruntime", None)
+    first, remedy = str(caught.value).split("\n")
+    assert "ONNX Runtime, which cannot be imported: " in first
+    assert reason in first
+    assert "--force-reinstall" in remedy
