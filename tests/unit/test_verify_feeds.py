@@ -231,6 +231,12 @@ def test_integers_of_unknown_use_stay_small():
     assert all(set(np.unique(array)) == {0, 1} for array in found.values())
 
 
+def test_one_unknown_use_is_enough():
+    nodes = [node("NonZero", "a", "n"), node("ReduceSum", "n", "z"), node("Add", "a a", "y")]
+    found = fed(nodes, [value("a", [2000], INT)], outputs=("y", "z"))["a"]
+    assert set(np.unique(found)) == {0, 1}
+
+
 @pytest.mark.parametrize("op", ["Div", "Mod"])
 @pytest.mark.parametrize(
     "kind", [INT, TensorProto.INT32, TensorProto.UINT32, TensorProto.INT8, TensorProto.UINT8]
