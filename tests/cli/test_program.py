@@ -124,6 +124,23 @@ def test_a_program_that_is_none(t10c: Command, nerf_program: Path, tmp_path: Pat
     assert "upgrade t10c" in result.stderr
 
 
+def test_a_program_that_cannot_be_is_not_shown(
+    t10c: Command, nerf_program: Path, tmp_path: Path
+) -> None:
+    document = json.loads(nerf_program.read_text())
+    loop = {"op": "loop", "count": 10**30, "body": []}
+    for edit, said in (
+        ({"core_count": 10**12}, "p.json: core_count: 1000000000000 cores"),
+        ({"end": {**document["end"], "instructions": [loop]}}, "(loop): runs 1000"),
+    ):
+        (tmp_path / "p.json").write_text(json.dumps({**document, **edit}))
+        for more in ((), ("--op", "/layers.0/MatMul"), ("--format", "json")):
+            result = t10c("explain", "p.json", *more)
+            assert result.code == 4
+            assert said in result.stderr
+            assert result.out == ""
+
+
 def test_the_mistake_that_the_documents_describe_is_named_so(t10c: Command, tmp_path: Path) -> None:
     """docs/program.md quotes what is said of its example with a shift that brings nothing new."""
     sizes = ["--batch", "2", "--seq", "6", "--set", "layers=3", "--set", "hidden=32"]

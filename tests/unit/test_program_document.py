@@ -249,6 +249,11 @@ def test_what_is_not_a_program_at_all(data):
         load_program(data, "p.json")
 
 
+def test_what_is_nested_too_deeply_is_said_in_our_words():
+    with pytest.raises(InvalidInputError, match="not a program file: it is nested too deeply"):
+        load_program(b"[" * 100_000, "p.json")
+
+
 def test_loops_that_are_nested_too_deeply(document):
     for depth in (100, 1000, 2000, 20_000):
         loop = '{"op":"loop","counter":"i","count":1,"between":[],"body":['
