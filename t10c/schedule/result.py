@@ -68,8 +68,8 @@ class Transition:
     """Bringing one operand into place: the most bytes that any core receives.
 
     All operands of an operator share one exchange, priced in its cost terms. `reused` says that the
-    copy of the operator just before served instead of the tensor's home; `kept_bytes` is what it takes
-    besides the operand meanwhile, nothing where it lies as the operand does.
+    copy of the operator just before served instead of the tensor's home; `kept_bytes` is what it
+    takes besides the operand meanwhile, nothing where it lies as the operand does.
     """
 
     operand: str
