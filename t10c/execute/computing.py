@@ -3,7 +3,7 @@
 import numpy as np
 
 from t10c.errors import VerificationError
-from t10c.execute.element_types import Array
+from t10c.execute.element_types import Array, widened
 from t10c.execute.kernels import (
     Partial,
     Tile,
@@ -35,6 +35,9 @@ def compute_tile(scope: Scope, step: Compute) -> None:
         for access in step.inputs
     }
     result = scope.memory[step.output.buffer]
+    kind = scope.memory.element_type(step.output.buffer)
+    if expression.kernel not in ("fallback", "gather"):  # which compute nothing of their own
+        windows = {name: widened(part, kind) for name, part in windows.items()}
     if expression.kernel == "fallback":
         whole = {name: window[0] for name, window in windows.items()}
         value = fallback(expression, whole)
@@ -126,12 +129,13 @@ def _finished(scope: Scope, step: Finish, memory: Memory, placed: Placed) -> Arr
         open_output(expression, window(array, begin, extent), lengths) for array in memory.arrays
     )
     windows = {
-        access.operand: scope.read(access, operands[access.operand], lengths)
+        access.operand: widened(scope.read(access, operands[access.operand], lengths), kind)
         for access in step.inputs
     }
     start = {axis: placed.start[axis] for axis in lengths}
     stop = {axis: placed.stop[axis] for axis in lengths}
     value = finish(Tile(expression, start, lengths, stop), partial, windows, memory.kind)
     finished = np.zeros((placed.piece.cores, *extent), kind)
-    open_output(expression, finished, lengths)[...] = value.astype(kind)
+    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite
+        open_output(expression, finished, lengths)[...] = value.astype(kind)
     return finished

@@ -18,6 +18,8 @@ DType = np.dtype[Any]
 _FLOATS = ("bfloat16", "float16", "float32", "float64")
 """Floats that may meet in one step, the narrowest first."""
 
+_SINGLE = np.dtype(np.float32)
+
 
 @lru_cache(maxsize=64)
 def dtype_of(element_type: str) -> DType:
@@ -55,6 +57,21 @@ def accumulating_type(dtype: DType, reduce_op: ReduceOp) -> DType:
 def float_rank(dtype: DType) -> int:
     """Position of a float among those that may meet in a step, the narrowest 0; -1 for others."""
     return _FLOATS.index(dtype.name) if dtype.name in _FLOATS else -1
+
+
+def widened(array: Array, output: DType) -> Array:
+    """An operand as a kernel computes with it whose result is stored as `output`.
+
+    Floats have at least 32 bits within an operator, and as many as its result; results are rounded
+    when they are stored. 32-bit integers have 64 where the result has: what casts made wider.
+    """
+    kind = array.dtype
+    if float_rank(kind) >= 0:
+        wanted = max((kind, _SINGLE, output), key=float_rank)
+        return array.astype(wanted, copy=False)
+    if kind == np.int32 and output == np.int64:
+        return array.astype(output)
+    return array
 
 
 @lru_cache(maxsize=256)

@@ -10,8 +10,16 @@ from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
 
 _RENAMES_IF_SAME_SHAPE = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Tile"})
 _VARIADIC = frozenset({"Concat", "Max", "Mean", "Min", "Sum"})
-_FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
-_INTEGERS = frozenset({"int32", "int64"})
+_EXACT_CASTS = frozenset(
+    {
+        ("float16", "float32"),
+        ("float16", "float64"),
+        ("bfloat16", "float32"),
+        ("bfloat16", "float64"),
+        ("float32", "float64"),
+        ("int32", "int64"),
+    }
+)
 _COUNTED = frozenset({"MatMul", "Gemm", "Conv"})
 """Never merged: FLOP counts and users name each of them."""
 
@@ -104,9 +112,11 @@ def _training(node: ResolvedNode, model: ResolvedModel) -> bool:
 
 
 def _value_preserving(source: str, target: str) -> bool:
-    """Whether a cast is a renaming: within floats (planning has one element type), or widths."""
-    same_family = any({source, target} <= family for family in (_FLOATS, _INTEGERS))
-    return source == target or same_family
+    """Whether every value passes a cast as it is: readers of the result may read the source.
+
+    A cast that rounds is an operator, mostly the last step of the one before.
+    """
+    return source == target or (source, target) in _EXACT_CASTS
 
 
 def _steps_forward(node: ResolvedNode, model: ResolvedModel) -> bool:

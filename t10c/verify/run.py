@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 
 from t10c.errors import InvalidInputError, T10cError, VerificationError
+from t10c.execute.element_types import dtype_of
 from t10c.execute.machine import Machine
 from t10c.ir.program import Program
 from t10c.lower.model import lower_plan
@@ -270,7 +271,21 @@ def _feeds(loaded: LoadedModel, options: VerifyOptions) -> Iterator[dict[str, np
         yield given if given is not None else random_feeds(loaded, options.seed, number)
 
 
+def _plain(element_type: str) -> bool:
+    """Whether it is one of NumPy's own types."""
+    return dtype_of(element_type).isbuiltin == 1
+
+
 def _model_values(loaded: LoadedModel, filled: FilledModel) -> tuple[str, ...]:
-    """Outputs of planned operators that are values of the model, by name."""
+    """Outputs of planned operators that are values of the model, by name.
+
+    ONNX Runtime hands out no values of types that NumPy does not have, such as bfloat16.
+    """
+    graph = loaded.graph
     made = {name for node in filled.proto.graph.node for name in node.output}
-    return tuple(operator.output for operator in loaded.graph.operators if operator.output in made)
+    foreign = {t.name for t in graph.tensors if not _plain(t.element_type)}
+    return tuple(
+        operator.output
+        for operator in graph.operators
+        if operator.output in made and operator.output not in foreign
+    )

@@ -200,18 +200,35 @@ def test_renamings_leave_no_operator_but_outputs_exist() -> None:
         [
             node("Identity", "x", "a", "id"),
             node("Dropout", "a", "b", "drop"),
-            node("Cast", "b", "h", "half", to=TensorProto.FLOAT16),
-            node("Cast", "h", "c", "single", to=TensorProto.FLOAT),
+            node("Cast", "b", "h", "double", to=TensorProto.DOUBLE),
+            node("CastLike", "h w", "c", "as w"),
             node("Relu", "c", "y", "relu"),
             node("Identity", "c", "z", "out"),
         ],
-        [value("x", [2, 3])],
+        [value("x", [2, 3]), value("w", [1], TensorProto.DOUBLE)],
         ["y", "z"],
     )
-    feeds = {"x": np.array([[0.5, -1, 2], [4, -8, 0.25]], np.float32)}
+    feeds = {"x": np.array([[0.5, -1, 2], [4, -8, 0.25]], np.float32), "w": np.zeros(1)}
     graph = check(made, feeds=feeds)
     assert kinds(graph) == ["pointwise", "reshape"] or kinds(graph) == ["reshape", "pointwise"]
     assert graph.node_counts()["layout_only"] == 5
+
+
+def test_casts_that_round_are_steps_of_what_comes_before() -> None:
+    made = model(
+        [
+            node("Relu", "x", "a", "relu"),
+            node("Cast", "a", "h", "half", to=TensorProto.FLOAT16),
+            node("Cast", "h", "y", "single", to=TensorProto.FLOAT),
+        ],
+        [value("x", [2, 3])],
+        ["y"],
+    )
+    feeds = {"x": np.array([[0.1, -1, 2.3], [1e3, -8, 1 / 3]], np.float32)}
+    graph = check(made, feeds=feeds)
+    assert kinds(graph)[0] == "pointwise"
+    relu = graph.planned[0].expression
+    assert [s.op for s in (*relu.body, *relu.epilogue)] == ["Relu", "Cast"]
 
 
 def test_output_that_is_an_input_or_a_constant() -> None:
