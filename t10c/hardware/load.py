@@ -12,12 +12,15 @@ from t10c.hardware.reader import COMMAND_LINE, Entry, FlatSpec, read_text
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.units import shorten
 from t10c.hardware.validate import Validation
+from t10c.hardware.written import written_spec
 from t10c.resources import resource_directory
 from t10c.suggest import did_you_mean
 
 LARGEST_FILE_BYTES = 1 << 20
 _LONGEST_CHAIN = 5
 _MOST_PROBLEMS_SHOWN = 2
+_MOVE_KEYS = {"clock", "interconnect.link_bandwidth", "interconnect.efficiency"}
+"""Keys that decide what it costs to move a byte."""
 
 
 def preset_names() -> tuple[str, ...]:
@@ -39,15 +42,37 @@ def load_spec_file(path: Path, overrides: Sequence[str] = ()) -> HardwareSpec:
     return _load(path, overrides)
 
 
+def changed_spec(spec: HardwareSpec, overrides: Sequence[str]) -> HardwareSpec:
+    """A resolved specification with `KEY=VALUE` overrides: all else stays as it is, in base units.
+
+    Durations stay in cycles and rates in bytes per second, also if the clock changes. Raises
+    InvalidSpecError if the result is not valid, UsageError if an override is not KEY=VALUE.
+    """
+    if not overrides:
+        return spec
+    place = f"hardware {spec.name}"
+    layer = _override_layer(overrides)
+    changed = _resolved(place, _lay_over(written_spec(spec, place), layer))
+    if not _MOVE_KEYS & set(layer.entries):
+        cost = spec.interconnect.cycles_per_byte
+        changed = replace(changed, interconnect=replace(changed.interconnect, cycles_per_byte=cost))
+    return replace(changed, notes=(*spec.notes, _overridden(overrides)))
+
+
 def _load(path: Path, overrides: Sequence[str]) -> HardwareSpec:
     flat = _read_chain(path, ())
     if overrides:
         flat = _lay_over(flat, _override_layer(overrides))
-    validation = Validation(str(path), flat)
+    spec = _resolved(str(path), flat)
+    return replace(spec, notes=(*spec.notes, *_notes(spec, overrides)))
+
+
+def _resolved(place: str, flat: FlatSpec) -> HardwareSpec:
+    validation = Validation(place, flat)
     spec = validation.spec()
     if spec is None:
         raise InvalidSpecError(_terse(validation.problems))
-    return replace(spec, notes=(*spec.notes, *_notes(spec, overrides)))
+    return spec
 
 
 def _find(name_or_path: str) -> Path:
@@ -176,7 +201,7 @@ def _notes(spec: HardwareSpec, overrides: Sequence[str]) -> list[str]:
     """What a reader of a report should know of how this chip is priced."""
     notes = []
     if overrides:
-        notes.append(f"overridden: {', '.join(o.strip() for o in overrides)}")
+        notes.append(_overridden(overrides))
     estimates = [path for path, source in spec.sources if "estimate" in source.lower()]
     if estimates:
         notes.append(f"estimated, not measured: {_summary(estimates, len(spec.kernels))}")
@@ -194,6 +219,10 @@ def _notes(spec: HardwareSpec, overrides: Sequence[str]) -> list[str]:
     if spec.offchip is not None:
         notes.append("off-chip memory is not priced")
     return notes
+
+
+def _overridden(overrides: Sequence[str]) -> str:
+    return f"overridden: {', '.join(o.strip() for o in overrides)}"
 
 
 def _summary(paths: Sequence[str], families: int) -> str:
