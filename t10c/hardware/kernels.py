@@ -5,6 +5,7 @@ shape. Coefficients come from the specification; the formulas of each form are i
 (`tiled`, `roofline`) and fits.py (`fit`). tiles.py prices whole compute tiles with them.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -162,9 +163,18 @@ def gather_cycles(spec: HardwareSpec, indices: ArrayLike, elements_per_index: Ar
     return cost(dict(model.coefficients), _floats(indices), _floats(elements_per_index))
 
 
-def reduction_cycles(
+@dataclass(frozen=True, slots=True)
+class ReductionTerms:
+    """Cycles of a reduction of partial pieces, by what they are spent on."""
+
+    sync: Cycles
+    transfer: Cycles
+    arithmetic: Cycles
+
+
+def reduction_terms(
     spec: HardwareSpec, q: ArrayLike, elements: ArrayLike, bits: int = 0
-) -> Cycles:
+) -> ReductionTerms:
     """Cycles of the final reduction of `q` partial pieces of `elements` each; 0 for q = 1.
 
     `bits` is the width of what moves, by default the accumulator's.
@@ -172,12 +182,25 @@ def reduction_cycles(
     Without partial pieces the arithmetic of the other branches is evaluated and discarded.
     """
     count, piece = np.broadcast_arrays(_floats(q), _floats(elements))
-    sync, width = sync_cycles(spec), bits / 8 or spec.accumulator_bytes
-    pair = 2 * sync + move_cycles(spec, piece / 2 * width) + pointwise_cycles(spec, piece / 2, 2)
-    many = (
-        count * sync + move_cycles(spec, piece * width) + reduce_cycles(spec, piece / count, count)
+    width = bits / 8 or spec.accumulator_bytes
+    pair, none = count == 2, count <= 1
+    moved = np.where(pair, piece / 2, piece) * width
+    add = np.where(
+        pair, pointwise_cycles(spec, piece / 2, 2), reduce_cycles(spec, piece / count, count)
     )
-    return np.where(count <= 1, 0.0, np.where(count == 2, pair, many))
+    return ReductionTerms(
+        np.where(none, 0.0, count * sync_cycles(spec)),
+        np.where(none, 0.0, move_cycles(spec, moved)),
+        np.where(none, 0.0, add),
+    )
+
+
+def reduction_cycles(
+    spec: HardwareSpec, q: ArrayLike, elements: ArrayLike, bits: int = 0
+) -> Cycles:
+    """The sum of `reduction_terms`."""
+    terms = reduction_terms(spec, q, elements, bits)
+    return terms.sync + terms.transfer + terms.arithmetic
 
 
 def _floats(values: ArrayLike) -> Cycles:

@@ -20,6 +20,11 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import Operand, Role, TensorExpression
 
 
+def ends_with_sync(expression: TensorExpression) -> bool:
+    """Whether an operator ends with a sync of its own, and not with an exchange (as published)."""
+    return expression.kernel in ("pointwise", "pool")
+
+
 def tile_cycles(spec: HardwareSpec, expression: TensorExpression, tile: ArrayLike) -> Cycles:
     """Cycles of the expression's kernel on compute tiles, without epilogue and end.
 

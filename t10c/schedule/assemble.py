@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.tiles import ends_with_sync
 from t10c.hardware.width import size_bytes
 from t10c.ir.plan import rtensor
 from t10c.schedule.assignment import Assignment, exchange_cycles
@@ -19,7 +20,6 @@ from t10c.schedule.result import (
 )
 from t10c.schedule.setting import Setting
 from t10c.schedule.steps import Copy
-from t10c.search.evaluate import ends_with_sync
 from t10c.search.placement import placement_rule
 
 

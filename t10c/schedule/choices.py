@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.tiles import ends_with_sync
 from t10c.schedule.idle import IdleCut, idle_combinations
 from t10c.schedule.pool import PoolCollector
 from t10c.schedule.problem import Problem, search_problem
-from t10c.search.evaluate import ends_with_sync
 from t10c.search.operator import FrontEntry, SearchResult
 from t10c.search.options import SearchOptions
 from t10c.search.space import FloatArray, IntArray

@@ -9,10 +9,11 @@ import numpy as np
 
 from t10c.hardware.kernels import move_cycles, sync_cycles
 from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.tiles import ends_with_sync
 from t10c.ir.expression import TensorExpression
 from t10c.schedule.problem import Problem
 from t10c.search.candidates import Candidates
-from t10c.search.evaluate import Costs, ends_with_sync
+from t10c.search.evaluate import Costs
 from t10c.search.operator import FrontEntry, front_entry
 from t10c.search.space import FloatArray, IntArray
 from t10c.search.temporal import SlotTable, slot_table

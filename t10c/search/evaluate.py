@@ -14,7 +14,7 @@ from t10c.hardware.kernels import (
     sync_cycles,
 )
 from t10c.hardware.spec import HardwareSpec
-from t10c.hardware.tiles import tile_cycles
+from t10c.hardware.tiles import ends_with_sync, tile_cycles
 from t10c.hardware.width import partial_bits, size_bytes, stored_bits
 from t10c.ir.expression import TensorExpression
 from t10c.search.candidates import Candidates
@@ -109,11 +109,6 @@ def with_shifts(
 ) -> Costs:
     """The costs with the cycles of all shifts added."""
     return replace(costs, shift=shift_cycles(table, candidates, costs.piece_bytes, spec))
-
-
-def ends_with_sync(expression: TensorExpression) -> bool:
-    """Whether the operator's end is one sync, and not a uniform transition (as published)."""
-    return expression.kernel in ("pointwise", "pool")
 
 
 def end_cycles(
