@@ -112,7 +112,7 @@ def operator_lines(plan: ModelPlan, operator: Operator, chosen: OperatorPlan) ->
         f"cores: {used:,} of {plan.spec.core_count:,} ({percent_text(used / plan.spec.core_count)})"
     )
     lines.append(f"rotations, outermost first: {rotations_text(chosen.plan)}")
-    lines += _rtensor_lines(chosen)
+    lines += table_lines(RTENSOR_HEADER, rtensor_rows(chosen))
     lines += _ring_lines(operator, chosen)
     lines += _idle_lines(chosen)
     lines += _cost_lines(plan, chosen)
@@ -147,11 +147,16 @@ def _width_lines(plan: ModelPlan, operator: Operator) -> list[str]:
     return [f"  stored width: {', '.join(widths)}; all else {plan.spec.element_type}"]
 
 
-def _rtensor_lines(chosen: OperatorPlan) -> list[str]:
+RTENSOR_HEADER = "rTensor,shape,f_s,f_t,rp,piece,size,shared by,replicas".split(",")
+
+
+def rtensor_rows(chosen: OperatorPlan) -> list[list[str]]:
+    """The operands of a plan as cells below RTENSOR_HEADER; factors are told per axis."""
+
     def factors(dims: tuple[tuple[tuple[str, int], ...], ...]) -> str:
         return " ".join("*".join(f"{a}:{f}" for a, f in dim) or "1" for dim in dims) or "-"
 
-    rows = [
+    return [
         [
             tensor.name,
             "x".join(map(str, tensor.shape)) or "scalar",
@@ -165,8 +170,6 @@ def _rtensor_lines(chosen: OperatorPlan) -> list[str]:
         ]
         for tensor, size in zip(chosen.rtensors, chosen.piece_bytes, strict=True)
     ]
-    header = ["rTensor", "shape", "f_s", "f_t", "rp", "piece", "size", "shared by", "replicas"]
-    return table_lines(header, rows)
 
 
 def _ring_lines(operator: Operator, chosen: OperatorPlan) -> list[str]:
