@@ -1,7 +1,7 @@
 """Writes what the documents say of operators, models and program files from t10c itself.
 
-    python docs/generate.py           rewrite docs/operators.md, docs/program.schema.json, the
-                                      example in docs/program.md and the table in README.md
+    python docs/generate.py           rewrite docs/operators.md, docs/*.schema.json, the example in
+                                      docs/program.md, and the tables in README.md, docs/reports.md
     python docs/generate.py --check   exit 1 if they are not current
 
 The figures depend on the version of onnx, which the page names.
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import onnx
 from onnx import ModelProto, TensorProto
@@ -33,6 +34,7 @@ from t10c.zoo.request import Phase
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "operators.md"
 SCHEMA = ROOT / "docs" / "program.schema.json"
+SIMULATION_SCHEMA = ROOT / "docs" / "simulation.schema.json"
 PROGRAMS = ROOT / "docs" / "program.md"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- coverage: make docs -->\n", "<!-- end of coverage -->\n"
@@ -224,9 +226,9 @@ def with_coverage(readme: str) -> str:
     return f"{before}{BEGIN}\n{coverage_table()}\n{END}{after}"
 
 
-def schema_text() -> str:
-    """docs/program.schema.json."""
-    return json.dumps(t10c.program_schema(), indent=2) + "\n"
+def schema_text(schema: dict[str, Any]) -> str:
+    """A JSON Schema in docs/."""
+    return json.dumps(schema, indent=2) + "\n"
 
 
 def program_example() -> str:
@@ -254,7 +256,8 @@ def main() -> int:
     check = parser.parse_args().check
     stale = []
     for path, text in (
-        (SCHEMA, schema_text()),
+        (SCHEMA, schema_text(t10c.program_schema())),
+        (SIMULATION_SCHEMA, schema_text(t10c.simulation_schema())),
         (PROGRAMS, with_example(PROGRAMS.read_text(encoding="utf-8"))),
         (PAGE, operators_page()),
         (README, with_coverage(README.read_text(encoding="utf-8"))),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from t10c.hardware.calibrate import CLEANING_RULE, FOLD_RULE, Calibration, calibrate
     from t10c.hardware.document import spec_hash
     from t10c.hardware.document import to_document as spec_document
-    from t10c.hardware.load import load_spec, load_spec_file, preset_names
+    from t10c.hardware.load import changed_spec, load_spec, load_spec_file, preset_names
     from t10c.hardware.samples import read_samples
     from t10c.hardware.spec import HardwareSpec
     from t10c.ir.expression import TensorExpression
@@ -39,6 +39,14 @@ if TYPE_CHECKING:
     from t10c.search.operator import SearchResult, search_operator
     from t10c.search.options import SearchOptions
     from t10c.search.templates import named_expression
+    from t10c.simulate.document import (
+        SimulationReport,
+        load_simulation,
+        simulation_document,
+        simulation_report,
+        simulation_schema,
+    )
+    from t10c.simulate.result import Simulation
     from t10c.verify.compare import Comparison, Tolerance
     from t10c.verify.run import Verification, VerifyOptions, verify_plan
     from t10c.zoo import Recipe, build_model, list_recipes
@@ -65,12 +73,15 @@ __all__ = [
     "SearchOptions",
     "SearchResult",
     "Section",
+    "Simulation",
+    "SimulationReport",
     "TensorExpression",
     "Tolerance",
     "Verification",
     "VerifyOptions",
     "build_model",
     "calibrate",
+    "changed_spec",
     "check_program",
     "dump_plan",
     "dump_program",
@@ -79,6 +90,7 @@ __all__ = [
     "list_recipes",
     "load_plan",
     "load_program",
+    "load_simulation",
     "load_spec",
     "load_spec_file",
     "lower_plan",
@@ -91,6 +103,9 @@ __all__ = [
     "read_samples",
     "schedule_model",
     "search_operator",
+    "simulation_document",
+    "simulation_report",
+    "simulation_schema",
     "spec_document",
     "spec_hash",
     "verify_plan",
@@ -99,7 +114,7 @@ __all__ = [
 _HOMES = {
     "t10c.hardware.calibrate": ("CLEANING_RULE", "FOLD_RULE", "Calibration", "calibrate"),
     "t10c.hardware.document": ("spec_hash",),
-    "t10c.hardware.load": ("load_spec", "load_spec_file", "preset_names"),
+    "t10c.hardware.load": ("changed_spec", "load_spec", "load_spec_file", "preset_names"),
     "t10c.hardware.samples": ("read_samples",),
     "t10c.hardware.spec": ("HardwareSpec",),
     "t10c.ir.expression": ("TensorExpression",),
@@ -121,6 +136,14 @@ _HOMES = {
     "t10c.search.operator": ("SearchResult", "search_operator"),
     "t10c.search.options": ("SearchOptions",),
     "t10c.search.templates": ("named_expression",),
+    "t10c.simulate.document": (
+        "SimulationReport",
+        "load_simulation",
+        "simulation_document",
+        "simulation_report",
+        "simulation_schema",
+    ),
+    "t10c.simulate.result": ("Simulation",),
     "t10c.verify.compare": ("Comparison", "Tolerance"),
     "t10c.verify.run": ("Verification", "VerifyOptions", "verify_plan"),
     "t10c.zoo": ("Recipe", "build_model", "list_recipes"),
