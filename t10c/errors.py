@@ -44,6 +44,12 @@ class InvalidSpecError(T10cError):
     exit_code = 6
 
 
+class DoesNotFitError(T10cError):
+    """A program that needs more cores or memory than a chip has (exit 7)."""
+
+    exit_code = 7
+
+
 class VerificationError(T10cError):
     """A program whose execution shows that it is wrong (exit 9)."""
 

@@ -1,0 +1,60 @@
+"""What exchanges of a program move, each distinct one worked out once."""
+
+import numpy as np
+
+from t10c.hardware.spec import HardwareSpec
+from t10c.ir.program import Exchange, Move, Program
+from t10c.simulate.network import Transfer
+from t10c.simulate.store import Lying, Store
+from t10c.simulate.traffic import Tensors, Traffic, move_traffic
+
+
+class Exchanges:
+    """Transfers of exchanges, remembered by where pieces lie before and after."""
+
+    def __init__(self, program: Program, spec: HardwareSpec) -> None:
+        self.spec = spec
+        self.tensors = Tensors(
+            {tensor.name: tensor.shape for tensor in program.tensors},
+            {view.output: view for view in program.views},
+        )
+        self._known: dict[tuple[object, ...], Traffic] = {}
+
+    def transfer(self, exchange: Exchange, store: Store) -> Transfer:
+        """What an exchange moves, in bytes."""
+        cores, chips = self.spec.core_count, self.spec.chips.count
+        received, sent = np.zeros(cores), np.zeros(cores)
+        to_chip = np.zeros((cores, chips))
+        for move in exchange.moves:
+            into = store.held[move.into]
+            traffic = self._traffic(into, move, [store.held[name] for name in move.sources])
+            width = into.buffer.bits / 8
+            received += np.ceil(traffic.received * width)
+            sent += np.ceil(traffic.sent * width)
+            to_chip += traffic.to_chip * width
+        return Transfer(received, sent, to_chip, None)
+
+    def _traffic(self, into: Lying, move: Move, sources: list[Lying]) -> Traffic:
+        where: dict[str, int] = {}
+        for number, source in enumerate(sources):
+            where.setdefault(source.tensor, number)
+        key = (
+            into.key,
+            tuple(source.key for source in sources),
+            self._path(move.tensor, where),
+        )
+        if key not in self._known:
+            cores, chips = self.spec.core_count, self.spec.chips.count
+            traffic = move_traffic(into, move.tensor, sources, self.tensors, cores, chips)
+            self._known[key] = traffic
+        return self._known[key]
+
+    def _path(self, tensor: str, where: dict[str, int]) -> tuple[object, ...]:
+        """How a tensor is made of the sources by views, without names."""
+        view = self.tensors.views.get(tensor)
+        own = (self.tensors.shapes[tensor], where.get(tensor, -1))
+        if view is None or (tensor in where and len(where) == 1):
+            return own
+        rest = {name: number for name, number in where.items() if name != tensor}
+        kind = (view.kind, view.perm, view.starts, view.steps, view.axis)
+        return (*own, kind, *(self._path(name, rest) for name in view.inputs))
