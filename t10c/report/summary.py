@@ -135,7 +135,7 @@ def plan_lines(plan: ModelPlan) -> list[str]:
         ]
     lines += _fallback_lines(plan)
     if plan.problems:
-        lines.append(_search_line(plan))
+        lines.append(search_line(plan))
         lines += _longest_lines(plan)
     else:
         lines.append("           nothing is computed: no operator needs a plan")
@@ -198,7 +198,8 @@ def _confidence_lines(plan: ModelPlan) -> list[str]:
     return lines
 
 
-def _search_line(plan: ModelPlan) -> str:
+def search_line(plan: ModelPlan) -> str:
+    """How much the search of a plan looked at, in a line."""
     records = [problem.search for problem in plan.problems]
     candidates = sum(r.legal_plans for r in records)
     counts = plan.graph.node_counts()
