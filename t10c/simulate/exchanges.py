@@ -1,5 +1,7 @@
 """What exchanges of a program move, each distinct one worked out once."""
 
+import math
+
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
@@ -33,6 +35,19 @@ class Exchanges:
             sent += np.ceil(traffic.sent * width)
             to_chip += traffic.to_chip * width
         return Transfer(received, sent, to_chip, None)
+
+    def setup_rounds(self, exchange: Exchange, store: Store) -> list[tuple[int, int]]:
+        """For every weight of a setup: in how many rounds its idle pieces go round, and their size.
+
+        In a round every core receives one idle piece from another core. Sizes are bytes.
+        """
+        found = []
+        for move in exchange.moves:
+            into, home = store.held[move.into], store.held[move.sources[0]]
+            received = float(self._traffic(into, move, [home]).received.max())
+            elements = max(1, int(home.boxes.sizes.max()))
+            found.append((math.ceil(received / elements), home.buffer.size_bytes))
+        return found
 
     def _traffic(self, into: Lying, move: Move, sources: list[Lying]) -> Traffic:
         where: dict[str, int] = {}

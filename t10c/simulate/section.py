@@ -213,12 +213,14 @@ class SectionWalk:
         transfer = self.around.exchanges.transfer(exchange, self.store)
         time = self.around.network.time(transfer)
         part: Part = "setup" if exchange.kind == "setup" else "transition"
-        if not time.moved_bytes:
-            self._phase(exchange, part, exchange.kind, 1, Breakdown(), Effects(), time)
-            return
-        syncs = TRANSITION_SYNCS * sync_cycles(self.spec)
-        breakdown = replace(Breakdown(sync=syncs), **{part: time.cycles})
         effects = Effects(contention=time.contention, hops=time.hops_cycles)
+        syncs = TRANSITION_SYNCS if time.moved_bytes else 0
+        if part == "setup":
+            rounds = self.around.exchanges.setup_rounds(exchange, self.store)
+            syncs = 2 * sum(count for count, _ in rounds)
+            full = move_cycles(self.spec, sum(count * size for count, size in rounds))
+            effects = replace(effects, short_blocks=time.undisturbed - float(full))
+        breakdown = replace(Breakdown(sync=syncs * sync_cycles(self.spec)), **{part: time.cycles})
         self._phase(exchange, part, exchange.kind, 1, breakdown, effects, time)
 
     def _shift(self, shift: Shift, counters: Counters) -> None:

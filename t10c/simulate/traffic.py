@@ -54,9 +54,8 @@ def move_traffic(
     into: Lying, tensor: str, sources: Sequence[Lying], tensors: Tensors, cores: int, chips: int
 ) -> Traffic:
     """What filling a buffer with its piece of `tensor` takes, from buffers through views."""
-    wanted = into.boxes.padded(cores)
-    first = sources[0]
-    if first.tensor == tensor and (len(sources) == 1 or _complete(first.boxes)):
+    wanted, first = into.boxes.padded(cores), sources[0]
+    if first.tensor == tensor and (len(sources) == 1 or _serves(first.boxes, wanted)):
         return _between(wanted, first.boxes.padded(cores), tensors.shapes[tensor], chips)
     return _through_views(wanted, tensor, sources, tensors, chips)
 
@@ -66,9 +65,12 @@ def chip_of(cores: int, chips: int) -> IntArray:
     return np.arange(cores, dtype=np.int64) // -(-cores // chips)
 
 
-def _complete(held: Boxes) -> bool:
-    """Whether the boxes of all cores make up the tensor."""
-    return bool(np.all(cell_grid(held).covering(held) > 0))
+def _serves(held: Boxes, wanted: Boxes) -> bool:
+    """Whether all that any core wants is held by some core."""
+    if held.shape != wanted.shape:  # a run: then all of the tensor must be held
+        return bool(np.all(cell_grid(held).covering(held) > 0))
+    grid = cell_grid(held, wanted)
+    return bool(np.all((grid.covering(held) > 0) | (grid.covering(wanted) == 0)))
 
 
 # One source that holds the tensor itself
