@@ -76,3 +76,11 @@ def test_changes_that_are_none() -> None:
         changed_spec(base, ["interconnect.kind=mesh2d"])
     with pytest.raises(UsageError, match="KEY=VALUE"):
         changed_spec(base, ["cores.sram"])
+
+
+def test_the_cost_of_a_move_stays_to_the_last_bit() -> None:
+    base = load_spec("ipu-mk2")
+    for number in range(50):
+        network = replace(base.interconnect, cycles_per_byte=0.3 + number / 7)
+        changed = changed_spec(replace(base, interconnect=network), ["cores.sram=1MiB"])
+        assert changed.interconnect == network

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from simulations import operator, phase, simulation
 
+from t10c.hardware.load import changed_spec
 from t10c.report import perfetto
 from t10c.report.perfetto import perfetto_trace
 from t10c.simulate.result import MemoryPoint, Simulation
@@ -162,3 +163,17 @@ def test_a_model_without_operators_has_a_trace() -> None:
 
 def test_the_same_simulation_gives_the_same_bytes() -> None:
     assert json.dumps(perfetto_trace(simulation())) == json.dumps(perfetto_trace(simulation()))
+
+
+def test_an_end_that_rounds_up_is_cut_where_the_next_begins() -> None:
+    spec = changed_spec(simulation().spec, ["clock=2GHz"])
+    begin = 103.0 - 1e-6  # 51.5 ns and just less
+    pair = (
+        operator("one", 0.0, phase("compute", 0.0, 103.0)),
+        operator("two", begin, phase("compute", begin, 200.0)),
+    )
+    document = trace(simulation(operators=pair, spec=spec))
+    assert_disjoint(document)
+    found = slices(document)
+    assert [e["end"] for e in found["operators"]] == [51, 100]
+    assert [e["end"] for e in found["compute phases"]] == [51, 100]
