@@ -122,9 +122,10 @@ def output_layout(placed: PlacedPlan) -> Layout:
         high = np.minimum(high, low + share.length)
         boxes[share.axis] = (np.minimum(low, high), high)
     layout = _layout(output, boxes, len(placed.coordinates))
-    if layout.flat:
-        return Layout(layout.start, np.where(rank[:, None] == 0, layout.stop, 0), flat=True)
-    return _first_runs(output, layout, boxes)
+    # what no axis divides stays with the first of the replicas
+    kept = np.where(rank[:, None] == 0, layout.stop, layout.start)
+    layout = Layout(layout.start, kept, layout.flat)
+    return layout if layout.flat else _first_runs(output, layout, boxes)
 
 
 def _first_runs(output: Operand, layout: Layout, boxes: AxisBoxes) -> Layout:

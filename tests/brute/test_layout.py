@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 
 from t10c.hardware.load import load_spec
-from t10c.ir.expression import Operand, TensorExpression
+from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
 from t10c.ir.graph import Graph, LayoutOp, Tensor
 from t10c.ir.plan import Plan, replicas
 from t10c.schedule.atoms import identity_view
@@ -225,6 +225,21 @@ def computed(placed, core: int) -> set[Element]:
         at = dict(zip(names, point, strict=True))
         found.add(tuple(d.offset + sum(s * at[a] for a, s in d.terms) for d in output.dims))
     return found
+
+
+@pytest.mark.parametrize("dims", [(), (Dim((), 1), Dim((), 1))], ids=["scalar", "kept"])
+def test_what_no_axis_divides_stays_with_one_of_the_cores_that_reduce(dims):
+    """A sum over everything, with or without dimensions of 1."""
+    expression = TensorExpression(
+        "reduce",
+        (Axis("k", 6, "reduced", True),),
+        (Operand("A", (Dim((("k", 1),), 6),)),),
+        Operand("C", dims),
+        (ScalarStep("Identity", ("A",)),),
+        "sum",
+    )
+    held = boxes(output_layout(place(expression, Plan((3,)))))
+    assert [len(box) for box in held] == [1, 0, 0]
 
 
 @pytest.mark.parametrize("split", [(2, 2), (1, 2), (2, 1), (4, 2), (2, 4), (4, 1), (1, 4)])
