@@ -31,8 +31,8 @@ def inspect_command(
     MODEL is an ONNX file, - is standard input. With -v, every planned operator is listed too.
     Exit 5 if operators are unsupported; with --format json they are listed all the same.
     """
-    from t10c.cli.compile import import_graph
     from t10c.cli.output import print_result
+    from t10c.cli.planning import import_graph
     from t10c.cli.progress import progress
     from t10c.errors import UnsupportedOperatorError
     from t10c.report.inspection import graph_document, graph_lines, unsupported_document

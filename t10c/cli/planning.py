@@ -1,0 +1,142 @@
+"""A model argument and the options beside it to a plan, as several commands need it."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+from t10c.cli import options as shared
+from t10c.cli.progress import Progress, searcher
+
+if TYPE_CHECKING:
+    from t10c import DoesNotFit, Graph, ModelPlan
+
+DOES_NOT_FIT = 7
+"""Exit code of a model for which there is no room."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """What `planning_options` declares: MODEL, and options by the names of their parameters."""
+
+    model: str
+    hardware: str
+    overrides: tuple[str, ...]
+    buffers: Literal["fixed", "double"] | None
+    dims: tuple[str, ...]
+    shapes: tuple[str, ...]
+    values: tuple[str, ...]
+    transitions: Literal["exact", "uniform"]
+    pruning: Literal["pruned", "exhaustive"]
+    persistent: tuple[str, ...]
+    jobs: int
+
+
+def planning_options(command: Callable[..., int]) -> Callable[..., int]:
+    """MODEL and all options that decide a plan; the command gets them as one `request`."""
+    names = [field.name for field in fields(PlanRequest)]
+
+    @functools.wraps(command)
+    def packed(**given: Any) -> int:
+        request = PlanRequest(**{name: given.pop(name) for name in names})
+        return command(request=request, **given)
+
+    return _declared(packed)
+
+
+def _declared(command: Command) -> Command:
+    command = click.option(
+        "--jobs",
+        type=click.IntRange(min=1),
+        metavar="N",
+        default=1,
+        show_default=True,
+        help="Processes to search with; the plan is the same for any number.",
+    )(command)
+    command = click.option(
+        "--persistent",
+        multiple=True,
+        metavar="TENSOR",
+        help="Keep a tensor (a KV cache) throughout.",
+    )(command)
+    command = shared.search_option(command)
+    command = click.option(
+        "--transitions",
+        type=click.Choice(["exact", "uniform"]),
+        default="exact",
+        show_default=True,
+        help="Price moves between operators by the bytes each core lacks, or uniformly.",
+    )(command)
+    command = shared.hardware_options(shared.binding_options(command))
+    return click.argument("model", metavar="MODEL")(command)
+
+
+def plan_model(request: PlanRequest, shown: Progress) -> "ModelPlan | DoesNotFit":
+    """The plan of a model on a chip, or why it does not fit."""
+    from t10c import ScheduleOptions, SearchOptions, load_spec, schedule_model
+
+    overrides = shared.all_overrides(request.overrides, request.buffers)
+    spec = load_spec(request.hardware, overrides)
+    persistent = tuple(sorted(set(request.persistent)))
+    options = ScheduleOptions(SearchOptions(request.pruning), request.transitions, persistent)
+    shown.stage("reading the model")
+    graph = import_graph(request.model, request.dims, request.shapes, request.values)
+    known_persistent(request.persistent, graph)
+    work = searcher(spec, options, request.jobs, shown)
+    return schedule_model(graph, spec, options, work, overrides)
+
+
+def report_misfit(value: "DoesNotFit", form: str, quiet: bool, err: bool = False) -> int:
+    """Say why a model does not fit; returns the exit code."""
+    from t10c.cli.output import emit, print_result
+    from t10c.report import summary
+
+    lines = summary.misfit_lines(value)
+    print_result(form, quiet, lambda: summary.misfit_document(value), lambda: lines, err)
+    if quiet:
+        emit(lines[0], err=True)
+    return DOES_NOT_FIT
+
+
+def import_graph(
+    model: str, dims: tuple[str, ...], shapes: tuple[str, ...], values: tuple[str, ...] = ()
+) -> "Graph":
+    """The graph of a model argument; `-` is standard input."""
+    from t10c import import_model
+    from t10c.errors import UnsupportedOperatorError, UsageError
+    from t10c.files import MODEL_WANTED
+
+    if not model:
+        raise UsageError("MODEL is empty: name an ONNX file, or - for standard input")
+    source = shared.read_bytes("-", MODEL_WANTED) if model == "-" else Path(model)
+    try:
+        return import_model(
+            source,
+            shared.read_dims(dims),
+            shared.read_shapes(shapes),
+            values=shared.read_values(values),
+        )
+    except UnsupportedOperatorError as error:
+        place = "standard input" if model == "-" else model
+        if str(error).startswith(f"{place}: "):
+            raise
+        raise UnsupportedOperatorError(f"{place}: {error}", error.nodes) from error
+
+
+def known_persistent(names: tuple[str, ...], graph: "Graph") -> None:
+    """UsageError if a name is no tensor of the graph."""
+    from t10c.errors import UsageError
+    from t10c.suggest import did_you_mean
+
+    for name in names:
+        if name not in graph.tensor:
+            hint = did_you_mean(name, graph.tensor)
+            raise UsageError(
+                f"--persistent {name}: the planned graph has no such tensor{hint}\n"
+                "t10c inspect MODEL lists inputs and outputs"
+            )
