@@ -1,0 +1,11 @@
+"""A simulation as one self-contained HTML page that asks no network for anything.
+
+page.py: the page of template, styles, scripts and data; head.py: what is said before any chart;
+document.py: all that the scripts read, as compact JSON; sections.py: sections and their phases;
+roofline.py: the roofs of a chip; plans.py: fronts and rTensors; rings.py: pictures of cores;
+texts.py: what names of a model may do to a page. `assets/` has template, styles and scripts.
+"""
+
+from t10c.report.html.page import html_report
+
+__all__ = ["html_report"]

@@ -1,0 +1,178 @@
+// Charts of the whole model: where time goes, effects, roofline.
+const CONFIG = { displayModeBar: false, responsive: true, doubleClick: false, showTips: false };
+const narrow = (id) => byId(id).clientWidth < 520;
+function baseLayout() {
+  const axis = { gridcolor: colour("grid"), linecolor: colour("edge"), zerolinecolor: colour("edge"), fixedrange: true, automargin: true };
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true, showlegend: false, dragmode: false,
+    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("text") },
+    hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("edge"), font: { color: colour("text"), size: 12 }, align: "left" },
+    margin: { l: 10, r: 16, t: 10, b: 44 },
+    xaxis: { ...axis }, yaxis: { ...axis },
+  };
+}
+// A mark of a legend: a square, or the symbol that the chart uses.
+const SHAPES = {
+  square: "M2 2H12V12H2Z", circle: "M7 2a5 5 0 1 0 .01 0Z", diamond: "M7 1L13 7L7 13L1 7Z", "triangle-up": "M7 2L13 12H1Z", "triangle-down": "M1 2H13L7 12Z",
+  cross: "M5 1H9V5H13V9H9V13H5V9H1V5H5Z", x: "M3 1L7 5L11 1L13 3L9 7L13 11L11 13L7 9L3 13L1 11L5 7L1 3Z",
+  star: "M7 1L8.8 5.2L13 5.5L9.8 8.4L10.8 13L7 10.5L3.2 13L4.2 8.4L1 5.5L5.2 5.2Z", hexagon: "M4 2H10L13 7L10 12H4L1 7Z",
+};
+function legendItem(text, variable, symbol) {
+  const mark = make("path", { d: SHAPES[symbol], fill: `var(--${variable})` });
+  return make("li", {}, make("svg", { viewBox: "0 0 14 14", "aria-hidden": "true" }, mark), text);
+}
+
+function drawSpent() {
+  const layout = baseLayout();
+  const parts = usedParts.map((part) => data.parts[part]);
+  const trace = (name, values, style) => ({
+    type: "bar", orientation: "h", name, y: parts.map(label), x: values, hoverinfo: "text",
+    hovertext: values.map((value, at) => `${label(parts[at])}, ${name}: ${whole(value ?? 0)} cycles`), ...style,
+  });
+  const own = trace("simulated", usedParts.map((part) => data.spent[part]), {
+    marker: { color: parts.map((part) => colour(partVariable(part))) },
+    text: usedParts.map((part) => share(data.spent[part], data.latency)), textposition: "outside", cliponaxis: false,
+  });
+  const traces = [own];
+  if (data.cost_parts) {
+    traces.unshift(trace("cost model", parts.map((part) => data.cost_parts[part] ?? 0), {
+      marker: { color: "rgba(0,0,0,0)", line: { color: parts.map((part) => colour(partVariable(part))), width: 1.5 }, pattern: { shape: "/", fgcolor: colour("quiet"), size: 6, solidity: 0.2 } },
+    }));
+  }
+  return Plotly.react(byId("chart-spent"), traces, {
+    ...layout, barmode: "group", bargap: 0.3, margin: { ...layout.margin, r: 52 },
+    xaxis: { ...layout.xaxis, title: { text: "cycles" }, rangemode: "tozero", nticks: narrow("chart-spent") ? 4 : 8, tickformat: "~s" },
+    yaxis: { ...layout.yaxis, autorange: "reversed", showgrid: false },
+  }, CONFIG);
+}
+function fillSpent() {
+  const rows = usedParts.map((part) => {
+    const name = data.parts[part];
+    const mark = make("span", { class: "swatch", style: `background: var(--${partVariable(name)})`, "aria-hidden": "true" });
+    const heading = make("span", {}, mark, label(name));
+    const cost = data.cost_parts ? [name in data.cost_parts ? whole(data.cost_parts[name]) : "–"] : [];
+    return row(heading, [whole(data.spent[part]), share(data.spent[part], data.latency), ...cost]);
+  });
+  const known = data.cost_parts ? [data.cost === null ? whole(sum(Object.values(data.cost_parts))) : whole(data.cost)] : [];
+  fill("spent-rows", [...rows, row("total", [whole(data.latency), share(data.latency, data.latency), ...known], { class: "total" })]);
+  if (!data.cost_parts) document.querySelectorAll("#spent .plan").forEach((cell) => cell.remove());
+  const most = usedParts.slice().sort((a, b) => data.spent[b] - data.spent[a]).slice(0, 3);
+  byId("caption-spent").textContent = "Most of the time goes into " + most.map((part) => `${label(data.parts[part])} (${share(data.spent[part], data.latency)})`).join(", ") + "." +
+    (data.cost_parts ? " Solid: simulated; hatched: cost model, which counts the syncs of a transfer with the transfer, and waiting as computing." : " Cycles of the average core; what it waits for the slowest one is idle.");
+}
+
+function drawEffects() {
+  const steps = effectSteps(data.cost, data.effect_cycles, data.latency);
+  const layout = baseLayout();
+  const totals = new Set(["cost model", "simulated"]);
+  const compared = data.cost !== null;
+  let reached = 0;
+  const heights = [];
+  for (const [name, amount] of steps) heights.push((reached = totals.has(name) ? amount : reached + amount));
+  const low = Math.min(...heights), high = Math.max(...heights);
+  const margin = Math.max(0.35 * (high - low), 0.01 * high);
+  return Plotly.react(byId("chart-effects"), [{
+    type: "waterfall", x: steps.map((step) => step[0]), y: steps.map((step) => step[1]),
+    measure: steps.map((step) => (totals.has(step[0]) ? "absolute" : "relative")),
+    text: steps.map((step) => (totals.has(step[0]) ? whole(step[1]) : signed(step[1]))), textposition: "outside", cliponaxis: false,
+    hoverinfo: "text", hovertext: steps.map((step) => `${step[0]}: ${totals.has(step[0]) ? whole(step[1]) : signed(step[1])} cycles<br>${step[2]}`),
+    increasing: { marker: { color: colour("move") } }, decreasing: { marker: { color: colour("work") } }, totals: { marker: { color: colour("wait") } },
+    connector: { line: { color: colour("edge"), width: 1 } },
+  }], {
+    ...layout, margin: { ...layout.margin, t: 24 },
+    xaxis: { ...layout.xaxis, showgrid: false },
+    yaxis: { ...layout.yaxis, title: { text: "cycles" }, tickformat: "~s", ...(compared ? { range: [Math.max(0, low - margin), high + margin] } : {}) },
+  }, CONFIG);
+}
+function fillEffects() {
+  const steps = effectSteps(data.cost, data.effect_cycles, data.latency);
+  fill("effects-rows", steps.map(([name, amount, meaning]) => {
+    const total = name === "cost model" || name === "simulated";
+    return row(name, [total ? whole(amount) : signed(amount), meaning], total ? { class: "total" } : {});
+  }));
+  if (!steps.length) fill("effects-rows", [row("none", ["0", "nothing differs from full and undisturbed tiles and transfers"])]);
+  byId("caption-effects").textContent = data.cost === null
+    ? "No cost model is known here; these effects are what full and undisturbed tiles and transfers would not cost."
+    : `The cost model expects ${whole(data.cost)} cycles, the simulation takes ${whole(data.latency)} (${signed(data.latency - data.cost)}). The axis does not begin at 0.`;
+}
+
+// Operators of one kernel at nearly the same place of the chart are one mark.
+function rooflineGroups() {
+  const groups = new Map();
+  let without = 0;
+  for (let index = 0; index < count; index++) {
+    if (!sections.flop[index] || !cycles[index]) {
+      without += 1;
+      continue;
+    }
+    const key = [kernelOf(index), intensity(index).toPrecision(3), rate(index).toPrecision(3)].join(" ");
+    const group = groups.get(key) ?? { kernel: kernelOf(index), first: index, number: 0, cycles: 0 };
+    group.number += 1;
+    group.cycles += cycles[index];
+    groups.set(key, group);
+  }
+  return { groups: [...groups.values()], without };
+}
+function drawRoofline() {
+  const { groups, without } = rooflineGroups();
+  const { peaks, link } = data.roofline;
+  const layout = baseLayout();
+  const finite = groups.map((group) => intensity(group.first)).filter((value) => isFinite(value) && value > 0);
+  const highest = Math.max(0, ...Object.values(peaks));
+  const ridge = highest ? highest / link : 1;
+  const left = Math.min(...finite, ridge) / 3, edge = Math.max(...finite, ridge) * 4;
+  const right = edge * 3;
+  const kernels = [...new Set(groups.map((group) => group.kernel))];
+  const marks = kernels.map((kernel) => {
+    const own = groups.filter((group) => group.kernel === kernel);
+    return {
+      type: "scatter", mode: "markers", cliponaxis: false,
+      x: own.map((group) => Math.min(intensity(group.first), edge)), y: own.map((group) => rate(group.first)),
+      customdata: own.map((group) => group.first), hoverinfo: "text", hovertext: own.map(rooflineText),
+      marker: { symbol: kernelSymbol(kernel), color: colour(kernelVariable(kernel)), opacity: 0.85, line: { color: colour("back"), width: 1 }, size: own.map((group) => 8 + 16 * Math.sqrt(group.cycles / Math.max(1, data.latency))) },
+    };
+  });
+  const line = (x, y, variable, dash, width) => ({ type: "scatter", mode: "lines", x, y, hoverinfo: "skip", line: { color: colour(variable), dash, width } });
+  const roofs = [line([left, Math.max(ridge, left)], [left * link, Math.max(ridge, left) * link], "move", "solid", 2)];
+  const lowest = Math.min(left * link, ...groups.map((group) => rate(group.first)).filter((value) => value > 0)) / 2;
+  const foot = left * (ridge / left) ** 0.06;
+  const annotations = [{ x: Math.log10(foot), y: Math.log10(foot * link), text: `links: ${short(link)} B per cycle`, showarrow: false, xanchor: "left", yanchor: "bottom", yshift: 16, font: { color: colour("move"), size: 11 } }];
+  let above = null; // the label that the next one below must not touch
+  for (const [kernel, peak] of Object.entries(peaks).sort((a, b) => b[1] - a[1])) {
+    roofs.push(line([peak / link, right], [peak, peak], kernelVariable(kernel), "dash", 1.5));
+    if (above && peak > 0.8 * above.peak) {
+      above.annotation.text = `${kernel}, ${above.annotation.text}`;
+      above.annotation.font.color = colour("text");
+      continue;
+    }
+    const annotation = { x: Math.log10(right), y: Math.log10(peak), text: `${kernel}: ${short(peak)}`, showarrow: false, xanchor: "right", yanchor: "bottom", font: { color: colour(kernelVariable(kernel)), size: 11 } };
+    annotations.push(annotation);
+    above = { annotation, peak };
+  }
+  const idle = groups.some((group) => !isFinite(intensity(group.first))) ? " Those at the right edge receive nothing from other cores." : "";
+  byId("caption-roofline").textContent = "Floating-point operations per byte that cores receive, against those per cycle, of all cores; the area of a mark grows with the time of its operators. " +
+    `Level lines: what each kernel reaches on a large tile; sloping line: what the links feed.${idle}` + (without ? ` ${without} sections compute nothing and are absent.` : "") + " The table of operators has the same figures.";
+  fill("legend-roofline", kernels.map((kernel) => legendItem(kernelName(kernel), kernelVariable(kernel), kernelSymbol(kernel))));
+  return Plotly.react(byId("chart-roofline"), [...roofs, ...marks], {
+    ...layout, hovermode: "closest", annotations,
+    xaxis: { ...layout.xaxis, type: "log", range: [Math.log10(left), Math.log10(right)], title: { text: "FLOP per byte received" }, nticks: 6, dtick: narrow("chart-roofline") ? 2 : 1 },
+    yaxis: { ...layout.yaxis, type: "log", range: [Math.log10(lowest), Math.log10(Math.max(highest, 10 * lowest) * 4)], title: { text: "FLOP per cycle" }, dtick: 1 },
+  }, CONFIG);
+}
+function rooflineText(group) {
+  const index = group.first;
+  const many = group.number > 1 ? `<br>and ${group.number - 1} like it` : "";
+  const near = isFinite(intensity(index)) ? `${short(intensity(index))} FLOP per byte` : "receives nothing";
+  return `<b>${plain(cut(sections.name[index], 60))}</b>${many}<br>${near}, ${short(rate(index))} FLOP per cycle<br>${share(group.cycles, data.latency)} of the time`;
+}
+function startCharts() {
+  fillSpent();
+  fillEffects();
+  const draw = () => Promise.all([drawSpent(), drawEffects(), drawRoofline()]);
+  draw();
+  byId("chart-roofline").on("plotly_click", (event) => {
+    const index = event.points[0]?.customdata;
+    if (Number.isInteger(index)) select(index);
+  });
+  whenThemed.push(draw);
+}

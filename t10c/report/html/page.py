@@ -1,0 +1,68 @@
+"""The page: template, styles, scripts, charting library and data in one file.
+
+A content security policy in the page forbids every request. Plotly draws the charts; its script is
+stored compressed, which makes the file a third as large, and unpacked by the browser.
+"""
+
+import base64
+import gzip
+import importlib
+from pathlib import Path
+from typing import Any
+
+from t10c.errors import UsageError
+from t10c.report.html.document import page_document
+from t10c.report.html.head import page_head
+from t10c.schedule.result import ModelPlan
+from t10c.simulate.result import Simulation
+
+ASSETS = Path(__file__).parent / "assets"
+
+_SCRIPTS = ("state", "timeline", "charts", "table", "operator", "rings", "main")
+"""In the order in which they build on each other."""
+
+
+def html_report(simulation: Simulation, plan: ModelPlan | None) -> str:
+    """One HTML file of the simulation; without a plan, what needs it is absent, and it says so.
+
+    UsageError if Jinja or Plotly is not installed. Equal simulations and plans give equal pages.
+    """
+    jinja, offline = _needed("jinja2"), _needed("plotly.offline")
+    document = page_document(simulation, plan)
+    environment = jinja.Environment(
+        loader=jinja.FileSystemLoader(ASSETS),
+        autoescape=True,
+        undefined=jinja.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    page: str = environment.get_template("page.html.jinja").render(
+        head=page_head(simulation, plan, document["sections"]["without_phases"]),
+        document=document,
+        styles=jinja.utils.markupsafe.Markup(_asset("page.css")),
+        scripts=[jinja.utils.markupsafe.Markup(_asset(f"{name}.js")) for name in _SCRIPTS],
+        plotly=_packed(offline.get_plotlyjs()),
+    )
+    return page
+
+
+def _needed(name: str) -> Any:
+    """A module of the extra `report`; UsageError without it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = name.partition(".")[0]
+        raise UsageError(
+            f"the HTML report needs {package}, which is not installed\n"
+            "install it with: pip install 't10c[report]'"
+        ) from error
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def _packed(script: str) -> str:
+    """A script compressed, as text; equal on every day."""
+    return base64.b64encode(gzip.compress(script.encode(), 9, mtime=0)).decode()
