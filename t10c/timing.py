@@ -8,7 +8,7 @@ from t10c.ir.program import Program
 from t10c.lower.model import lower_plan
 from t10c.program.check import check_program
 from t10c.schedule.result import ModelPlan
-from t10c.simulate.result import Simulation
+from t10c.simulate.result import PlannedCycles, Simulation
 from t10c.simulate.walk import Advance, simulate_program
 
 _ON_ANOTHER_CHIP = "cost model and lower bound are for the chip that the plan was made for"
@@ -34,6 +34,9 @@ def simulate_plan(
         found = simulate_program(program, spec, advance)
         return replace(found, notes=(*found.notes, _ON_ANOTHER_CHIP))
     found = simulate_program(program, plan.spec, advance)
-    costs = {operator.name: operator.cost_cycles.total for operator in plan.operators}
-    costs |= {copy.name: copy.cycles for copy in plan.copies}
-    return found.with_costs(costs, plan.lower_bound_cycles)
+    planned = {
+        operator.name: PlannedCycles(operator.cost_cycles.total, operator.cost_cycles.transition)
+        for operator in plan.operators
+    }
+    planned |= {copy.name: PlannedCycles(copy.cycles, copy.cycles) for copy in plan.copies}
+    return found.beside(planned, plan.lower_bound_cycles)

@@ -8,7 +8,7 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.ir.program import Exchange, Move, Program
 from t10c.simulate.network import Transfer
 from t10c.simulate.store import Lying, Store
-from t10c.simulate.traffic import Tensors, Traffic, move_traffic
+from t10c.simulate.traffic import Tensors, Traffic, move_traffic, part_traffic
 
 
 class Exchanges:
@@ -57,10 +57,15 @@ class Exchanges:
             into.key,
             tuple(source.key for source in sources),
             self._path(move.tensor, where),
+            move.partial,
         )
         if key not in self._known:
             cores, chips = self.spec.core_count, self.spec.chips.count
-            traffic = move_traffic(into, move.tensor, sources, self.tensors, cores, chips)
+            if move.partial:
+                shape = self.tensors.shapes[move.tensor]
+                traffic = part_traffic(into, sources, shape, cores, chips)
+            else:
+                traffic = move_traffic(into, move.tensor, sources, self.tensors, cores, chips)
             self._known[key] = traffic
         return self._known[key]
 

@@ -5,7 +5,7 @@ core: what cores wait for the slowest one is `idle`, so that the parts of a supe
 length.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Literal
@@ -71,7 +71,8 @@ class Effects:
     short_blocks: blocks that are short or empty on some cores, and thus take less. contention:
     many want the same core's data, or the same link. hops: links on the way. transfer_rounds:
     syncs of the rounds in which pieces pass through the shift buffer. overlap: shifts hidden behind
-    computing.
+    computing. held: of what the plan's cost model counts as received, what no core receives; known
+    beside a plan only.
     """
 
     short_blocks: float = 0.0
@@ -79,6 +80,7 @@ class Effects:
     hops: float = 0.0
     transfer_rounds: float = 0.0
     overlap: float = 0.0
+    held: float = 0.0
 
     @property
     def total(self) -> float:
@@ -163,6 +165,14 @@ class OperatorTiming:
         return self.begin_cycles + self.cycles
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedCycles:
+    """What a plan's cost model says of an operator; `exchange` is its transition with its syncs."""
+
+    total: float
+    exchange: float
+
+
 @dataclass(frozen=True)
 class Simulation:
     """One inference on a chip, section by section; weights are on the chip before it begins.
@@ -230,7 +240,19 @@ class Simulation:
         moved = sum(operator.moved_bytes for operator in self.operators) / self.spec.core_count
         return moved / cycles * self.spec.clock_hz if cycles else 0.0
 
-    def with_costs(self, costs: dict[str, float], lower_bound_cycles: float | None) -> "Simulation":
+    def beside(
+        self, planned: Mapping[str, PlannedCycles], lower_bound_cycles: float | None
+    ) -> "Simulation":
         """The same beside what a plan says of its operators and copies, by name."""
-        known = tuple(replace(o, cost_model_cycles=costs.get(o.name)) for o in self.operators)
-        return replace(self, operators=known, lower_bound_cycles=lower_bound_cycles)
+        operators = tuple(_beside(o, planned.get(o.name)) for o in self.operators)
+        return replace(self, operators=operators, lower_bound_cycles=lower_bound_cycles)
+
+
+def _beside(operator: OperatorTiming, planned: PlannedCycles | None) -> OperatorTiming:
+    """An operator with its planned cycles, and what its exchange takes less than planned."""
+    if planned is None:
+        return operator
+    exchanges = [phase for phase in operator.phases if phase.part == "transition"]
+    undisturbed = sum(p.breakdown.total - p.effects.total for p in exchanges)
+    effects = operator.effects + Effects(held=undisturbed - planned.exchange)
+    return replace(operator, cost_model_cycles=planned.total, effects=effects)

@@ -60,6 +60,51 @@ def move_traffic(
     return _through_views(wanted, tensor, sources, tensors, chips)
 
 
+def part_traffic(
+    into: Lying, sources: Sequence[Lying], shape: tuple[int, ...], cores: int, chips: int
+) -> Traffic:
+    """What filling a part of a buffer takes: all that the sources hold of its tensor.
+
+    Every element that a source holds goes to all cores that want it; copies share the work.
+    """
+    number = chip_of(cores, chips)
+    received, to_chip = np.zeros(cores), np.zeros((cores, chips))
+    wanted = into.boxes.padded(cores)
+    for source in sources:
+        held = source.boxes.padded(cores)
+        for chip in range(chips):
+            arriving, leaving, own = _common(_masked(wanted, number == chip), held, shape)
+            received += np.maximum(arriving - own, 0)
+            to_chip[:, chip] += np.maximum(leaving - own, 0) / _copies(held)
+    return Traffic(received, to_chip.sum(axis=1), to_chip)
+
+
+def _common(
+    wanted: Boxes, held: Boxes, shape: tuple[int, ...]
+) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Elements common to boxes of cores: of every wanted box, of every held box, on one core.
+
+    The first counts elements that any core holds, the second how often any core wants them.
+    """
+    if wanted.shape == held.shape:
+        grid = cell_grid(wanted, held)
+        size = grid.elements()
+        there = grid.sums((grid.covering(held) > 0) * size, wanted)
+        demand = grid.sums(grid.covering(wanted) * size, held)
+        return there, demand, overlap(wanted, held).sizes
+    grid = element_grid(shape)
+    box, run = (held, wanted) if held.shape == shape else (wanted, held)
+    on_boxes = grid.covering(box).reshape(-1)
+    on_runs = element_grid(run.shape).covering(run)
+    along = on_boxes > 0 if box is held else on_boxes
+    total = np.concatenate([[0.0], np.cumsum(along)])
+    of_runs = total[run.high[:, 0]] - total[run.low[:, 0]]
+    weights = on_runs if box is held else (on_runs > 0).astype(np.float64)
+    of_boxes = grid.sums(weights.reshape(shape), box)
+    own = run_in_box(run, box)
+    return (of_runs, of_boxes, own) if box is held else (of_boxes, of_runs, own)
+
+
 def chip_of(cores: int, chips: int) -> IntArray:
     """The chip of every core, (cores,): consecutive cores are on one chip."""
     return np.arange(cores, dtype=np.int64) // -(-cores // chips)
