@@ -10,7 +10,7 @@ from t10c.execute.element_types import Array, BoolArray, DType, dtype_of
 from t10c.execute.views import apply_view
 from t10c.ir.graph import LayoutOp
 from t10c.ir.program import Buffer, Program
-from t10c.program.placed import Placed, collect, mark
+from t10c.program.placed import Placed, collect, mark, spread
 from t10c.program.views import known_elements
 
 
@@ -24,6 +24,8 @@ class Memory:
     cleared: bool = False
     kind: DType | None = None
     """For partial results: element type of the body's values."""
+    lacking: BoolArray | None = None
+    """Elements of the tensor that partial moves have not filled yet, None before the first."""
 
 
 class Memories(dict[str, Memory]):
@@ -54,11 +56,7 @@ class Memories(dict[str, Memory]):
 
         Elements that `into` does not need may be missing; it needs all if it is not given.
         """
-        holders: dict[str, list[Memory]] = {}
-        for name in sources:
-            memory = self[name]
-            holders.setdefault(memory.buffer.tensor, []).append(memory)
-        value, known = self._value(tensor, holders)
+        value, known = self._value(tensor, self._holders(sources))
         if known is None:
             return value
         missing = ~known
@@ -70,6 +68,32 @@ class Memories(dict[str, Memory]):
             index = tuple(int(i) for i in np.argwhere(missing)[0])
             raise VerificationError(f"no core holds {tensor}{list(index)}")
         return value
+
+    def fill_partly(self, name: str, sources: Iterable[str]) -> bool:
+        """Fill a buffer with what others hold of its tensor; whether it is whole now.
+
+        The rest of it stays as it is.
+        """
+        memory = self[name]
+        tensor = memory.buffer.tensor
+        value, known = self._value(tensor, self._holders(sources))
+        known = np.ones(value.shape, dtype=bool) if known is None else known
+        if memory.lacking is None:
+            memory.lacking = np.zeros(value.shape, dtype=bool)
+            mark(memory.placed, memory.lacking)
+        memory.lacking &= ~known
+        new, at = spread(value, memory.placed), spread(known, memory.placed)
+        old = memory.arrays[0] if memory.arrays else rubbish(value.dtype)
+        memory.arrays = (np.where(at, new, old),)
+        return not memory.lacking.any()
+
+    def _holders(self, sources: Iterable[str]) -> dict[str, list[Memory]]:
+        """Buffers by the tensors that they are pieces of."""
+        holders: dict[str, list[Memory]] = {}
+        for name in sources:
+            memory = self[name]
+            holders.setdefault(memory.buffer.tensor, []).append(memory)
+        return holders
 
     def _value(
         self, tensor: str, holders: Mapping[str, list[Memory]]

@@ -1,6 +1,7 @@
 """One section of a program: what each instruction does to the memory of the cores."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -89,6 +90,9 @@ class SectionRun:
             "run": inferences,
         }
         self.scope = Scope(section.name, program, memory, self.values)
+        self.parts = {
+            name for move in _partial_moves(section.instructions) for name in move.sources
+        }
         for name, formula in section.values:
             self.values[name] = evaluate(formula, self.values)
 
@@ -121,7 +125,8 @@ class SectionRun:
                     reduce_groups(self.scope, instruction)
                 case Finish(into=into):
                     finish_buffer(self.scope, instruction)
-                    self._finished(into.name)
+                    if into.name not in self.parts:  # which are reported once they are put together
+                        self._finished(into.name)
                 case Keep():
                     self._keep(instruction)
 
@@ -148,8 +153,9 @@ class SectionRun:
         memory.arrays = (spread(value, memory.placed),)
 
     def _exchange(self, moves: tuple[Move, ...]) -> None:
+        whole = [move for move in moves if not move.partial]
         arrived = []
-        for move in moves:
+        for move in whole:
             target = self.memory[move.into]
             own = self._in_place(move, target)
             if own is not None:
@@ -162,13 +168,27 @@ class SectionRun:
                 )
             value = value.astype(self.memory.element_type(move.into), copy=False)
             arrived.append(spread(value, target.placed))
-        for move, array in zip(moves, arrived, strict=True):
+        completed = [m.into for m in moves if m.partial and self._fill_partly(m)]
+        for move, array in zip(whole, arrived, strict=True):
             self.memory[move.into].arrays = (array,)
+        for name in completed:
+            self._finished(name)
+
+    def _fill_partly(self, move: Move) -> bool:
+        """Fill a part of a buffer; whether all of it is filled now."""
+        with self._placing_errors():
+            return self.memory.fill_partly(move.into, move.sources)
 
     def _value(self, tensor: str, sources: tuple[str, ...], into: Placed | None = None) -> Array:
         """The whole tensor, collected from buffers; VerificationError says which instruction."""
-        try:
+        with self._placing_errors():
             return self.memory.value(tensor, sources, into)
+
+    @contextmanager
+    def _placing_errors(self) -> Iterator[None]:
+        """Say which instruction it is that cannot be executed."""
+        try:
+            yield
         except VerificationError as error:
             raise VerificationError(
                 f"section '{self.section}', instruction {self.inside}{self.at}: {error}"
@@ -213,3 +233,12 @@ class SectionRun:
         del self.memory[step.part.buffer]
         placed = place_piece(step.into.piece, self.values)
         self.memory[step.into.name] = Memory(step.into, placed, arrays)
+
+
+def _partial_moves(instructions: Iterable[Instruction]) -> Iterator[Move]:
+    """Moves that fill a part of a buffer, those in loops included."""
+    for instruction in instructions:
+        if isinstance(instruction, Loop):
+            yield from _partial_moves((*instruction.body, *instruction.between))
+        elif isinstance(instruction, Exchange):
+            yield from (move for move in instruction.moves if move.partial)

@@ -143,12 +143,14 @@ class Move:
     """Fill the buffer `into` with its piece of `tensor`, from the pieces in `sources`.
 
     A core takes what it holds itself from its own memory. `tensor` is one that a source has, or
-    follows from those by views.
+    follows from those by views. A `partial` move fills what the sources hold of the tensor, and
+    leaves the rest of `into` as it is: the buffer is whole once such moves have filled all of it.
     """
 
     into: str
     tensor: str
     sources: tuple[str, ...]
+    partial: bool = field(default=False, metadata={"omit_default": True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +287,8 @@ class Program:
     `load` runs once; `sections` run in order at every inference, between `begin`, in which the host
     writes the inputs, and `end`, in which it reads the outputs. `views` are the layout-only
     operators that move nothing, in execution order. `reserved_bytes` is set aside on every core.
+    `positions` are x and y of every core on a mesh or torus, formulas over `core` alone; None where
+    all cores are neighbours.
     """
 
     name: str
@@ -302,6 +306,7 @@ class Program:
     sections: tuple[Section, ...]
     end: Section
     origin: Origin | None = field(default=None, metadata={"omit_default": True})
+    positions: tuple[Formula, Formula] | None = field(default=None, metadata={"omit_default": True})
 
     def all_sections(self) -> Iterator[Section]:
         """All sections in the order in which they run the first time."""

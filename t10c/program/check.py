@@ -169,10 +169,19 @@ class _Checker:
             wanted = self.tensor.get(move.tensor)
             if wanted is None or wanted.shape != self.tensor[into.buffer.tensor].shape:
                 raise WrongError(f"{shown(move.into)} cannot be filled with '{shown(move.tensor)}'")
-            self.coverage.check(move.tensor, move.sources, into)
+            if not move.partial:
+                self.coverage.check(move.tensor, move.sources, into)
+                continue
+            for name in move.sources:
+                if self.ledger.written(name).buffer.tensor != into.buffer.tensor:
+                    raise WrongError(f"{shown(name)} holds no part of {shown(move.into)}")
         for move in moves:
             into = self.ledger.get(move.into)
-            into.written, into.start = True, dict(into.placed.start)
+            if move.partial:
+                self.ledger.fill_partly(into, map(self.ledger.get, move.sources))
+            else:
+                into.written = True
+            into.start = dict(into.placed.start)
 
     # Computing
 

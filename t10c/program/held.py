@@ -1,6 +1,6 @@
 """Buffers as the checker sees them: where their data lie, and what memory they take."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from t10c.ir.formula import IntArray, Value
 from t10c.ir.graph import Tensor
 from t10c.ir.program import Buffer, Program
-from t10c.program.placed import Placed, place_piece
+from t10c.program.placed import BoolArray, Placed, mark, place_piece
 from t10c.program.wellmade import check_buffer, check_placed
 from t10c.program.wrong import WrongError, shown
 
@@ -19,7 +19,8 @@ class Held:
 
     Per axis `start` and `count` say where each core's data begin and how many points they are
     (cores,). `points` counts what was computed into a core's partial results (cores,), `complete`
-    remembers whether the pieces make up the whole tensor.
+    remembers whether the pieces make up the whole tensor. `lacking` marks the elements of the
+    tensor that partial moves have not filled yet, None before the first.
     """
 
     buffer: Buffer
@@ -31,6 +32,7 @@ class Held:
     written: bool = False
     cleared: bool = False
     complete: bool | None = None
+    lacking: BoolArray | None = None
 
 
 @dataclass
@@ -53,8 +55,23 @@ class Ledger:
         """The same, and it has contents."""
         held = self.get(name)
         if not held.written:
-            raise WrongError(f"{shown(name)} is read before it is written")
+            what = "it is" if held.lacking is None else "all of it is"
+            raise WrongError(f"{shown(name)} is read before {what} written")
         return held
+
+    def fill_partly(self, held: Held, sources: Iterable[Held]) -> None:
+        """Note that a buffer has been filled with what others hold of its tensor.
+
+        It is written once it has been filled everywhere.
+        """
+        if held.lacking is None:
+            held.lacking = np.zeros(self.tensor[held.buffer.tensor].shape, dtype=bool)
+            mark(held.placed, held.lacking)
+        there = np.zeros_like(held.lacking)
+        for source in sources:
+            mark(source.placed, there)
+        held.lacking &= ~there
+        held.written = held.written or not held.lacking.any()
 
     def allocate(self, buffer: Buffer, absorbed: str, values: Mapping[str, Value]) -> None:
         """A new buffer, which may take over the memory of another."""

@@ -22,6 +22,7 @@ from t10c.ir.program import (
     Keep,
     Load,
     Loop,
+    Move,
     Range,
     Reduce,
     Shift,
@@ -72,11 +73,7 @@ class InstructionText:
             case Store(tensor=tensor, sources=sources):
                 return [f"store    {tensor}", *self._sources(sources)]
             case Exchange(kind=kind, moves=moves):
-                arrivals = [
-                    " ".join([self._name(m.into), "<-", m.tensor, *self._sources(m.sources)])
-                    for m in moves
-                ]
-                return [f"exchange {kind}:", *_listed(arrivals, ";")]
+                return [f"exchange {kind}:", *_listed(map(self._move, moves), ";")]
             case Clear(buffer=name, kernel=kernel):
                 return [f"clear    {self._name(name)} for kernel {kernel}"]
             case Shift(buffer=name, source=source):
@@ -110,6 +107,12 @@ class InstructionText:
             case Keep(part=part, into=into):
                 return [f"keep     {self._access(part)}", *self._buffer("as", into)]
         raise AssertionError(f"{instruction} has no text")
+
+    def _move(self, move: Move) -> str:
+        part = ["part of"] if move.partial else []
+        return " ".join(
+            [*part, self._name(move.into), "<-", move.tensor, *self._sources(move.sources)]
+        )
 
     def _name(self, buffer: str) -> str:
         if buffer.startswith(self.prefix):
