@@ -70,6 +70,9 @@ def _schema_of(hint: object, definitions: dict[str, Schema]) -> Schema:
         return {"enum": list(arguments)}
     if origin is tuple and arguments[-1] is Ellipsis:
         return {"type": "array", "items": _schema_of(arguments[0], definitions)}
+    if origin is tuple:
+        items = [_schema_of(argument, definitions) for argument in arguments]
+        return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items)}
     raise TypeError(f"{hint} has no schema")
 
 

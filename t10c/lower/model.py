@@ -67,6 +67,7 @@ class _ModelLowering:
             sections=sections,
             end=self._end(),
             origin=self._origin(),
+            positions=self.plan.positions.formulas() if self.plan.positions else None,
         )
 
     def _origin(self) -> Origin:

@@ -7,16 +7,18 @@ import math
 from collections.abc import Mapping
 
 from t10c.hardware.spec import HardwareSpec
-from t10c.hardware.width import stored_bits
+from t10c.hardware.width import partial_bits, size_bytes, stored_bits
 from t10c.ir.expression import TensorExpression
 from t10c.ir.graph import Graph, Operator, Tensor, TensorKind, with_widths
-from t10c.ir.plan import Plan
+from t10c.ir.plan import Plan, piece_shape
 from t10c.ir.program import Allocate, Buffer, Free, Instruction, Load, Program, Section, Store
 from t10c.lower.frame import Frame
 from t10c.lower.homes import even_home, home_name
 from t10c.lower.pieces import idle_piece
 from t10c.lower.section import Work, lower_operator
 from t10c.schedule.idle import IdleCut
+from t10c.schedule.positions import core_positions
+from t10c.schedule.rings import Shifting
 
 OUTPUT = "output"
 """Tensor that the operator makes; its inputs are tensors named like the operands."""
@@ -52,6 +54,7 @@ def operator_program(
     for name in fed:
         begin += [Allocate(even_home(graph, name, spec)), Load(home_name(name))]
     end = (Store(OUTPUT, (home_name(OUTPUT),)), Free(home_name(OUTPUT)))
+    positions = core_positions([Shifting(expression, plan, _sizes(expression, plan, spec))], spec)
     return Program(
         name="operator",
         core_count=spec.core_count,
@@ -67,6 +70,16 @@ def operator_program(
         begin=Section("begin", "", (), tuple(begin)),
         sections=(lower_operator(_work(operator, frame, weights), spec),),
         end=Section("end", "", (), end),
+        positions=positions.formulas() if positions else None,
+    )
+
+
+def _sizes(expression: TensorExpression, plan: Plan, spec: HardwareSpec) -> tuple[int, ...]:
+    """Bytes of every operand's piece while it shifts: outputs that shift are partial results."""
+    bits = [*(operand.bits for operand in expression.inputs), partial_bits(spec, expression)]
+    shapes = [piece_shape(expression, plan, operand) for operand in expression.operands]
+    return tuple(
+        size_bytes(spec, math.prod(shape), width) for shape, width in zip(shapes, bits, strict=True)
     )
 
 

@@ -108,6 +108,8 @@ def _from_document(document: object) -> ProgramFile:
     program = decode(Program, body, "program")
     for number, kernel in enumerate(program.kernels):
         check_steps(kernel, f"program.kernels[{number}]")
+    for name, formula in zip("xy", program.positions or (), strict=False):
+        _check(formula, f"positions, {name}")
     for section in program.all_sections():
         _check_formulas(section)
     return ProgramFile(program, content_hash(body, HEAD) != document.get("program_hash"))

@@ -11,9 +11,10 @@ import numpy as np
 
 from t10c.errors import InvalidInputError
 from t10c.ir.expression import ELEMENT_LIMIT, MOST_BITS, Dim, ScalarStep, TensorExpression
+from t10c.ir.formula import FormulaError
 from t10c.ir.graph import Tensor
 from t10c.ir.program import Access, Buffer, Instruction, Loop, Piece, Program, Range
-from t10c.program.placed import Placed
+from t10c.program.placed import Placed, per_core
 from t10c.program.steps import is_number
 from t10c.program.wrong import WrongError, shown
 
@@ -57,8 +58,33 @@ def check_declared(program: Program) -> None:
             if any(map(_is_far, operand.dims)):
                 name = shown(operand.name)
                 raise InvalidInputError(f"kernel {number}, operand {name}: reads too far away")
+    _check_positions(program)
     _check_views(program)
     _check_loops(program)
+
+
+def _check_positions(program: Program) -> None:
+    """No two cores are at one place, and none is left of or above the grid."""
+    if program.positions is None:
+        return
+    values = {"core": np.arange(program.core_count, dtype=np.int64)}
+    try:
+        x, y = (per_core(formula, program.core_count, values) for formula in program.positions)
+    except FormulaError as error:
+        raise InvalidInputError(f"positions: {error}") from error
+    outside = (np.minimum(x, y) < 0) | (np.maximum(x, y) >= CORE_LIMIT)
+    if outside.any():
+        core = int(np.argmax(outside))
+        raise InvalidInputError(
+            f"positions: core {core} is at ({x[core]}, {y[core]}), off any grid"
+        )
+    order = np.lexsort((y, x))
+    same = (np.diff(x[order]) == 0) & (np.diff(y[order]) == 0)
+    if same.any():
+        one, other = sorted(order[np.argmax(same) :][:2].tolist())
+        raise InvalidInputError(
+            f"positions: cores {one} and {other} are both at ({x[one]}, {y[one]})"
+        )
 
 
 def _check_reduction(kernel: TensorExpression, at: str) -> None:

@@ -13,8 +13,11 @@ from t10c.errors import InvalidInputError
 from t10c.hardware.document import from_document as spec_from_document
 from t10c.hardware.document import spec_hash
 from t10c.hardware.document import to_document as spec_to_document
+from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.topology import grid_of
 from t10c.ir.graph import Bindings, Graph, LayoutOp, NodeRecord, Operator, Tensor
 from t10c.ir.plan import Plan, Rotation
+from t10c.ir.positions import CorePositions
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.result import CopyPlan, ModelPlan, OperatorPlan, ProblemRecord
 from t10c.serialise import (
@@ -67,6 +70,7 @@ def _body(plan: ModelPlan) -> dict[str, Any]:
         "hardware_overrides": list(plan.overrides),
         "hardware_hash": spec_hash(plan.spec),
         "hardware": spec_to_document(plan.spec),
+        **({"positions": encode(plan.positions)} if plan.positions is not None else {}),
         "model": {
             "name": graph.name,
             "producer": graph.producer,
@@ -162,6 +166,7 @@ def from_document(document: object) -> ModelPlan:
         lower_bound_cycles=number(_key(document, "lower_bound_cycles"), "lower_bound_cycles"),
         uniform_cycles=number(_key(document, "uniform_cycles"), "uniform_cycles"),
         end_bytes=whole_number(_key(document, "end_bytes"), "end_bytes"),
+        positions=_positions(document, spec),
     )
     written = to_document(plan)
     for key in _DERIVED:
@@ -172,6 +177,22 @@ def from_document(document: object) -> ModelPlan:
             f"plan_hash does not belong to the plan: the file was edited\n{_COMPILE_AGAIN}"
         )
     return plan
+
+
+def _positions(document: dict[str, Any], spec: HardwareSpec) -> CorePositions | None:
+    """Where the cores are: given exactly where the hardware has a grid, and on that."""
+    grid = grid_of(spec)
+    if grid is None:
+        if "positions" in document:
+            raise InvalidInputError("positions: the hardware has no grid")
+        return None
+    positions = decode(CorePositions, _key(document, "positions"), "positions")
+    if (positions.width, positions.height) != (grid.width, grid.height):
+        size = f"{positions.width} x {positions.height}"
+        raise InvalidInputError(
+            f"positions: are on a grid of {size}, the hardware's is {grid.width} x {grid.height}"
+        )
+    return positions
 
 
 def _key(document: dict[str, Any], name: str) -> Any:

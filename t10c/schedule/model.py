@@ -1,6 +1,7 @@
 """The whole-model schedule: search every distinct operator, choose plans, price the result."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.graph import Graph
@@ -14,6 +15,7 @@ from t10c.schedule.fit import (
     unplaceable_operator,
 )
 from t10c.schedule.options import DEFAULT_SCHEDULE, ScheduleOptions
+from t10c.schedule.positions import model_positions
 from t10c.schedule.problem import Problem
 from t10c.schedule.result import DoesNotFit, ModelPlan
 from t10c.schedule.rowwise import split_rowwise
@@ -68,4 +70,5 @@ def schedule_model(
         if smallest.memory.most > spec.usable_bytes:
             return does_not_fit(setting, spec, smallest)
         chosen = from_smallest(setting, smallest, spec)
-    return assemble(setting, spec, options, chosen, overrides)
+    plan = assemble(setting, spec, options, chosen, overrides)
+    return replace(plan, positions=model_positions(plan))

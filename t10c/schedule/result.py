@@ -6,6 +6,7 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import TensorExpression
 from t10c.ir.graph import Graph
 from t10c.ir.plan import Plan, RTensor
+from t10c.ir.positions import CorePositions
 from t10c.schedule.idle import IdleCut
 from t10c.schedule.options import ScheduleOptions
 from t10c.search.operator import FrontEntry, SearchRecord
@@ -123,6 +124,7 @@ class ModelPlan:
     `lower_bound_cycles` holds over all feasible plans of the searched spaces; `gap` is the share of
     the latency above it. `uniform_cycles` is the latency with uniform transitions instead.
     `end_bytes` is the demand per core after the last operator: idle weights and graph outputs.
+    `positions` says where the cores are on a mesh or torus, None on other chips.
     """
 
     graph: Graph
@@ -135,6 +137,7 @@ class ModelPlan:
     lower_bound_cycles: float
     uniform_cycles: float
     end_bytes: int
+    positions: CorePositions | None = None
     search_cpu_seconds: float = field(default=0.0, compare=False)
     """CPU seconds of all searches; not part of the plan's identity and not written to its file."""
 
