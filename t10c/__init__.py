@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from t10c.gates.difference import Difference, ReportSource, diff_reports
+    from t10c.gates.limits import Allowance, Limit, read_allowance
+    from t10c.gates.metrics import METRICS, metric_named
     from t10c.hardware.calibrate import CLEANING_RULE, FOLD_RULE, Calibration, calibrate
     from t10c.hardware.document import spec_hash
     from t10c.hardware.document import to_document as spec_document
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
         simulation_schema,
     )
     from t10c.simulate.result import Simulation
+    from t10c.simulate.walk import simulate_program
+    from t10c.timing import simulate_plan
     from t10c.verify.compare import Comparison, Tolerance
     from t10c.verify.run import Verification, VerifyOptions, verify_plan
     from t10c.zoo import Recipe, build_model, list_recipes
@@ -54,13 +59,17 @@ if TYPE_CHECKING:
 __all__ = [
     "CLEANING_RULE",
     "FOLD_RULE",
+    "METRICS",
+    "Allowance",
     "Calibration",
     "CatalogueEntry",
     "Choices",
     "Comparison",
+    "Difference",
     "DoesNotFit",
     "Graph",
     "HardwareSpec",
+    "Limit",
     "ModelPlan",
     "NodeRecord",
     "Operator",
@@ -69,6 +78,7 @@ __all__ = [
     "Program",
     "ProgramFile",
     "Recipe",
+    "ReportSource",
     "ScheduleOptions",
     "SearchOptions",
     "SearchResult",
@@ -83,6 +93,7 @@ __all__ = [
     "calibrate",
     "changed_spec",
     "check_program",
+    "diff_reports",
     "dump_plan",
     "dump_program",
     "find_choices",
@@ -94,15 +105,19 @@ __all__ = [
     "load_spec",
     "load_spec_file",
     "lower_plan",
+    "metric_named",
     "named_expression",
     "operator_catalogue",
     "parse_expression",
     "preset_names",
     "program_schema",
+    "read_allowance",
     "read_program",
     "read_samples",
     "schedule_model",
     "search_operator",
+    "simulate_plan",
+    "simulate_program",
     "simulation_document",
     "simulation_report",
     "simulation_schema",
@@ -112,6 +127,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "t10c.gates.difference": ("Difference", "ReportSource", "diff_reports"),
+    "t10c.gates.limits": ("Allowance", "Limit", "read_allowance"),
+    "t10c.gates.metrics": ("METRICS", "metric_named"),
     "t10c.hardware.calibrate": ("CLEANING_RULE", "FOLD_RULE", "Calibration", "calibrate"),
     "t10c.hardware.document": ("spec_hash",),
     "t10c.hardware.load": ("changed_spec", "load_spec", "load_spec_file", "preset_names"),
@@ -144,6 +162,8 @@ _HOMES = {
         "simulation_schema",
     ),
     "t10c.simulate.result": ("Simulation",),
+    "t10c.simulate.walk": ("simulate_program",),
+    "t10c.timing": ("simulate_plan",),
     "t10c.verify.compare": ("Comparison", "Tolerance"),
     "t10c.verify.run": ("Verification", "VerifyOptions", "verify_plan"),
     "t10c.zoo": ("Recipe", "build_model", "list_recipes"),

@@ -39,4 +39,4 @@ def simulate_plan(
         for operator in plan.operators
     }
     planned |= {copy.name: PlannedCycles(copy.cycles, copy.cycles) for copy in plan.copies}
-    return found.beside(planned, plan.lower_bound_cycles)
+    return replace(found, overrides=plan.overrides).beside(planned, plan.lower_bound_cycles)

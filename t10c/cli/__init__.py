@@ -31,6 +31,12 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "t10c.cli.explain:explain_command",
         "Explain one operator of a plan, or its program.",
     ),
+    "simulate": (
+        "t10c.cli.simulate:simulate_command",
+        "Simulate a plan: latency report, trace, what-if.",
+    ),
+    "diff": ("t10c.cli.diff:diff_command", "Compare two plans or simulation reports."),
+    "check": ("t10c.cli.check:check_command", "Gate for CI: latency and memory within limits."),
     "verify": (
         "t10c.cli.verify:verify_command",
         "Execute a plan on simulated cores, compare with ONNX Runtime.",

@@ -34,13 +34,15 @@ def explain_command(
     instructions instead, of one operator or of all.
     """
     from t10c import load_plan
+    from t10c.cli import programs
     from t10c.files import PROGRAM_WANTED
     from t10c.serialise import schema_of
 
     place = "standard input" if plan == "-" else plan
     data = shared.read_bytes(plan, PROGRAM_WANTED)
-    if schema_of(data) == "t10c.program":
-        _explain_program(_read_program(data, place, quiet), None, name, form, quiet)
+    if schema_of(data) == programs.SCHEMA:
+        program = programs.read_valid_program(data, place, quiet)
+        _explain_program(program, None, name, form, quiet)
         return
     loaded = load_plan(data, place)
     if as_program:
@@ -75,22 +77,6 @@ def _explain_plan(loaded: "ModelPlan", name: str | None, form: str, quiet: bool)
         lambda: operator_document(loaded, operator, chosen),
         lambda: operator_lines(loaded, operator, chosen),
     )
-
-
-def _read_program(data: bytes, place: str, quiet: bool) -> "Program":
-    """The program of a file, which must be valid; says so if the file was edited."""
-    from t10c import check_program, read_program
-    from t10c.cli.output import emit
-    from t10c.errors import InvalidInputError
-
-    file = read_program(data, place)
-    if file.edited and not quiet:
-        emit(f"note: {place} was edited since t10c wrote it", err=True)
-    try:
-        check_program(file.program, from_file=True)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{place}: {error}") from error
-    return file.program
 
 
 def _explain_program(

@@ -21,9 +21,14 @@ def print_result(
 ) -> None:
     """Print a result as JSON or as lines; `quiet` leaves out the lines, never JSON asked for."""
     if form == "json":
-        emit(json.dumps(document(), indent=2, ensure_ascii=False), err)
+        emit(json_text(document()).removesuffix("\n"), err)
     elif not quiet:
         emit("\n".join(lines()), err)
+
+
+def json_text(document: object) -> str:
+    """A document as indented JSON, the form of all results."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def emit(text: str, err: bool = False) -> None:

@@ -12,7 +12,7 @@ _NOTHING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ReportSource:
     """Where a report is from: its file, and whether that is a plan or a report."""
 
     place: str
@@ -46,8 +46,8 @@ class OperatorChange:
 class Difference:
     """Two reports side by side; `changed` has those that changed most first."""
 
-    before: Source
-    after: Source
+    before: ReportSource
+    after: ReportSource
     totals: tuple[Change, ...]
     changed: tuple[OperatorChange, ...]
     added: tuple[OperatorReport, ...]
@@ -68,7 +68,7 @@ class Difference:
         return tuple(found)
 
 
-def compare(before: Source, after: Source) -> Difference:
+def diff_reports(before: ReportSource, after: ReportSource) -> Difference:
     """What changed from one report to another; operators are matched by their names."""
     old, new = _by_name(before.report), _by_name(after.report)
     pairs = [OperatorChange(old[key], new[key]) for key in old if key in new]

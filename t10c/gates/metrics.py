@@ -90,8 +90,6 @@ def metric_named(name: str, place: str) -> Metric:
     found = METRICS.get(SHORT_NAMES.get(name, name))
     if found is None:
         known = (*SHORT_NAMES, *METRICS)
-        hint = did_you_mean(name, known)
-        raise UsageError(
-            f"{place}: no metric '{shorten(name)}'{hint}\nthere are {', '.join(known)}"
-        )
+        hint = did_you_mean(name, known) or f"; there are {', '.join(known)}"
+        raise UsageError(f"{place}: no metric '{shorten(name)}'{hint}")
     return found

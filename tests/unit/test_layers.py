@@ -21,6 +21,7 @@ ALLOWED = {
     "lower": {"ir", "hardware", "search", "schedule"},
     "program": {"ir"},
     "simulate": {"ir", "hardware", "program"},
+    "gates": {"hardware", "simulate"},
     "execute": {"ir", "hardware", "program"},
     "baselines": {"ir", "hardware", "search", "schedule"},
     "verify": {
@@ -30,10 +31,11 @@ ALLOWED = {
         *("ir", "hardware", "search", "schedule", "onnx_import"),
         *("lower", "program", "execute", "verify"),
     },
+    "timing": {"ir", "hardware", "schedule", "lower", "program", "simulate"},
     "extend": {"ir", "onnx_import"},
     "report": {
         *("ir", "hardware", "search", "schedule", "onnx_import"),
-        *("lower", "program", "simulate", "execute", "baselines", "verify"),
+        *("lower", "program", "simulate", "gates", "execute", "baselines", "verify"),
     },
 }
 """Packages a package may import, besides itself and the leaves; `cli` may import everything."""

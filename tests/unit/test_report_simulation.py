@@ -32,7 +32,7 @@ def crowded() -> Simulation:
             f"{name}{number}",
             number * 9876538.0,
             phase("compute", 0, 1, **parts),
-            effects=Effects(-1e5, 2e5, 3e5, 4e5, -5e5),
+            effects=Effects(-1e5, 2e5, 3e5, 4e5, -5e5, -6e5),
             cost_model_cycles=9e6,
             peak_core_bytes=600 * 1024 + number,
             flop=float(number),
@@ -126,7 +126,7 @@ def test_csv_has_a_row_per_operator_with_names_that_do_not_change() -> None:
         *("compute_cycles", "shift_cycles", "sync_cycles", "reduction_cycles"),
         *("transition_cycles", "setup_cycles", "offchip_cycles", "idle_cycles"),
         *("effect_short_blocks_cycles", "effect_contention_cycles", "effect_hops_cycles"),
-        *("effect_transfer_rounds_cycles", "effect_overlap_cycles"),
+        *("effect_transfer_rounds_cycles", "effect_overlap_cycles", "effect_held_cycles"),
         *("cost_model_cycles", "peak_core_bytes", "moved_bytes", "flop"),
     )
     odd = replace(simulation().operators[1], name='a,"b"', cost_model_cycles=None)

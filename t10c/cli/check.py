@@ -1,0 +1,101 @@
+"""`t10c check`: a gate for CI: compile, simulate, compare with limits."""
+
+from typing import Literal
+
+import click
+
+from t10c.cli import options as shared
+from t10c.cli.group import examples
+from t10c.cli.planning import PlanRequest, plan_model, planning_options, report_misfit
+
+EXCEEDED = 9
+"""Exit code of a limit that does not hold."""
+
+_LIMITS: tuple[tuple[str, str, Literal["at most", "at least"]], ...] = (
+    ("--max-latency", "latency_ms", "at most"),
+    ("--max-core-memory", "peak_core_bytes", "at most"),
+    ("--min-utilisation", "utilisation", "at least"),
+)
+
+
+@click.command(
+    "check",
+    epilog=examples(
+        "t10c check bert.onnx --hw ipu-mk2 --max-latency 5ms --max-core-memory 600KiB",
+        "t10c check net.onnx --dim batch=1 --hw my-chip.yaml --min-utilisation 0.3 --format json",
+    ),
+)
+@planning_options
+@click.option(
+    "--max-latency", metavar="TIME", help="Simulated latency, such as 5ms or 90000cycles."
+)
+@click.option("--max-core-memory", metavar="SIZE", help="Peak memory of a core, such as 600KiB.")
+@click.option(
+    "--min-utilisation",
+    metavar="SHARE",
+    help="Share of the latency that the average core computes, such as 0.3.",
+)
+@shared.format_option
+@shared.verbosity_options
+def check_command(
+    request: PlanRequest,
+    max_latency: str | None,
+    max_core_memory: str | None,
+    min_utilisation: str | None,
+    form: str,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Compile MODEL (- is standard input), simulate the plan, and hold it against limits.
+
+    Exit 9: a limit does not hold, which the report names. Exit 7: the model does not fit. Nothing
+    is written.
+    """
+    from t10c import (
+        DoesNotFit,
+        Limit,
+        metric_named,
+        simulate_plan,
+        simulation_document,
+        simulation_report,
+    )
+    from t10c.cli.output import emit, print_result
+    from t10c.cli.progress import progress
+    from t10c.errors import UsageError
+    from t10c.report.metrics import outcome_document, outcome_lines, outcome_text
+    from t10c.report.simulation import simulation_lines
+
+    given = (max_latency, max_core_memory, min_utilisation)
+    limits = [
+        Limit(option, metric_named(name, option), bound, text)
+        for (option, name, bound), text in zip(_LIMITS, given, strict=True)
+        if text is not None
+    ]
+    if not limits:
+        options = ", ".join(option for option, _, _ in _LIMITS)
+        raise UsageError(f"no limit to check: give one of {options}")
+    for limit in limits:
+        limit.check()
+    with progress(quiet) as shown:
+        plan = plan_model(request, shown)
+        if isinstance(plan, DoesNotFit):
+            return report_misfit(plan, form, quiet)
+        shown.stage("simulating", len(plan.operators))
+        found = simulate_plan(plan, advance=shown.advance)
+    report = simulation_report(found)
+    outcomes = tuple(limit.outcome(report) for limit in limits)
+    broken = [outcome for outcome in outcomes if not outcome.holds]
+    print_result(
+        form,
+        quiet,
+        lambda: {
+            "status": "limit_exceeded" if broken else "ok",
+            "limits": [outcome_document(outcome) for outcome in outcomes],
+            "simulation": simulation_document(report),
+        },
+        lambda: [*simulation_lines(report, plan), *outcome_lines(outcomes)],
+    )
+    if quiet or form != "table":
+        for outcome in broken:
+            emit(outcome_text(outcome), err=True)
+    return EXCEEDED if broken else 0
