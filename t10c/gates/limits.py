@@ -80,7 +80,7 @@ class Allowance:
         if self.relative:
             change = abs(old) * float(self.amount) / 100
         else:
-            change = self.metric.amount(self.amount, after.clock_hz)
+            change = self.metric.amount(self.amount, after.clock_hz, plain=True)
         allowed = old + change if self.bound == "at most" else old - change
         return Outcome(self.text, self.metric, self.bound, allowed, new, old)
 
@@ -105,7 +105,7 @@ def read_allowance(text: str, option: str) -> Allowance:
         if allowance.relative:
             _percent(allowance.amount)
         else:
-            metric.amount(allowance.amount, 1e9)
+            metric.amount(allowance.amount, 1e9, plain=True)
     except ValueError as error:
         raise UsageError(f"{place}: {error}") from error
     return allowance

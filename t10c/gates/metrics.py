@@ -42,13 +42,13 @@ class Metric:
     about: str
     of: Callable[[SimulationReport], float | None]
 
-    def amount(self, text: str, clock_hz: float) -> float:
-        """What `text` says in the metric's unit: a plain number, or one with a unit (ValueError).
+    def amount(self, text: str, clock_hz: float, plain: bool = False) -> float:
+        """What `text` says, in the metric's unit (ValueError); `plain` numbers may be in it.
 
         Cycles are those of a clock of `clock_hz`.
         """
         kind = _KINDS[self.unit]
-        if kind == "number" or text[-1:].isdigit():
+        if kind == "number" or (plain and text[-1:].isdigit()):
             return parse_quantity(text, "number").value
         quantity = parse_quantity(text, kind)
         if self.unit == "cycles":
