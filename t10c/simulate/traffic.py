@@ -24,6 +24,7 @@ from t10c.simulate.boxes import (
     overlap,
     run_in_box,
 )
+from t10c.simulate.pull import pulled
 from t10c.simulate.store import Lying
 
 _NOWHERE = -1
@@ -41,6 +42,12 @@ class Traffic:
     sent: FloatArray
     to_chip: FloatArray
 
+    def __add__(self, other: "Traffic") -> "Traffic":
+        """Both, at the same time."""
+        return Traffic(
+            self.received + other.received, self.sent + other.sent, self.to_chip + other.to_chip
+        )
+
 
 @dataclass(frozen=True)
 class Tensors:
@@ -49,14 +56,44 @@ class Tensors:
     shapes: Mapping[str, tuple[int, ...]]
     views: Mapping[str, LayoutOp]
 
+    def behind(self, tensor: str) -> frozenset[str]:
+        """The tensors that one may be made of by views, itself included."""
+        view = self.views.get(tensor)
+        inputs = view.inputs if view is not None else ()
+        return frozenset({tensor}).union(*(self.behind(name) for name in inputs))
+
 
 def move_traffic(
     into: Lying, tensor: str, sources: Sequence[Lying], tensors: Tensors, cores: int, chips: int
 ) -> Traffic:
     """What filling a buffer with its piece of `tensor` takes, from buffers through views."""
-    wanted, first = into.boxes.padded(cores), sources[0]
-    if first.tensor == tensor and (len(sources) == 1 or _serves(first.boxes, wanted)):
-        return _between(wanted, first.boxes.padded(cores), tensors.shapes[tensor], chips)
+    return _traffic(into.boxes.padded(cores), tensor, sources, tensors, chips)
+
+
+def _traffic(
+    wanted: Boxes, tensor: str, sources: Sequence[Lying], tensors: Tensors, chips: int
+) -> Traffic:
+    """Traffic to boxes of a tensor: from one source, or through views as long as they are boxes."""
+    nothing = np.zeros(wanted.cores)
+    none = Traffic(nothing, nothing, np.zeros((wanted.cores, chips)))
+    if not sources or not wanted.high.any():
+        return none
+    own = [source for source in sources if source.tensor == tensor]
+    if own:
+        held = own[0].boxes.padded(wanted.cores)
+        if len(sources) == 1 or _serves(held, wanted):
+            return _between(wanted, held, tensors.shapes[tensor], chips)
+    view = tensors.views.get(tensor)
+    if view is not None and not own:
+        shapes = [tensors.shapes[name] for name in view.inputs]
+        parts = pulled(view, wanted, tensors.shapes[tensor], shapes)
+        if parts is not None:
+            total = none
+            for name, part in zip(view.inputs, parts, strict=True):
+                made_of = tensors.behind(name)
+                some = [source for source in sources if source.tensor in made_of]
+                total = total + _traffic(part, name, some, tensors, chips)
+            return total
     return _through_views(wanted, tensor, sources, tensors, chips)
 
 
