@@ -27,11 +27,14 @@ _SAMPLED_ENDS = 256
 _SPREAD = 2_654_435_761
 """A prime: its multiples fall on all cores evenly, however their number factorises."""
 
-_FINALISTS = 4
-"""Arrangements that are compared exactly."""
+_FEWEST_FINALISTS = 4
+"""Arrangements that are compared exactly, at least; all of them on chips of a few hundred cores."""
 
 _MOST_FLOWS = 1 << 23
 """Flows that the exact comparison routes."""
+
+_OVERHEAD_FLOWS = 1 << 11
+"""Flows that take as long as the fixed part of routing those of one ring."""
 
 
 def model_positions(plan: ModelPlan) -> CorePositions | None:
@@ -59,11 +62,13 @@ def core_positions(shiftings: Iterable[Shifting], spec: HardwareSpec) -> CorePos
         return candidates[0]
     estimates = _estimated_cycles(grid, candidates, uses)
     totals = estimates.sum(axis=1)
-    finalists = sorted(range(len(candidates)), key=lambda i: (totals[i], i))[:_FINALISTS]
-    exact = max(1, _MOST_FLOWS // (_FINALISTS * grid.width * grid.height))
+    once = grid.width * grid.height + _OVERHEAD_FLOWS
+    count = max(_FEWEST_FINALISTS, _MOST_FLOWS // (once * len(uses)))
+    finalists = sorted(range(len(candidates)), key=lambda i: (totals[i], i))[:count]
+    exact = max(1, _MOST_FLOWS // (once * len(finalists)))
 
     def cycles(candidate: int) -> float:
-        known = sum(_ring_cycles(grid, candidates[candidate], uses[:exact]))
+        known = _ring_cycles(grid, candidates[candidate], uses[:exact])
         return known + float(estimates[candidate, exact:].sum())
 
     return candidates[min(finalists, key=lambda i: (cycles(i), i))]
@@ -80,11 +85,12 @@ def ring_loads(grid: Grid, positions: CorePositions, uses: Sequence[RingUse]) ->
     return found
 
 
-def _ring_cycles(grid: Grid, positions: CorePositions, uses: Sequence[RingUse]) -> list[float]:
-    return [
+def _ring_cycles(grid: Grid, positions: CorePositions, uses: Sequence[RingUse]) -> float:
+    """Cycles of these shifts."""
+    return sum(
         use.load_cycles * loads.most_bytes + use.hop_cycles * loads.hops
         for use, loads in zip(uses, ring_loads(grid, positions, uses), strict=True)
-    ]
+    )
 
 
 # Estimates
