@@ -180,7 +180,7 @@ def _csv(simulation: "Simulation", plan: "ModelPlan | None") -> str:
 def _html(simulation: "Simulation", plan: "ModelPlan | None") -> str:
     from t10c.report.html import html_report
 
-    return html_report(simulation, plan)
+    return html_report(simulation, plan).rstrip() + "\n"
 
 
 def _perfetto(simulation: "Simulation", plan: "ModelPlan | None") -> str:

