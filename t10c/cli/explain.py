@@ -57,13 +57,18 @@ def _explain_plan(loaded: "ModelPlan", name: str | None, form: str, quiet: bool)
     from t10c.cli.output import emit, print_result
     from t10c.report import summary
     from t10c.report.explain import operator_document, operator_lines
+    from t10c.report.positions import positions_document, positions_lines
 
     if name is None:
         print_result(
             form,
             quiet,
-            lambda: summary.plan_document(loaded),
-            lambda: [*summary.plan_lines(loaded), *summary.operator_table(loaded)],
+            lambda: {**summary.plan_document(loaded), **positions_document(loaded)},
+            lambda: [
+                *summary.plan_lines(loaded),
+                *positions_lines(loaded),
+                *summary.operator_table(loaded),
+            ],
         )
         return
     operator = find_operator(loaded.graph, name)

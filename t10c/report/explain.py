@@ -10,6 +10,7 @@ from t10c.ir.graph import Operator
 from t10c.ir.plan import axis_steps, block_lengths, tile_lengths
 from t10c.report.expression import expression_text, step_texts
 from t10c.report.front import entry_document, rotations_text, split_text
+from t10c.report.positions import hops_text, ring_hops
 from t10c.report.text import cycles_text, percent_text, size_text, size_texts, table_lines
 from t10c.schedule.result import MemoryTerms, ModelPlan, OperatorPlan
 from t10c.search.placement import core_coordinates, offsets
@@ -42,7 +43,23 @@ def operator_document(plan: ModelPlan, operator: Operator, chosen: OperatorPlan)
         "transitions": [encode(transition) for transition in chosen.transitions],
         "search": encode(problem.search),
         "front": [entry_document(expression, entry) for entry in problem.front],
+        **_hops_document(plan, operator, chosen),
         "schedule": _schedule(operator, chosen),
+    }
+
+
+def _hops_document(
+    plan: ModelPlan, operator: Operator, chosen: OperatorPlan
+) -> dict[str, list[dict[str, Any]]]:
+    """How far every shift goes; nothing on chips whose cores are all neighbours."""
+    if plan.positions is None:
+        return {}
+    found = ring_hops(plan, operator.expression, chosen.plan)
+    return {
+        "ring_hops": [
+            {"rotation": level, "operand": name, "hops": far}
+            for (level, name), far in found.items()
+        ]
     }
 
 
@@ -113,7 +130,7 @@ def operator_lines(plan: ModelPlan, operator: Operator, chosen: OperatorPlan) ->
     )
     lines.append(f"rotations, outermost first: {rotations_text(chosen.plan)}")
     lines += table_lines(RTENSOR_HEADER, rtensor_rows(chosen))
-    lines += _ring_lines(operator, chosen)
+    lines += _ring_lines(plan, operator, chosen)
     lines += _idle_lines(chosen)
     lines += _cost_lines(plan, chosen)
     lines.append(
@@ -172,16 +189,18 @@ def rtensor_rows(chosen: OperatorPlan) -> list[list[str]]:
     ]
 
 
-def _ring_lines(operator: Operator, chosen: OperatorPlan) -> list[str]:
+def _ring_lines(plan: ModelPlan, operator: Operator, chosen: OperatorPlan) -> list[str]:
     """Rings, and the chunks that the first cores work on."""
     lines = []
+    hops = ring_hops(plan, operator.expression, chosen.plan)
     operands: dict[str, Operand] = {o.name: o for o in operator.expression.operands}
-    for rotation in chosen.plan.rotations:
+    for level, rotation in enumerate(chosen.plan.rotations):
         for name in rotation.operands:
             across = ",".join(operator.expression.lacks(operands[name])) or "-"
+            far = hops.get((level, name))
             lines.append(
                 f"ring: {rotation.radix} cores along {across} pass {name} on, piece by piece of"
-                f" {rotation.axis}"
+                f" {rotation.axis}" + (f", at most {hops_text(far)} away" if far else "")
             )
     if not chosen.plan.rotations:
         return ["no rings: every core holds all it needs, in one step"]

@@ -59,6 +59,9 @@ def _head_lines(program: Program) -> list[str]:
             ],
             1,
         )
+    if program.positions is not None:
+        x, y = program.positions
+        lines += wrapped_lines([f"core is at x = {x},", f"y = {y}"], 1)
     for what, names in (("input", program.inputs), ("output", program.outputs)):
         lines += [f"{INDENT}{what} {_tensor_text(program, name)}" for name in names]
     for view in program.views:

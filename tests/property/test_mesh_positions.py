@@ -20,12 +20,15 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.topology import grid_of, hops
 from t10c.ir.formula import evaluate
 from t10c.ir.plan import Plan, Rotation
-from t10c.ir.positions import CorePositions, row_major
+from t10c.ir.positions import CorePositions, PositionDigit, row_major
 from t10c.ir.program import Instruction, Loop, Program, Shift
 from t10c.lower.single import operator_program
 from t10c.program.check import check_program
 from t10c.program.document import dump_program, load_program
 from t10c.program.placed import per_core
+from t10c.report.explain import operator_document, operator_lines
+from t10c.report.positions import hops_text, positions_document, positions_lines, positions_text
+from t10c.report.program import program_lines
 from t10c.schedule.arrangements import arrangements
 from t10c.schedule.document import dump_plan, load_plan
 from t10c.schedule.positions import core_positions, plan_shiftings, ring_loads
@@ -282,3 +285,37 @@ def test_programs_with_wrong_positions_are_refused(plan, positions, says):
 
 def test_programs_without_positions_are_fine(plan):
     check_program(replace(t10c.lower_plan(plan), positions=None))
+
+
+# What people see
+
+
+def test_explain_says_where_cores_are_and_how_far_rings_go(plan):
+    (line,) = positions_lines(plan)
+    assert line.startswith("positions  4 x 3: ")
+    document = positions_document(plan)["positions"]
+    assert (document["x"], document["y"]) == plan.positions.formulas()
+    longest = document["longest_ring_hops"]
+    assert longest == max(longest_hops(t10c.lower_plan(plan), plan.spec))
+    assert line.endswith(f" {hops_text(longest)}, at {document['longest_ring_operator']}")
+    found = {}
+    for operator, chosen in zip(plan.graph.planned, plan.operators, strict=True):
+        entries = operator_document(plan, operator, chosen)["ring_hops"]
+        lines = [line for line in operator_lines(plan, operator, chosen) if "ring: " in line]
+        said = sorted(f"at most {hops_text(entry['hops'])} away" for entry in entries)
+        assert sorted(line.rpartition(", ")[2] for line in lines) == said
+        found[operator.name] = max((entry["hops"] for entry in entries), default=0)
+    assert found[document["longest_ring_operator"]] == longest == max(found.values())
+    assert "core is at x = " in "\n".join(program_lines(t10c.lower_plan(plan)))
+
+
+def test_layouts_are_told_in_words():
+    digits = (
+        PositionDigit(25, 1, 25, 30, 1),
+        PositionDigit(30, 1),
+        PositionDigit(2, 3, 6, 750, 1),
+        PositionDigit(1, 4, 0, 1, 3),
+    )
+    text = "1500 x 12: x 25 by 30 folded, x 30, 2 x 3 snake by 750, 1 folded, y 4 by 3"
+    assert positions_text(CorePositions(1500, 12, digits)) == text
+    assert positions_text(row_major(1, 1)) == "1 x 1: one core"
