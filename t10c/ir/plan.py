@@ -5,6 +5,7 @@ evaluates the same formulas over arrays.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from t10c.ir.expression import Operand, TensorExpression, hull
@@ -111,14 +112,20 @@ class Share:
 
 
 def reduction_shares(expression: TensorExpression, plan: Plan) -> tuple[Share, ...]:
-    """How the q replicas of an output piece share it after the final reduction.
-
-    The prime factors of q, largest first, cut the longest axis left. A replica's rank selects its
-    parts in mixed radix, the first cut being the least significant digit.
-    """
+    """How the q replicas of an output piece share it after the final reduction."""
     lengths = piece_axis_lengths(expression, plan, expression.output)
+    return cut_shares(lengths, replicas(expression, plan, expression.output))
+
+
+def cut_shares(axis_lengths: Mapping[str, int], count: int) -> tuple[Share, ...]:
+    """How `count` cores share a piece of these lengths.
+
+    The prime factors of the count, largest first, cut the longest axis left. A core's rank selects
+    its parts in mixed radix, the first cut being the least significant digit.
+    """
+    lengths = dict(axis_lengths)
     shares = []
-    for prime in reversed(_prime_factors(replicas(expression, plan, expression.output))):
+    for prime in reversed(_prime_factors(count)):
         if not lengths:
             break
         axis = max(lengths, key=lambda name: lengths[name])

@@ -11,24 +11,21 @@ from t10c.ir.plan import Plan
 from t10c.ir.program import (
     Allocate,
     Buffer,
-    Exchange,
     ExchangeKind,
-    Free,
     Instruction,
     Load,
-    Move,
     Origin,
     Program,
     Section,
-    Store,
 )
+from t10c.lower.ends import Ends
 from t10c.lower.frame import Frame
-from t10c.lower.homes import Uses, even_home, find_uses, home_name
+from t10c.lower.homes import Uses, find_uses, home_name
 from t10c.lower.pieces import idle_piece
 from t10c.lower.section import Work, copy_name, lower_operator
 from t10c.schedule.document import to_document
 from t10c.schedule.result import ModelPlan, OperatorPlan
-from t10c.schedule.steps import Copy, Read, Sequence, Step, build_sequence
+from t10c.schedule.steps import Read, Sequence, Step, build_sequence
 
 
 def lower_plan(plan: ModelPlan) -> Program:
@@ -43,11 +40,12 @@ class _ModelLowering:
         self.plan, self.spec, self.graph = plan, plan.spec, plan.graph
         self.sequence: Sequence = build_sequence(plan.graph, plan.options.persistent)
         self.uses: Uses = find_uses(self.sequence)
+        self.ends = Ends(self.graph, self.uses, self.spec)
         self.fallback = {step.operator.output for step in self.sequence.steps if step.is_fallback}
 
     def program(self) -> Program:
         sections = tuple(
-            self._step(number, event) if isinstance(event, Step) else self._copy(number, event)
+            self._step(number, event) if isinstance(event, Step) else self.ends.copy(number, event)
             for number, event in enumerate(self.uses.events)
         )
         layout_ops = tuple(op for op in self.graph.operators if isinstance(op, LayoutOp))
@@ -58,14 +56,14 @@ class _ModelLowering:
             reserved_bytes=self.spec.shift_buffer.reserved_bytes,
             element_bits=stored_bits(self.spec, 0),
             tensors=self.graph.tensors,
-            inputs=self._read_inputs(),
+            inputs=self.ends.inputs(),
             outputs=self.graph.outputs,
             kernels=tuple(problem.expression for problem in self.plan.problems),
             views=layout_ops,
             load=self._load(),
-            begin=self._begin(),
+            begin=self.ends.begin(),
             sections=sections,
-            end=self._end(),
+            end=self.ends.end(),
             origin=self._origin(),
             positions=self.plan.positions.formulas() if self.plan.positions else None,
         )
@@ -73,7 +71,7 @@ class _ModelLowering:
     def _origin(self) -> Origin:
         return Origin(to_document(self.plan)["plan_hash"], self.spec.name, spec_hash(self.spec))
 
-    # Weights and graph inputs and outputs
+    # Weights
 
     def _load(self) -> Section:
         """Weights in their homes, once and for all."""
@@ -88,65 +86,10 @@ class _ModelLowering:
                 name = home_name(weight.tensor)
                 home = Buffer(name, weight.tensor, piece, math.prod(piece.shape), bits)
                 made += [Allocate(home), Load(name)]
-        for tensor in self.sequence.loose_weights:
-            if 0 not in self.graph.tensor[tensor].shape:
-                made += [
-                    Allocate(even_home(self.graph, tensor, self.spec)),
-                    Load(home_name(tensor)),
-                ]
+        made += self.ends.spread(self.sequence.loose_weights)
         return Section("load", "", (), tuple(made))
 
-    def _read_inputs(self) -> tuple[str, ...]:
-        """Graph inputs that anything reads."""
-        read = {name for names in self.uses.dying for name in names}
-        read |= {name for output in self.graph.outputs for name in self.uses.existing[output]}
-        return tuple(
-            name
-            for name in self.graph.inputs
-            if name in read and 0 not in self.graph.tensor[name].shape
-        )
-
-    def _begin(self) -> Section:
-        made: list[Instruction] = []
-        for name in self._read_inputs():
-            made += [Allocate(even_home(self.graph, name, self.spec)), Load(home_name(name))]
-        return Section("begin", "", (), tuple(made))
-
-    def _end(self) -> Section:
-        """The host reads the outputs; what still lies there is given back."""
-        made: list[Instruction] = []
-        held: dict[str, None] = {}
-        for name in self.graph.outputs:
-            sources = self._homes(name)
-            made.append(Store(name, sources))
-            held |= dict.fromkeys(sources)
-        weights = {home_name(t.name) for t in self.graph.tensors if t.kind == "weight"}
-        made += [Free(name) for name in held if name not in weights]
-        return Section("end", "", (), tuple(made))
-
-    def _homes(self, tensor: str) -> tuple[str, ...]:
-        """Homes of the tensors that a tensor is a view of."""
-        return tuple(
-            home_name(name)
-            for name in self.uses.existing[tensor]
-            if 0 not in self.graph.tensor[name].shape
-        )
-
     # Events
-
-    def _copy(self, number: int, copy: Copy) -> Section:
-        """A layout-only operator that moves its data: even spread to even spread."""
-        output = copy.operator.output
-        sources = {home: None for name in copy.operator.inputs for home in self._homes(name)}
-        move = Move(home_name(output), output, tuple(sources))
-        made: list[Instruction] = [
-            Allocate(even_home(self.graph, output, self.spec)),
-            Exchange("copy", (move,)),
-            *(Free(home_name(name)) for name in self.uses.dying[number]),
-        ]
-        if output in self.uses.unread:
-            made.append(Free(home_name(output)))
-        return Section(copy.operator.name, copy.operator.op_type, (), tuple(made))
 
     def _step(self, number: int, step: Step) -> Section:
         chosen = self.plan.operators[step.index]
@@ -182,7 +125,7 @@ class _ModelLowering:
         return "scatter" if read & self.fallback else "transition"
 
     def _sources(self, read: Read, copy: str | None) -> tuple[str, ...]:
-        homes = self._homes(read.tensor)
+        homes = self.ends.homes(read.tensor)
         return homes if copy is None else (copy, *homes)
 
     def _reused(self, step: Step) -> Mapping[int, str]:

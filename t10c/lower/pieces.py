@@ -2,7 +2,7 @@
 
 from t10c.ir.expression import Operand
 from t10c.ir.formula import Terms, whole
-from t10c.ir.plan import piece_axis_lengths, reduction_shares
+from t10c.ir.plan import Share, piece_axis_lengths, reduction_shares
 from t10c.ir.program import Access, Formula, Piece, Range
 from t10c.lower.frame import Frame
 
@@ -51,10 +51,9 @@ def share_of_output(frame: Frame) -> tuple[Piece, Offsets]:
     """A core's share of the output after the loops and the reduction, and where it begins."""
     output = frame.expression.output
     piece = operand_piece(frame, output, after_loops=True)
-    cuts = tuple(
-        (s.axis, s.parts, s.length) for s in reduction_shares(frame.expression, frame.plan)
+    return cut_piece(
+        piece, frame.replica_rank(output), reduction_shares(frame.expression, frame.plan)
     )
-    return _cut(frame, output, piece, cuts)
 
 
 def idle_piece(
@@ -63,8 +62,8 @@ def idle_piece(
     """The part of a weight that a core keeps while other operators run, and where it begins."""
     piece = operand_piece(frame, operand, after_loops)
     lengths = piece_axis_lengths(frame.expression, frame.plan, operand)
-    cuts = tuple((axis, parts, -(-lengths[axis] // parts)) for axis, parts in factors)
-    return _cut(frame, operand, piece, cuts, owned=True)
+    cuts = tuple(Share(axis, parts, -(-lengths[axis] // parts)) for axis, parts in factors)
+    return cut_piece(piece, frame.replica_rank(operand), cuts, owned=True)
 
 
 def even_piece(elements: int, core_count: int) -> Piece:
@@ -74,31 +73,26 @@ def even_piece(elements: int, core_count: int) -> Piece:
     return Piece(core_count, (), (Range("element", start, share, (str(elements),)),), flat=True)
 
 
-def _cut(
-    frame: Frame,
-    operand: Operand,
-    piece: Piece,
-    cuts: tuple[tuple[str, int, int], ...],
-    owned: bool = False,
+def cut_piece(
+    piece: Piece, rank: Terms, cuts: tuple[Share, ...], owned: bool = False
 ) -> tuple[Piece, Offsets]:
-    """The part of a piece that a core's rank among the replicas selects: (axis, parts, length).
+    """The part of a piece that a core's rank among the replicas selects, and where it begins.
 
     The rank is read in mixed radix, the first cut being the least significant digit. Where `owned`,
     replicas that are left hold the same part; else only the first of them has it.
     """
-    rank = frame.replica_rank(operand)
     offsets: dict[str, Terms] = {}
     ranges = {r.axis: r for r in piece.ranges}
-    for axis, parts, length in cuts:
-        part = rank % parts
-        rank = rank // parts
-        old = ranges[axis]
-        start = part * length
+    for cut in cuts:
+        part = rank % cut.parts
+        rank = rank // cut.parts
+        old = ranges[cut.axis]
+        start = part * cut.length
         stops = old.stops
-        if parts * length > old.length:  # the last part may be short, or empty
+        if cut.parts * cut.length > old.length:  # the last part may be short, or empty
             stops = (*stops, f"{old.start} + {old.length}")
-        ranges[axis] = Range(axis, _sum(old.start, start), length, stops)
-        offsets[axis] = offsets.get(axis, whole(0)) + start
+        ranges[cut.axis] = Range(cut.axis, _sum(old.start, start), cut.length, stops)
+        offsets[cut.axis] = offsets.get(cut.axis, whole(0)) + start
     found = list(ranges.values())
     if not owned and rank.number != 0:
         found.append(Range("replica", str(rank), 1, ("1",)))

@@ -34,11 +34,14 @@ def _compute_cycles(expression: TensorExpression, spec: HardwareSpec) -> float:
     """The least compute on all cores; of a fallback operator, which has one, that of its tile."""
     if expression.kernel == "fallback":
         return float(tile_cycles(spec, expression, np.array(expression.lengths)))
+    return compute_bound_rate(expression, spec) * expression.points / spec.core_count
+
+
+def compute_bound_rate(expression: TensorExpression, spec: HardwareSpec) -> float:
+    """The kernel's fewest cycles per point."""
     tiles = _rate_probes(expression)
-    per_point = float(
-        np.min(tile_cycles(spec, expression, tiles) / np.prod(tiles.astype(np.float64), axis=1))
-    )
-    return per_point * expression.points / spec.core_count
+    rates = tile_cycles(spec, expression, tiles) / np.prod(tiles.astype(np.float64), axis=1)
+    return float(np.min(rates))
 
 
 def _rate_probes(expression: TensorExpression) -> IntArray:

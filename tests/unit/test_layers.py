@@ -23,7 +23,7 @@ ALLOWED = {
     "simulate": {"ir", "hardware", "program"},
     "gates": {"hardware", "simulate"},
     "execute": {"ir", "hardware", "program"},
-    "baselines": {"ir", "hardware", "search", "schedule"},
+    "baselines": {"ir", "hardware", "search", "schedule", "lower"},
     "verify": {
         *("ir", "hardware", "onnx_import", "schedule", "lower", "program", "execute", "search"),
     },
