@@ -206,7 +206,15 @@ class _Lowering:
             Finish(
                 self.work.kernel,
                 Access(output.name, name, begin),
-                tuple(self._finish_access(operand, piece) for operand in self._late_inputs()),
+                tuple(
+                    finish_access(
+                        operand,
+                        self._name(operand),
+                        operand_piece(self.frame, operand, True),
+                        piece,
+                    )
+                    for operand in self._late_inputs()
+                ),
                 home,
             )
         )
@@ -220,17 +228,6 @@ class _Lowering:
         """Operands that the epilogue reads."""
         read = {name for step in self.expression.epilogue for name in step.inputs}
         return [operand for operand in self.expression.inputs if operand.name in read]
-
-    def _finish_access(self, operand: Operand, result: Piece) -> Access:
-        """An epilogue operand where the finished piece lies: it is held whole per sub-tensor."""
-        starts = {r.axis: r.start for r in result.ranges}
-        held = {r.axis: r.start for r in operand_piece(self.frame, operand, True).ranges}
-        offsets = tuple(
-            (axis, _difference(starts[axis], held[axis]))
-            for axis in operand.axes
-            if axis in starts and starts[axis] != held[axis]
-        )
-        return Access(operand.name, self._name(operand), offsets)
 
     def _leave(self, position: int, operand: Operand) -> Sequence[Instruction]:
         """What becomes of an input: idle weight, copy for the next operator, or nothing."""
@@ -253,6 +250,18 @@ class _Lowering:
         else:
             elements = math.prod(piece.shape)
         return Buffer(name, tensor, piece, elements, stored_bits(self.spec, operand.bits))
+
+
+def finish_access(operand: Operand, buffer: str, held: Piece, result: Piece) -> Access:
+    """An epilogue operand where the finished piece lies, of what a core holds of it."""
+    starts = {r.axis: r.start for r in result.ranges}
+    begins = {r.axis: r.start for r in held.ranges}
+    offsets = tuple(
+        (axis, _difference(starts[axis], begins[axis]))
+        for axis in operand.axes
+        if axis in starts and starts[axis] != begins[axis]
+    )
+    return Access(operand.name, buffer, offsets)
 
 
 def _difference(a: Formula, b: Formula) -> Formula:
