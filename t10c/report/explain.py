@@ -164,7 +164,11 @@ def _width_lines(plan: ModelPlan, operator: Operator) -> list[str]:
     return [f"  stored width: {', '.join(widths)}; all else {plan.spec.element_type}"]
 
 
-RTENSOR_HEADER = "rTensor,shape,f_s,f_t,rp,piece,size,shared by,replicas".split(",")
+RTENSOR_HEADER = (
+    *("rTensor", "shape", "f_s", "f_t"),
+    *("rp", "piece", "size", "shared by", "replicas"),
+)
+"""Heads of `rtensor_rows`."""
 
 
 def rtensor_rows(chosen: OperatorPlan) -> list[list[str]]:

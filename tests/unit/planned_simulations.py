@@ -22,7 +22,9 @@ def simulation_of(plan: ModelPlan, times: int = 1) -> Simulation:
     begin, timings, points = 0.0, [], []
     for number in range(times):
         for operator in plan.operators:
-            timing = _timing(plan, operator, begin, f"{operator.name}" + f"#{number}" * (number > 0))
+            timing = _timing(
+                plan, operator, begin, f"{operator.name}" + f"#{number}" * (number > 0)
+            )
             points += [
                 MemoryPoint(begin, operator.memory_bytes.fetch_total),
                 MemoryPoint(begin + timing.cycles / 4, operator.memory_bytes.total),

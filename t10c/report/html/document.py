@@ -27,7 +27,8 @@ def page_document(simulation: Simulation, plan: ModelPlan | None) -> dict[str, A
         "effects": list(Effects().as_dict()),
         "spent": [compact(cycles) for cycles in simulation.breakdown.as_dict().values()],
         "effect_cycles": [compact(cycles) for cycles in effects.as_dict().values()],
-        "cost_parts": _cost_parts(plan),
+        "activities": activities_document(simulation),
+        "cost_parts": _cost_parts(simulation, plan),
         "sections": sections_document(simulation),
         "memory": memory_document(simulation),
         "roofline": roofline_document(simulation),
@@ -40,9 +41,24 @@ def _optional(cycles: float | None) -> float | int | None:
     return None if cycles is None else compact(cycles)
 
 
-def _cost_parts(plan: ModelPlan | None) -> dict[str, float | int] | None:
-    """The cost model's own split; its transfers count their syncs in."""
-    if plan is None:
+def activities_document(simulation: Simulation) -> dict[str, list[float | int]]:
+    """What cores do, as the cost model counts it: each part with its syncs and its waiting.
+
+    Per part of the phases: cycles of work or transfer, of syncs, and of waiting.
+    """
+    spent: dict[str, list[float]] = {}
+    for phase in (phase for operator in simulation.operators for phase in operator.phases):
+        cycles = spent.setdefault(phase.part, [0.0, 0.0, 0.0])
+        parts = phase.breakdown
+        cycles[0] += parts.total - parts.sync - parts.idle
+        cycles[1] += parts.sync
+        cycles[2] += parts.idle
+    return {part: [compact(value) for value in values] for part, values in spent.items()}
+
+
+def _cost_parts(simulation: Simulation, plan: ModelPlan | None) -> dict[str, float | int] | None:
+    """The cost model's own split; its transfers count their syncs in, None on another chip."""
+    if plan is None or simulation.cost_model_cycles is None:
         return None
     return {name: compact(cycles) for name, cycles in plan.breakdown_cycles().items()}
 

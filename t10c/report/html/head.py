@@ -38,7 +38,7 @@ def page_head(simulation: Simulation, plan: ModelPlan | None, without_phases: in
     return Head(
         model=shown(simulation.model) or "(model without a name)",
         chip=shown(
-            f"{spec.name}{changes}: {spec.core_count:,} cores × {size_text(spec.usable_bytes)}"
+            f"{spec.name}{changes}: {spec.core_count:,} cores x {size_text(spec.usable_bytes)}"
             f"{chips}, {spec.interconnect.kind}, {spec.clock_hz / 1e9:g} GHz"
         ),
         figures=(

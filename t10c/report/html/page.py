@@ -29,6 +29,7 @@ def html_report(simulation: Simulation, plan: ModelPlan | None) -> str:
     """
     jinja, offline = _needed("jinja2"), _needed("plotly.offline")
     document = page_document(simulation, plan)
+    verbatim = jinja.utils.markupsafe.Markup
     environment = jinja.Environment(
         loader=jinja.FileSystemLoader(ASSETS),
         autoescape=True,
@@ -40,8 +41,9 @@ def html_report(simulation: Simulation, plan: ModelPlan | None) -> str:
     page: str = environment.get_template("page.html.jinja").render(
         head=page_head(simulation, plan, document["sections"]["without_phases"]),
         document=document,
-        styles=jinja.utils.markupsafe.Markup(_asset("page.css")),
-        scripts=[jinja.utils.markupsafe.Markup(_asset(f"{name}.js")) for name in _SCRIPTS],
+        dark=verbatim(_asset("dark.css")),
+        styles=verbatim(_asset("page.css")),
+        scripts=[verbatim(_asset(f"{name}.js")) for name in _SCRIPTS],
         plotly=_packed(offline.get_plotlyjs()),
     )
     return page

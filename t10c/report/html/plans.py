@@ -87,9 +87,7 @@ def _chosen(plan: ModelPlan, operator: OperatorPlan, picture: bool) -> dict[str,
     }
 
 
-def _uniform_cycles(
-    spec: HardwareSpec, problem: ProblemRecord, operator: OperatorPlan
-) -> float:
+def _uniform_cycles(spec: HardwareSpec, problem: ProblemRecord, operator: OperatorPlan) -> float:
     """Cycles as the front counts them: with the uniform transition, and without setup."""
     cost = operator.cost_cycles
     output = np.array(operator.piece_bytes[-1], dtype=np.int64)

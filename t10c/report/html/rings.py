@@ -26,9 +26,7 @@ def ring_picture(expression: TensorExpression, plan: Plan) -> dict[str, Any]:
     of the piece that each holds at the start, and what each piece is, as (axis, index) texts.
     """
     frame = Frame(expression, plan, inline=True)
-    views = [
-        view for operand in expression.operands for view in _operand_views(frame, operand)
-    ]
+    views = [view for operand in expression.operands for view in _operand_views(frame, operand)]
     coordinates = {
         int(core): [int(c) for c in where]
         for view in views

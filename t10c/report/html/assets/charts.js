@@ -22,21 +22,25 @@ function legendItem(text, variable, symbol) {
   return make("li", {}, make("svg", { viewBox: "0 0 14 14", "aria-hidden": "true" }, mark), text);
 }
 
+// What cores do, each part with its syncs and its waiting: comparable with the cost model.
+const activities = data.parts.filter((part) => sum(data.activities[part] ?? []) > 0 || (data.cost_parts?.[part] ?? 0) > 0);
+const activity = (part) => data.activities[part] ?? [0, 0, 0];
+const STACKED = [["working or moving", null], ["syncs", "sync"], ["waiting", "wait"]];
+
 function drawSpent() {
   const layout = baseLayout();
-  const parts = usedParts.map((part) => data.parts[part]);
-  const trace = (name, values, style) => ({
-    type: "bar", orientation: "h", name, y: parts.map(label), x: values, hoverinfo: "text",
-    hovertext: values.map((value, at) => `${label(parts[at])}, ${name}: ${whole(value ?? 0)} cycles`), ...style,
+  const trace = (name, group, values, style) => ({
+    type: "bar", orientation: "h", name, offsetgroup: group, y: activities.map(label), x: values, hoverinfo: "text",
+    hovertext: values.map((value, at) => `${label(activities[at])}, ${name}: ${whole(value)} cycles`), ...style,
   });
-  const own = trace("simulated", usedParts.map((part) => data.spent[part]), {
-    marker: { color: parts.map((part) => colour(partVariable(part))) },
-    text: usedParts.map((part) => share(data.spent[part], data.latency)), textposition: "outside", cliponaxis: false,
-  });
-  const traces = [own];
+  const traces = STACKED.map(([name, variable], level) => trace(`simulated, ${name}`, "simulated", activities.map((part) => activity(part)[level]), {
+    base: activities.map((part) => sum(activity(part).slice(0, level))),
+    marker: { color: activities.map((part) => colour(variable ?? partVariable(part))) },
+    ...(level === 2 ? { text: activities.map((part) => share(sum(activity(part)), data.latency)), textposition: "outside", cliponaxis: false } : {}),
+  }));
   if (data.cost_parts) {
-    traces.unshift(trace("cost model", parts.map((part) => data.cost_parts[part] ?? 0), {
-      marker: { color: "rgba(0,0,0,0)", line: { color: parts.map((part) => colour(partVariable(part))), width: 1.5 }, pattern: { shape: "/", fgcolor: colour("quiet"), size: 6, solidity: 0.2 } },
+    traces.unshift(trace("cost model", "cost model", activities.map((part) => data.cost_parts[part] ?? 0), {
+      marker: { color: "rgba(0,0,0,0)", line: { color: activities.map((part) => colour(partVariable(part))), width: 1.5 }, pattern: { shape: "/", fgcolor: colour("quiet"), size: 6, solidity: 0.2 } },
     }));
   }
   return Plotly.react(byId("chart-spent"), traces, {
@@ -50,15 +54,19 @@ function fillSpent() {
     const name = data.parts[part];
     const mark = make("span", { class: "swatch", style: `background: var(--${partVariable(name)})`, "aria-hidden": "true" });
     const heading = make("span", {}, mark, label(name));
+    const whatever = name in data.activities ? whole(sum(data.activities[name])) : "–";
     const cost = data.cost_parts ? [name in data.cost_parts ? whole(data.cost_parts[name]) : "–"] : [];
-    return row(heading, [whole(data.spent[part]), share(data.spent[part], data.latency), ...cost]);
+    return row(heading, [whole(data.spent[part]), share(data.spent[part], data.latency), whatever, ...cost]);
   });
-  const known = data.cost_parts ? [data.cost === null ? whole(sum(Object.values(data.cost_parts))) : whole(data.cost)] : [];
-  fill("spent-rows", [...rows, row("total", [whole(data.latency), share(data.latency, data.latency), ...known], { class: "total" })]);
+  const known = data.cost_parts ? [whole(data.cost)] : [];
+  fill("spent-rows", [...rows, row("total", [whole(data.latency), share(data.latency, data.latency), whole(data.latency), ...known], { class: "total" })]);
   if (!data.cost_parts) document.querySelectorAll("#spent .plan").forEach((cell) => cell.remove());
+  fill("legend-spent", [
+    legendItem("computing", "work", "square"), legendItem("moving data", "move", "square"), legendItem("syncs", "sync", "square"), legendItem("waiting", "wait", "square"),
+    ...(data.cost_parts ? [make("li", {}, "hatched: cost model")] : []),
+  ]);
   const most = usedParts.slice().sort((a, b) => data.spent[b] - data.spent[a]).slice(0, 3);
-  byId("caption-spent").textContent = "Most of the time goes into " + most.map((part) => `${label(data.parts[part])} (${share(data.spent[part], data.latency)})`).join(", ") + "." +
-    (data.cost_parts ? " Solid: simulated; hatched: cost model, which counts the syncs of a transfer with the transfer, and waiting as computing." : " Cycles of the average core; what it waits for the slowest one is idle.");
+  byId("caption-spent").textContent = "Most of the time goes into " + most.map((part) => `${label(data.parts[part])} (${share(data.spent[part], data.latency)})`).join(", ") + ". Bars show every activity with its syncs and its waiting" + (data.cost_parts ? ", as the cost model counts them." : ".");
 }
 
 function drawEffects() {
@@ -135,8 +143,7 @@ function drawRoofline() {
   const line = (x, y, variable, dash, width) => ({ type: "scatter", mode: "lines", x, y, hoverinfo: "skip", line: { color: colour(variable), dash, width } });
   const roofs = [line([left, Math.max(ridge, left)], [left * link, Math.max(ridge, left) * link], "move", "solid", 2)];
   const lowest = Math.min(left * link, ...groups.map((group) => rate(group.first)).filter((value) => value > 0)) / 2;
-  const foot = left * (ridge / left) ** 0.06;
-  const annotations = [{ x: Math.log10(foot), y: Math.log10(foot * link), text: `links: ${short(link)} B per cycle`, showarrow: false, xanchor: "left", yanchor: "bottom", yshift: 16, font: { color: colour("move"), size: 11 } }];
+  const annotations = [{ xref: "paper", x: 0, xshift: 8, yref: "paper", y: 1, text: `sloping: links, ${short(link)} B per cycle`, showarrow: false, xanchor: "left", yanchor: "top", font: { color: colour("move"), size: 11 } }];
   let above = null; // the label that the next one below must not touch
   for (const [kernel, peak] of Object.entries(peaks).sort((a, b) => b[1] - a[1])) {
     roofs.push(line([peak / link, right], [peak, peak], kernelVariable(kernel), "dash", 1.5));

@@ -9,11 +9,12 @@ const cycles = sections.pattern.map((pattern) => sum(sections.patterns[pattern].
 const WORK = new Set(["compute"]);
 const WAIT = new Set(["idle"]);
 const EFFECTS = {
-  short_blocks: "blocks that are short or empty on some cores take less",
+  short_blocks: "blocks that are short or empty on some cores",
   contention: "many want the same core's data, or the same link",
   hops: "links on the way",
   transfer_rounds: "syncs of the rounds in which pieces pass through the shift buffer",
   overlap: "shifts hidden behind computing",
+  held: "what the cost model counts as received, but no core receives",
 };
 const KERNELS = ["matmul", "conv", "pool", "pointwise", "reduce", "gather", "rowwise", "fallback"];
 const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star"];

@@ -16,9 +16,9 @@ const COLUMNS = [
   ["Idle", (index) => partOf("idle")(index) / (cycles[index] || 1), percent(partOf("idle"))],
   ["Cost model", (index) => sections.cost[index] ?? NaN, (index) => (sections.cost[index] === null ? "–" : whole(sections.cost[index])), "cost"],
   ["Difference", away, (index) => (isNaN(away(index)) ? "–" : signed(away(index))), "cost"],
-  ["FLOP/byte", intensity, (index) => (sections.flop[index] ? (isFinite(intensity(index)) ? short(intensity(index)) : "∞") : "–")],
+  ["FLOP/B", intensity, (index) => (sections.flop[index] ? (isFinite(intensity(index)) ? short(intensity(index)) : "∞") : "–")],
   ["FLOP/cycle", rate, (index) => (sections.flop[index] ? short(rate(index)) : "–")],
-  ["Peak memory", (index) => sections.peak[index], (index) => bytes(sections.peak[index])],
+  ["Memory", (index) => sections.peak[index], (index) => bytes(sections.peak[index])],
   ["Cores", (index) => sections.cores[index], (index) => whole(sections.cores[index])],
   ["Order", (index) => index, (index) => whole(index + 1)],
 ].filter((column) => column[3] !== "cost" || sections.cost.some((cost) => cost !== null));

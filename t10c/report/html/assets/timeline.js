@@ -18,46 +18,65 @@ function above(list, value) {
 
 // Operators in a range as bars: single ones, or runs of many that are too short to be seen.
 function operatorBars([from, to], pixels) {
-  const least = (1.5 * (to - from)) / pixels;
+  const pixel = (to - from) / pixels;
   const bars = [];
   let run = null;
   for (let index = Math.max(0, above(ends, from)); index < count && begins[index] < to; index++) {
-    if (cycles[index] >= least) {
-      bars.push({ begin: begins[index], end: ends[index], first: index, longest: index, number: 1 });
+    if (cycles[index] >= 1.5 * pixel) {
+      bars.push({ begin: begins[index], end: ends[index], indices: [index] });
       run = null;
-    } else if (run && run.end - run.begin < 2 * least) {
+    } else if (run && run.end - run.begin < 4 * pixel) {
       run.end = ends[index];
-      run.number += 1;
-      if (cycles[index] > cycles[run.longest]) run.longest = index;
+      run.indices.push(index);
     } else {
-      run = { begin: begins[index], end: ends[index], first: index, longest: index, number: 1 };
+      run = { begin: begins[index], end: ends[index], indices: [index] };
       bars.push(run);
     }
   }
   return bars;
 }
 
+// Bars of one kernel each: a single operator takes all the height, of a run every kernel its share.
+function kernelBars(bars) {
+  return bars.flatMap(({ begin, end, indices }) => {
+    const spent = new Map();
+    for (const index of indices) {
+      const kernel = kernelOf(index);
+      const entry = spent.get(kernel) ?? { amount: 0, longest: index };
+      entry.amount += cycles[index];
+      if (cycles[index] > cycles[entry.longest]) entry.longest = index;
+      spent.set(kernel, entry);
+    }
+    let low = 0;
+    return sections.kernels.filter((kernel) => spent.has(kernel)).map((kernel) => {
+      const { amount, longest } = spent.get(kernel);
+      const height = spent.size > 1 && end > begin ? amount / (end - begin) : 1 / spent.size;
+      low += height;
+      return { begin, end, kernel, longest, number: indices.length, middle: low - height / 2, height };
+    });
+  });
+}
+
 function operatorTraces(range, pixels) {
-  const groups = new Map();
-  for (const bar of operatorBars(range, pixels)) {
-    const kind = `${bar.number > 1} ${kernelOf(bar.longest)}`;
-    if (!groups.has(kind)) groups.set(kind, []);
-    groups.get(kind).push(bar);
-  }
   const scale = pixels / (range[1] - range[0]);
-  return [...groups.values()].map((bars) => ({
-    type: "bar", orientation: "h", xaxis: "x", yaxis: "y", showlegend: false,
-    base: bars.map((bar) => bar.begin),
-    x: bars.map((bar) => bar.end - bar.begin),
-    y: bars.map(() => 0),
-    width: 1,
-    customdata: bars.map((bar) => bar.longest),
-    text: bars.map((bar) => (bar.number > 1 ? "" : barLabel(bar.first, (Math.min(bar.end, range[1]) - Math.max(bar.begin, range[0])) * scale))),
-    textposition: "inside", insidetextanchor: "middle", textangle: 0, constraintext: "none",
-    insidetextfont: { color: colour("back"), size: 11 },
-    hovertext: bars.map(barText), hoverinfo: "text",
-    marker: { color: colour(kernelVariable(kernelOf(bars[0].longest))), opacity: bars[0].number > 1 ? 0.55 : 1, line: { color: colour("back"), width: bars[0].number > 1 ? 0 : 0.5 } },
-  }));
+  const seen = (bar) => (Math.min(bar.end, range[1]) - Math.max(bar.begin, range[0])) * scale;
+  const all = kernelBars(operatorBars(range, pixels));
+  return [...new Set(all.map((bar) => bar.kernel))].map((kernel) => {
+    const bars = all.filter((bar) => bar.kernel === kernel);
+    return {
+      type: "bar", orientation: "h", xaxis: "x", yaxis: "y", showlegend: false,
+      base: bars.map((bar) => bar.begin),
+      x: bars.map((bar) => bar.end - bar.begin),
+      y: bars.map((bar) => bar.middle),
+      width: bars.map((bar) => bar.height),
+      customdata: bars.map((bar) => bar.longest),
+      text: bars.map((bar) => (bar.number > 1 ? "" : barLabel(bar.longest, seen(bar)))),
+      textposition: "inside", insidetextanchor: "middle", textangle: 0, constraintext: "none",
+      insidetextfont: { color: colour("back"), size: 11 },
+      hovertext: bars.map(barText), hoverinfo: "text",
+      marker: { color: colour(kernelVariable(kernel)), line: { color: colour("back"), width: bars.map((bar) => (bar.number > 1 ? 0 : 0.5)) } },
+    };
+  });
 }
 // The end of a name, as much as fits into a bar; nothing in a bar that is too narrow for a word.
 function barLabel(index, pixels) {
@@ -68,8 +87,8 @@ function barLabel(index, pixels) {
 function barText(bar) {
   const length = bar.end - bar.begin;
   const time = `${whole(length)} cycles, ${duration(length)}, from ${whole(bar.begin)} on`;
-  if (bar.number > 1) return `${bar.number} operators that are too short to be seen here; zoom in<br>${time}`;
-  const index = bar.first;
+  if (bar.number > 1) return `${bar.number} operators that are too short to be seen here<br>${share(bar.height, 1)} ${plain(kernelName(bar.kernel))}<br>${time}`;
+  const index = bar.longest;
   return `<b>${plain(cut(sections.name[index], 60))}</b><br>${plain(sections.types[sections.type[index]])}, ${plain(kernelName(kernelOf(index)))}<br>${time}`;
 }
 
@@ -116,7 +135,7 @@ function laneTraces(range, bins) {
     y.push(base);
     return {
       type: "scatter", mode: "lines", xaxis: "x", yaxis: "y2", x, y, fill: "toself", hoverinfo: "skip", showlegend: false,
-      line: { width: 0 }, fillcolor: colour(partVariable(data.parts[part])),
+      line: { width: 0, simplify: false }, fillcolor: colour(partVariable(data.parts[part])),
     };
   });
   const centres = Array.from({ length: bins }, (_, bin) => range[0] + (bin + 0.5) * width);
@@ -176,8 +195,8 @@ function timelineLayout() {
     margin: { l: TIMELINE_LEFT, r: 8, t: 8, b: 44 },
     bargap: 0, barmode: "overlay", hovermode: "closest", hoverdistance: -1,
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
-    xaxis: { ...layout.xaxis, range: state.range, anchor: "y3", title: { text: "cycles", standoff: 8 }, tickformat: ",.0f", nticks: byId("chart-timeline").clientWidth < 500 ? 4 : 10, showgrid: false },
-    yaxis: { ...hidden, domain: [0.88, 1], range: [-0.5, 0.5], tickvals: [0], ticktext: ["operators"] },
+    xaxis: { ...layout.xaxis, fixedrange: false, range: state.range, anchor: "y3", title: { text: "cycles", standoff: 8 }, tickformat: ",.0f", nticks: byId("chart-timeline").clientWidth < 500 ? 4 : 10, showgrid: false },
+    yaxis: { ...hidden, domain: [0.88, 1], range: [0, 1], tickvals: [0.5], ticktext: ["operators"] },
     yaxis2: { ...hidden, domain: [0.34, 0.85], range: [-0.1, usedParts.length], tickvals: usedParts.map((_, lane) => usedParts.length - 1 - lane + 0.44), ticktext: usedParts.map((part) => label(data.parts[part])) },
     yaxis3: { ...hidden, domain: [0, 0.29], range: [0, top * 1.18], tickvals: ticks, ticktext: ticks.map((value) => bytes(Math.round(value))), showgrid: true, gridcolor: colour("grid") },
     shapes,
@@ -222,7 +241,7 @@ function startTimeline() {
   const kernels = [...new Set(sections.kernels)];
   fill("legend-kernels", kernels.map((kernel) => legendItem(kernelName(kernel), kernelVariable(kernel), "square")));
   const biggest = data.peak_operator ? ` Peak memory is set by ${data.peak_operator}.` : "";
-  byId("caption-timeline").textContent = `${count.toLocaleString("en-US")} sections in ${duration(data.latency)}. Drag across the chart to zoom, double-click for all; the buttons do the same.${biggest} Sections too short to be seen are merged, pale and in the colour of the longest, until zoomed in` + (data.memory.merged > 1 ? `; memory shows the most of every ${data.memory.merged} points.` : ".");
+  byId("caption-timeline").textContent = `${count.toLocaleString("en-US")} sections in ${duration(data.latency)}. Drag across the chart to zoom, double-click for all; the buttons do the same.${biggest} Sections too short to be seen are merged until zoomed in, with every kernel's share of their time` + (data.memory.merged > 1 ? `; memory shows the most of every ${data.memory.merged} points.` : ".");
   drawTimeline().then((place) => {
     place.on("plotly_relayout", (change) => {
       if ("xaxis.range[0]" in change) showRange(change["xaxis.range[0]"], change["xaxis.range[1]"]);
