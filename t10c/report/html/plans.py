@@ -26,17 +26,18 @@ def plans_document(simulation: Simulation, plan: ModelPlan) -> dict[str, Any]:
 
     `chosen` has a number into `plans` per section, null for sections that are no planned operator.
     """
-    plans, first = Table(), {}
+    plans = Table()
     owners: dict[str, int] = {}
+    first: dict[int, OperatorPlan] = {}
     for operator in plan.operators:
         number = plans.number((operator.problem, operator.plan))
         owners[operator.name] = number
         first.setdefault(number, operator)
     chosen = [owners.get(operator.name) for operator in simulation.operators]
     cycles: dict[int, float] = defaultdict(float)
-    for number, operator in zip(chosen, simulation.operators, strict=True):
-        if number is not None:
-            cycles[number] += operator.cycles
+    for owner, timing in zip(chosen, simulation.operators, strict=True):
+        if owner is not None:
+            cycles[owner] += timing.cycles
     drawn = set(sorted(cycles, key=lambda n: (-cycles[n], n))[:MOST_PICTURES])
     return {
         "chosen": chosen,
