@@ -36,9 +36,11 @@ PAGE = ROOT / "docs" / "operators.md"
 SCHEMA = ROOT / "docs" / "program.schema.json"
 SIMULATION_SCHEMA = ROOT / "docs" / "simulation.schema.json"
 PROGRAMS = ROOT / "docs" / "program.md"
+REPORTS = ROOT / "docs" / "reports.md"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- coverage: make docs -->\n", "<!-- end of coverage -->\n"
 EXAMPLE, EXAMPLE_END = "<!-- example: make docs -->\n", "<!-- end of example -->\n"
+KEYS, KEYS_END = "<!-- keys: make docs -->\n", "<!-- end of keys -->\n"
 CORES = 16
 _UNIFORM = t10c.ScheduleOptions(transitions="uniform")
 """Whether a case can be planned does not hang on the price of its transitions."""
@@ -249,6 +251,25 @@ def with_example(page: str) -> str:
     return f"{before}{EXAMPLE}\n{program_example()}\n{EXAMPLE_END}{after}"
 
 
+def keys_table() -> str:
+    """The keys of simulation reports, from their JSON Schema."""
+    schema = t10c.simulation_schema()
+    operator = schema["$defs"]["OperatorReport"]
+    lines = ["| key | is |", "|---|---|"]
+    for prefix, shape in (("", schema), ("operators[].", operator)):
+        for key, about in shape["properties"].items():
+            if "description" in about:
+                lines.append(f"| `{prefix}{key}` | {about['description']} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_keys(page: str) -> str:
+    """docs/reports.md with its table of keys renewed."""
+    before, _, rest = page.partition(KEYS)
+    _, _, after = rest.partition(KEYS_END)
+    return f"{before}{KEYS}\n{keys_table()}\n{KEYS_END}{after}"
+
+
 def main() -> int:
     """Write or check the documents; returns the exit code."""
     parser = argparse.ArgumentParser(description="Write what documents say of operators.")
@@ -259,6 +280,7 @@ def main() -> int:
         (SCHEMA, schema_text(t10c.program_schema())),
         (SIMULATION_SCHEMA, schema_text(t10c.simulation_schema())),
         (PROGRAMS, with_example(PROGRAMS.read_text(encoding="utf-8"))),
+        (REPORTS, with_keys(REPORTS.read_text(encoding="utf-8"))),
         (PAGE, operators_page()),
         (README, with_coverage(README.read_text(encoding="utf-8"))),
     ):

@@ -69,7 +69,7 @@ def perfetto_trace(simulation: Simulation) -> Event:
     """
     clock = Clock(simulation.spec.clock_hz)
     operators = _longest(simulation.operators, MOST_OPERATORS, lambda o: o.cycles)
-    phases = [phase for operator in operators for phase in operator.phases]
+    phases = [phase for operator in operators for phase in _lasting(operator)]
     shown = _longest(phases, MOST_PHASES, lambda p: p.end_cycles - p.begin_cycles)
     points = _thinned(simulation.memory, MOST_POINTS)
     threads = [
@@ -77,7 +77,7 @@ def perfetto_trace(simulation: Simulation) -> Event:
         _thread("parts, summed", (s for o in operators for s in _part_slices(o, clock))),
         *_phase_threads(shown, clock),
     ]
-    all_phases = sum(len(operator.phases) for operator in simulation.operators)
+    all_phases = sum(len(_lasting(operator)) for operator in simulation.operators)
     return {
         "displayTimeUnit": "ns",
         "otherData": {
@@ -97,6 +97,11 @@ def perfetto_trace(simulation: Simulation) -> Event:
             *_memory_events(points, simulation.latency_cycles, clock),
         ],
     }
+
+
+def _lasting(operator: OperatorTiming) -> list[Phase]:
+    """The phases that take any time."""
+    return [phase for phase in operator.phases if phase.end_cycles > phase.begin_cycles]
 
 
 def _longest(items: Sequence[Item], most: int, length: Callable[[Item], float]) -> list[Item]:

@@ -33,7 +33,7 @@ class OperatorReport:
 
     name: str = field(metadata={ABOUT: "name of the section, unique in the program"})
     op_type: str = field(metadata={ABOUT: "ONNX operator that it stands for"})
-    kernel: str = field(metadata={ABOUT: "kernel family; empty if nothing is computed"})
+    kernel: str = field(metadata={ABOUT: "kernel family; `copy` if nothing is computed"})
     core_count: int = field(metadata={ABOUT: "cores that take part"})
     begin_cycles: float = field(metadata={ABOUT: "when it begins"})
     latency_cycles: float = field(metadata={ABOUT: "how long it takes"})

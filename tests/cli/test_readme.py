@@ -86,6 +86,9 @@ def test_the_readme_shows_commands() -> None:
         "op",
         "explain",
         "verify",
+        "simulate",
+        "check",
+        "diff",
         "hw",
         "calibrate",
     ]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 from changed_documents import all_paths, changed
+from scripts import docs_script
 from simulations import simulation
 
 from t10c.errors import InvalidInputError
@@ -140,3 +141,14 @@ def test_reports_that_are_none(document: dict, edit: dict, said: str) -> None:
     for data in (b"", b"7", b"[]", b"\xff", b"[" * 100_000):
         with pytest.raises(InvalidInputError, match=r"r\.json: not a simulation report"):
             load_simulation(data, "r.json")
+
+
+def test_the_page_of_reports_has_all_keys() -> None:
+    page = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
+    assert docs_script("generate").with_keys(page) == page, "run make docs"
+    described = simulation_schema()
+    for shape in (described, described["$defs"]["OperatorReport"]):
+        assert all(key in page for key in shape["properties"] if key != "generator")
+    kinds = described["$defs"]
+    for part in (*kinds["Breakdown"]["properties"], *kinds["Effects"]["properties"]):
+        assert f"\n| {part} | " in page
