@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format check bench prove docs conformance oldest clean
+.PHONY: help setup demo browser test lint format check bench prove docs conformance oldest clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -20,6 +20,15 @@ demo: $(VENV)/plain.stamp ## compile BERT-large for one IPU Mk2 and print the re
 	@mkdir -p build
 	$(BIN)/t10c zoo build bert-large -o build/bert-large.onnx
 	$(BIN)/t10c compile build/bert-large.onnx --hw ipu-mk2 -o build/bert-large.plan.json
+
+browser: ## install Chromium for the tests of HTML reports, where apt-get can
+	@command -v chromedriver > /dev/null && command -v chromium > /dev/null || \
+		{ command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ]; } || \
+		{ echo "install Chromium and its driver (Debian: chromium, chromium-driver)" >&2; exit 1; }
+	@command -v chromedriver > /dev/null && command -v chromium > /dev/null || \
+		{ export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && \
+		apt-get -qq install -y --no-install-recommends \
+			chromium chromium-driver fonts-dejavu-core > /dev/null; }
 
 test: $(VENV)/dev.stamp ## run all tests
 	@$(BIN)/python -m pytest -n $(WORKERS)
