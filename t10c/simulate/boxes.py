@@ -141,9 +141,24 @@ class CellGrid:
         """In how many boxes every cell is, of the grid's shape."""
         first, same = distinct_rows(boxes.rows())
         counts = np.bincount(same, minlength=len(first)).astype(np.float64)
-        some = boxes.take(first)
-        counts = np.where(some.sizes > 0, counts, 0.0)
-        ends = [self._at(some.low), self._at(some.high)]
+        return self.weighted(boxes.take(first), counts)
+
+    def numbered(self, boxes: Boxes) -> IntArray | None:
+        """The number of the box that every cell is in, -1 in none; None where boxes overlap."""
+        if self.covering(boxes).max(initial=0) > 1:
+            return None
+        numbers = np.arange(1.0, boxes.cores + 1)
+        return np.rint(self.weighted(boxes, numbers)).astype(np.int64) - 1
+
+    def slices(self, boxes: Boxes) -> list[tuple[slice, ...]]:
+        """The cells of every box."""
+        ends = zip(self._at(boxes.low).tolist(), self._at(boxes.high).tolist(), strict=True)
+        return [tuple(slice(a, b) for a, b in zip(low, high, strict=True)) for low, high in ends]
+
+    def weighted(self, boxes: Boxes, weights: FloatArray) -> FloatArray:
+        """The sum of the weights (boxes,) of all boxes that every cell is in."""
+        counts = np.where(boxes.sizes > 0, weights, 0.0)
+        ends = [self._at(boxes.low), self._at(boxes.high)]
         shape = tuple(len(b) for b in self.bounds)
         result = np.zeros(shape)
         for corner in product((0, 1), repeat=len(shape)):

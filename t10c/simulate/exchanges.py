@@ -4,18 +4,19 @@ import math
 
 import numpy as np
 
-from t10c.hardware.spec import HardwareSpec
 from t10c.ir.program import Exchange, Move, Program
-from t10c.simulate.network import Transfer
+from t10c.simulate.elements import Tensors, Traffic
+from t10c.simulate.geometry import Geometry
+from t10c.simulate.network import Flows, Transfer, all_flows
 from t10c.simulate.store import Lying, Store
-from t10c.simulate.traffic import Tensors, Traffic, move_traffic, part_traffic
+from t10c.simulate.traffic import move_traffic, part_traffic
 
 
 class Exchanges:
     """Transfers of exchanges, remembered by where pieces lie before and after."""
 
-    def __init__(self, program: Program, spec: HardwareSpec) -> None:
-        self.spec = spec
+    def __init__(self, program: Program, at: Geometry) -> None:
+        self.at = at
         self.tensors = Tensors(
             {tensor.name: tensor.shape for tensor in program.tensors},
             {view.output: view for view in program.views},
@@ -24,17 +25,23 @@ class Exchanges:
 
     def transfer(self, exchange: Exchange, store: Store) -> Transfer:
         """What an exchange moves, in bytes."""
-        cores, chips = self.spec.core_count, self.spec.chips.count
+        cores, chips = self.at.cores, self.at.chips
         received, sent = np.zeros(cores), np.zeros(cores)
         to_chip = np.zeros((cores, chips))
+        flows: list[Flows] = []
         for move in exchange.moves:
             into = store.held[move.into]
             traffic = self._traffic(into, move, [store.held[name] for name in move.sources])
             width = into.buffer.bits / 8
             received += np.ceil(traffic.received * width)
-            sent += np.ceil(traffic.sent * width)
+            sent += np.ceil(traffic.to_chip.sum(axis=1) * width)
             to_chip += traffic.to_chip * width
-        return Transfer(received, sent, to_chip, None)
+            if traffic.pairs is not None:
+                pairs = traffic.pairs
+                size = np.ceil(pairs.elements * width).astype(np.int64)
+                flows.append(Flows(pairs.source, pairs.target, size))
+        known = len(flows) == len(exchange.moves)
+        return Transfer(received, sent, to_chip, all_flows(flows) if known else None)
 
     def setup_rounds(self, exchange: Exchange, store: Store) -> list[tuple[int, int]]:
         """For every weight of a setup: in how many rounds its idle pieces go round, and their size.
@@ -60,12 +67,11 @@ class Exchanges:
             move.partial,
         )
         if key not in self._known:
-            cores, chips = self.spec.core_count, self.spec.chips.count
             if move.partial:
                 shape = self.tensors.shapes[move.tensor]
-                traffic = part_traffic(into, sources, shape, cores, chips)
+                traffic = part_traffic(into, sources, shape, self.at)
             else:
-                traffic = move_traffic(into, move.tensor, sources, self.tensors, cores, chips)
+                traffic = move_traffic(into, move.tensor, sources, self.tensors, self.at)
             self._known[key] = traffic
         return self._known[key]
 

@@ -5,16 +5,17 @@ flows also share the links on their way, and every hop takes its time. What goes
 shares the links between chips.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from t10c.hardware.kernels import move_cycles
 from t10c.hardware.spec import HardwareSpec
-from t10c.hardware.topology import Grid, grid_of, link_loads
+from t10c.hardware.topology import link_loads
 from t10c.ir.formula import IntArray
 from t10c.simulate.boxes import FloatArray
-from t10c.simulate.traffic import chip_of
+from t10c.simulate.geometry import Geometry
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,15 @@ class Flows:
     source: IntArray
     target: IntArray
     size_bytes: IntArray
+
+
+def all_flows(parts: Sequence[Flows]) -> Flows:
+    """Flows at the same time."""
+    return Flows(
+        np.concatenate([p.source for p in parts]),
+        np.concatenate([p.target for p in parts]),
+        np.concatenate([p.size_bytes for p in parts]),
+    )
 
 
 @dataclass(frozen=True)
@@ -64,21 +74,16 @@ class TransferTime:
 class Network:
     """The interconnect of a chip or several, with the cores at their positions."""
 
-    def __init__(self, spec: HardwareSpec, x: IntArray | None, y: IntArray | None) -> None:
-        self.spec = spec
-        self.grid: Grid | None = grid_of(spec)
-        self.chips = spec.chips.count
-        self._chip = chip_of(spec.core_count, self.chips)
-        if self.grid is not None:
-            cores = np.arange(spec.core_count, dtype=np.int64)
-            self._x = cores % self.grid.width if x is None else x
-            self._y = cores // self.grid.width if y is None else y
+    def __init__(self, spec: HardwareSpec, at: Geometry) -> None:
+        self.spec, self.at = spec, at
+        self.followed = True
+        """Whether all transfers so far were followed over the links of the grid."""
 
     def point_to_point(self, flows: Flows) -> Transfer:
         """The transfer made of flows, of which a core may send and receive several."""
-        cores, chips = self.spec.core_count, self.chips
+        cores, chips = self.at.cores, self.at.chips
         size = np.where(flows.source == flows.target, 0, flows.size_bytes).astype(np.float64)
-        cell = flows.source * chips + self._chip[flows.target]
+        cell = flows.source * chips + self.at.chip[flows.target]
         to_chip = _totals(cell, size, cores * chips).reshape(cores, chips)
         received = _totals(flows.target, size, cores)
         return Transfer(received, to_chip.sum(axis=1), to_chip, flows)
@@ -88,15 +93,21 @@ class Network:
         most_in, most_out = float(transfer.received.max()), float(transfer.sent.max())
         alone = float(move_cycles(self.spec, most_in))
         longest = max(alone, float(move_cycles(self.spec, most_out)), self._between_chips(transfer))
-        far = 0
-        if self.grid is not None and transfer.flows is not None:
+        far, at = 0, self.at
+        self.followed &= at.grid is None or transfer.flows is not None
+        if (
+            at.grid is not None
+            and at.x is not None
+            and at.y is not None
+            and transfer.flows is not None
+        ):
             flows = transfer.flows
             loads = link_loads(
-                self.grid,
-                self._x[flows.source],
-                self._y[flows.source],
-                self._x[flows.target],
-                self._y[flows.target],
+                at.grid,
+                at.x[flows.source],
+                at.y[flows.source],
+                at.x[flows.target],
+                at.y[flows.target],
                 flows.size_bytes,
             )
             far = loads.hops
@@ -114,10 +125,10 @@ class Network:
     def _between_chips(self, transfer: Transfer) -> float:
         """Cycles that the link of the chip which sends or receives most needs."""
         rate = self.spec.chips.link_bandwidth_bytes_per_second
-        if self.chips == 1 or rate is None:
+        if self.at.chips == 1 or rate is None:
             return 0.0
-        matrix = np.zeros((self.chips, self.chips))
-        np.add.at(matrix, self._chip, transfer.to_chip)
+        matrix = np.zeros((self.at.chips, self.at.chips))
+        np.add.at(matrix, self.at.chip, transfer.to_chip)
         np.fill_diagonal(matrix, 0.0)
         most = max(matrix.sum(axis=0).max(), matrix.sum(axis=1).max())
         return float(most) / rate * self.spec.clock_hz

@@ -11,6 +11,7 @@ from t10c.errors import DoesNotFitError
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.program import Program, Section
 from t10c.simulate.exchanges import Exchanges
+from t10c.simulate.geometry import geometry_of
 from t10c.simulate.network import Network
 from t10c.simulate.result import Effects, OperatorTiming, Simulation, total_breakdown
 from t10c.simulate.section import SectionWalk, Surroundings
@@ -35,9 +36,8 @@ def simulate_program(
             "\ncompile the model for this chip"
         )
     store = Store(program)
-    around = Surroundings(
-        program, spec, store, Network(spec, None, None), Exchanges(program, spec), {}
-    )
+    at = geometry_of(program, spec)
+    around = Surroundings(program, spec, store, Network(spec, at), Exchanges(program, at), {})
     for section in (program.load, program.begin):
         SectionWalk(around, section, 0.0).run()
     cycles, exact = 0.0, True
@@ -54,7 +54,11 @@ def simulate_program(
             f"{spec.usable_bytes:,}\ncompile the model for this chip"
         )
     return Simulation(
-        program.name, spec, tuple(operators), tuple(store.points), notes=_notes(exact)
+        program.name,
+        spec,
+        tuple(operators),
+        tuple(store.points),
+        notes=_notes(exact, around.network.followed),
     )
 
 
@@ -80,9 +84,11 @@ def _timing(
     )
 
 
-def _notes(exact: bool) -> tuple[str, ...]:
+def _notes(exact: bool, followed: bool) -> tuple[str, ...]:
     """What a reader has to know."""
     notes = ["transfers between host and chip have no cost; weights are on the chip"]
     if not exact:
         notes.append("of loops with very many different rounds some rounds stand for all")
+    if not followed:
+        notes.append("exchanges among very many cores wait for ports, not for links between cores")
     return tuple(notes)
