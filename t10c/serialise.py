@@ -243,3 +243,23 @@ def schema_of(data: bytes) -> str:
         return ""
     schema = document.get("schema") if isinstance(document, dict) else None
     return schema if isinstance(schema, str) else ""
+
+
+def own_document(
+    document: object, schema: str, version: int, write_one: str, again: str
+) -> dict[str, Any]:
+    """A document that says it is of this schema, `t10c.KIND`, and version; else InvalidInputError.
+
+    `write_one` says how to come by one, `again` what to do with one of an older version.
+    """
+    kind = schema.removeprefix("t10c.")
+    if not isinstance(document, dict) or document.get("schema") != schema:
+        raise InvalidInputError(f"not a t10c {kind} (its schema is not {schema!r})\n{write_one}")
+    found = document.get("version")
+    if type(found) is not int or found != version:
+        newer = type(found) is int and found > version
+        remedy = "upgrade t10c" if newer else again
+        raise InvalidInputError(
+            f"{kind} schema version {found!r}; this t10c reads version {version}\n{remedy}"
+        )
+    return document

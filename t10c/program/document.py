@@ -31,7 +31,7 @@ from t10c.ir.program import (
 )
 from t10c.program.steps import check_steps
 from t10c.program.wrong import shown
-from t10c.serialise import content_hash, decode, encode, file_bytes
+from t10c.serialise import content_hash, decode, encode, file_bytes, own_document
 
 SCHEMA = "t10c.program"
 VERSION = 1
@@ -95,16 +95,8 @@ def read_program(data: bytes, place: str) -> ProgramFile:
 
 
 def _from_document(document: object) -> ProgramFile:
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise InvalidInputError(f"not a t10c program (its schema is not {SCHEMA!r})\n{_WRITE_ONE}")
-    version = document.get("version")
-    if type(version) is not int or version != VERSION:
-        newer = type(version) is int and version > VERSION
-        remedy = "upgrade t10c" if newer else "compile the model again"
-        raise InvalidInputError(
-            f"program schema version {version!r}; this t10c reads version {VERSION}\n{remedy}"
-        )
-    body = {key: value for key, value in document.items() if key not in HEAD}
+    known = own_document(document, SCHEMA, VERSION, _WRITE_ONE, "compile the model again")
+    body = {key: value for key, value in known.items() if key not in HEAD}
     program = decode(Program, body, "program")
     for number, kernel in enumerate(program.kernels):
         check_steps(kernel, f"program.kernels[{number}]")
@@ -112,7 +104,7 @@ def _from_document(document: object) -> ProgramFile:
         _check(formula, f"positions, {name}")
     for section in program.all_sections():
         _check_formulas(section)
-    return ProgramFile(program, content_hash(body, HEAD) != document.get("program_hash"))
+    return ProgramFile(program, content_hash(body, HEAD) != known.get("program_hash"))
 
 
 # Formulas

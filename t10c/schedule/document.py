@@ -27,6 +27,7 @@ from t10c.serialise import (
     file_bytes,
     mapping,
     number,
+    own_document,
     whole_number,
     wrong,
 )
@@ -138,41 +139,33 @@ def load_plan(data: bytes, place: str) -> ModelPlan:
 
 def from_document(document: object) -> ModelPlan:
     """The plan of a document; InvalidInputError names the key that is wrong."""
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise InvalidInputError(f"not a t10c plan (its schema is not {SCHEMA!r})\n{_WRITE_ONE}")
-    version = document.get("version")
-    if type(version) is not int or version != VERSION:
-        newer = type(version) is int and version > VERSION
-        remedy = "upgrade t10c" if newer else _COMPILE_AGAIN
-        raise InvalidInputError(
-            f"plan schema version {version!r}; this t10c reads version {VERSION}\n{remedy}"
-        )
-    spec = spec_from_document(_key(document, "hardware"))
-    if spec_hash(spec) != _key(document, "hardware_hash"):
+    known = own_document(document, SCHEMA, VERSION, _WRITE_ONE, _COMPILE_AGAIN)
+    spec = spec_from_document(_key(known, "hardware"))
+    if spec_hash(spec) != _key(known, "hardware_hash"):
         raise InvalidInputError(
             "hardware_hash does not belong to the hardware in the plan: one of them was edited\n"
             "compile again, with --hw-set KEY=VALUE to change the hardware"
         )
-    problems = decode_tuple(ProblemRecord, _key(document, "problems"), "problems")
-    operators, plans = _operators(_key(document, "operators"), problems)
+    problems = decode_tuple(ProblemRecord, _key(known, "problems"), "problems")
+    operators, plans = _operators(_key(known, "operators"), problems)
     plan = ModelPlan(
-        graph=_graph(mapping(_key(document, "model"), "model"), operators),
+        graph=_graph(mapping(_key(known, "model"), "model"), operators),
         spec=spec,
-        options=decode(ScheduleOptions, _key(document, "options"), "options"),
-        overrides=_texts(document, "hardware_overrides"),
+        options=decode(ScheduleOptions, _key(known, "options"), "options"),
+        overrides=_texts(known, "hardware_overrides"),
         operators=plans,
-        copies=decode_tuple(CopyPlan, _key(document, "copies"), "copies"),
+        copies=decode_tuple(CopyPlan, _key(known, "copies"), "copies"),
         problems=problems,
-        lower_bound_cycles=number(_key(document, "lower_bound_cycles"), "lower_bound_cycles"),
-        uniform_cycles=number(_key(document, "uniform_cycles"), "uniform_cycles"),
-        end_bytes=whole_number(_key(document, "end_bytes"), "end_bytes"),
-        positions=_positions(document, spec),
+        lower_bound_cycles=number(_key(known, "lower_bound_cycles"), "lower_bound_cycles"),
+        uniform_cycles=number(_key(known, "uniform_cycles"), "uniform_cycles"),
+        end_bytes=whole_number(_key(known, "end_bytes"), "end_bytes"),
+        positions=_positions(known, spec),
     )
     written = to_document(plan)
     for key in _DERIVED:
-        if document.get(key) != written[key]:
+        if known.get(key) != written[key]:
             raise InvalidInputError(f"{key}: does not follow from the operators; it was edited")
-    if _hash(document) != _key(document, "plan_hash"):
+    if _hash(known) != _key(known, "plan_hash"):
         raise InvalidInputError(
             f"plan_hash does not belong to the plan: the file was edited\n{_COMPILE_AGAIN}"
         )

@@ -13,7 +13,7 @@ from t10c import __version__
 from t10c.errors import InvalidInputError
 from t10c.hardware.document import spec_hash
 from t10c.json_schema import ABOUT, Schema, document_schema
-from t10c.serialise import decode, encode
+from t10c.serialise import decode, encode, own_document
 from t10c.simulate.result import Breakdown, Effects, OperatorTiming, Simulation
 
 SCHEMA = "t10c.simulation"
@@ -160,18 +160,8 @@ def load_simulation(data: bytes, place: str) -> SimulationReport:
 
 
 def _from_document(document: object) -> SimulationReport:
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise InvalidInputError(
-            f"not a simulation report (its schema is not {SCHEMA!r})\n{_WRITE_ONE}"
-        )
-    version = document.get("version")
-    if type(version) is not int or version != VERSION:
-        newer = type(version) is int and version > VERSION
-        remedy = "upgrade t10c" if newer else "simulate the plan again"
-        raise InvalidInputError(
-            f"simulation schema version {version!r}; this t10c reads version {VERSION}\n{remedy}"
-        )
-    body = {key: value for key, value in document.items() if key not in _HEAD}
+    known = own_document(document, SCHEMA, VERSION, _WRITE_ONE, "simulate the plan again")
+    body = {key: value for key, value in known.items() if key not in _HEAD}
     report = decode(SimulationReport, body, "simulation")
     for name, total, parts in (
         ("", report.latency_cycles, report.breakdown_cycles),
