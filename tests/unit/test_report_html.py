@@ -133,6 +133,7 @@ def test_the_data_are_those_of_the_simulation(plan, page):
         assert len(pattern["phases"]) == len(operator.phases)
         spent = sum(sum(phase[9::2]) for phase in pattern["phases"])
         assert spent == pytest.approx(operator.cycles, abs=2)
+        assert all(0 <= p[3] <= p[4] <= operator.cycles + 1 for p in pattern["phases"])
     activities = sum(map(sum, data["activities"].values()))
     assert activities == pytest.approx(found.latency_cycles, abs=2)
     assert data["memory"]["bytes"] == [point.core_bytes for point in found.memory]
@@ -220,6 +221,23 @@ def test_phases_beyond_what_a_page_holds_are_left_out_and_counted(plan, monkeypa
     assert [found.operators[i].name for i in kept] == [longest.name]
     assert columns["without_phases"] == 2
     assert "2 kinds of sections show parts without single phases" in html_report(found, plan)
+
+
+def test_fronts_beyond_what_a_page_holds_are_left_out(plan, monkeypatch):
+    found = simulate_plan(plan)
+    longest = max(found.operators, key=lambda operator: operator.cycles)
+    problem = next(o.problem for o in plan.operators if o.name == longest.name)
+    room = len(plan.problems[problem].front)
+    monkeypatch.setattr("t10c.report.html.plans.MOST_FRONT_PLANS", room)
+    fronts = [p["front"] for p in page_document(found, plan)["plans"]["problems"]]
+    assert [number for number, front in enumerate(fronts) if front is not None] == [problem]
+
+
+def test_pictures_beyond_what_a_page_holds_are_left_out_and_counted(plan, monkeypatch):
+    monkeypatch.setattr("t10c.report.html.plans.MOST_PICTURES", 1)
+    plans = page_document(simulate_plan(plan), plan)["plans"]
+    assert sum("rings" in chosen for chosen in plans["plans"]) == 1
+    assert plans["without_picture"] == len(plans["plans"]) - 1
 
 
 def test_memory_of_many_points_keeps_the_peak(plan, monkeypatch):

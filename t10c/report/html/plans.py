@@ -10,13 +10,16 @@ from t10c.report.explain import RTENSOR_HEADER, rtensor_rows
 from t10c.report.expression import expression_text
 from t10c.report.front import rotations_text, split_text
 from t10c.report.html.rings import ring_picture
-from t10c.report.html.texts import Table, compact, shown
+from t10c.report.html.texts import Table, compact, longest, shown
 from t10c.schedule.result import ModelPlan, OperatorPlan, ProblemRecord
 from t10c.search.evaluate import end_cycles
 from t10c.simulate.result import Simulation
 
 MOST_PICTURES = 200
 """Distinct plans of which the cores are drawn: those that take longest."""
+
+MOST_FRONT_PLANS = 20_000
+"""Plans on fronts that a page holds: fronts of the operators that take longest."""
 
 _EXPRESSION_TEXT = 400
 
@@ -35,13 +38,19 @@ def plans_document(simulation: Simulation, plan: ModelPlan) -> dict[str, Any]:
         first.setdefault(number, operator)
     chosen = [owners.get(operator.name) for operator in simulation.operators]
     cycles: dict[int, float] = defaultdict(float)
+    searched: dict[int, float] = defaultdict(float)
     for owner, timing in zip(chosen, simulation.operators, strict=True):
         if owner is not None:
             cycles[owner] += timing.cycles
-    drawn = set(sorted(cycles, key=lambda n: (-cycles[n], n))[:MOST_PICTURES])
+            searched[first[owner].problem] += timing.cycles
+    drawn = longest(cycles, [1] * len(first), MOST_PICTURES)
+    shown_fronts = longest(searched, [len(p.front) for p in plan.problems], MOST_FRONT_PLANS)
     return {
         "chosen": chosen,
-        "problems": [_problem(problem) for problem in plan.problems],
+        "problems": [
+            _problem(problem, number in shown_fronts)
+            for number, problem in enumerate(plan.problems)
+        ],
         "rtensor_header": list(RTENSOR_HEADER),
         "plans": [
             _chosen(plan, operator, picture=number in drawn) for number, operator in first.items()
@@ -50,8 +59,8 @@ def plans_document(simulation: Simulation, plan: ModelPlan) -> dict[str, Any]:
     }
 
 
-def _problem(problem: ProblemRecord) -> dict[str, Any]:
-    """A front by rising memory: bytes per core, cycles, split, rotations."""
+def _problem(problem: ProblemRecord, front: bool) -> dict[str, Any]:
+    """A front by rising memory: bytes per core, cycles, split, rotations; null if left out."""
     expression = problem.expression
     return {
         "text": shown(expression_text(expression), _EXPRESSION_TEXT),
@@ -65,7 +74,9 @@ def _problem(problem: ProblemRecord) -> dict[str, Any]:
                 rotations_text(entry.plan),
             ]
             for entry in problem.front
-        ],
+        ]
+        if front
+        else None,
     }
 
 

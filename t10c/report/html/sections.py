@@ -8,7 +8,7 @@ take longest in all; the others show their parts only.
 from collections import defaultdict
 from typing import Any
 
-from t10c.report.html.texts import Table, compact, shown
+from t10c.report.html.texts import Table, compact, longest, shown
 from t10c.simulate.result import OperatorTiming, Phase, Simulation
 
 MOST_PHASES = 20_000
@@ -25,11 +25,11 @@ def sections_document(simulation: Simulation) -> dict[str, Any]:
     operators = simulation.operators
     types, kernels, texts, patterns = Table(), Table(), Table(), Table()
     numbers = [patterns.number(_pattern(operator, texts)) for operator in operators]
-    seconds: dict[int, float] = defaultdict(float)
+    spent: dict[int, float] = defaultdict(float)
     for operator, number in zip(operators, numbers, strict=True):
-        seconds[number] += operator.cycles
+        spent[number] += operator.cycles
     distinct: list[Any] = patterns.values
-    kept = _kept(distinct, seconds)
+    kept = longest(spent, [len(phases) for _, _, phases in distinct], MOST_PHASES)
     return {
         "name": [shown(o.name) for o in operators],
         "type": [types.number(shown(o.op_type, 60)) for o in operators],
@@ -90,14 +90,3 @@ def _phase(phase: Phase, operator: OperatorTiming, texts: Table) -> tuple[Any, .
         phase.hops,
         *spent,
     )
-
-
-def _kept(patterns: list[Pattern], cycles: dict[int, float]) -> set[int]:
-    """Patterns that keep their phases: as many as there is room for, those of most cycles first."""
-    kept, room = set(), MOST_PHASES
-    for number in sorted(cycles, key=lambda n: (-cycles[n], n)):
-        room -= len(patterns[number][2])
-        if room < 0:
-            break
-        kept.add(number)
-    return kept

@@ -1,4 +1,6 @@
-"""Names of models, which anybody may have written, as text that is safe to show anywhere."""
+"""Names of models as text that is safe to show anywhere, and what keeps a page small."""
+
+from collections.abc import Mapping, Sequence
 
 from t10c.report.text import shorten
 
@@ -28,6 +30,17 @@ class Table:
     def values(self) -> list[object]:
         """All values by number."""
         return list(self._numbers)
+
+
+def longest(cycles: Mapping[int, float], sizes: Sequence[int], room: int) -> set[int]:
+    """Numbers of what takes most cycles, for as long as their sizes fit into the room."""
+    kept: set[int] = set()
+    for number in sorted(cycles, key=lambda n: (-cycles[n], n)):
+        room -= sizes[number]
+        if room < 0:
+            break
+        kept.add(number)
+    return kept
 
 
 def compact(value: float, digits: int = 1) -> float | int:

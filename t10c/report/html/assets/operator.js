@@ -45,7 +45,8 @@ function fillOwnTables() {
 function drawFront() {
   const chosen = chosenOf(state.selected);
   const layout = baseLayout();
-  const { front } = plans.problems[chosen.problem];
+  const known = plans.problems[chosen.problem].front;
+  const front = known ?? [];
   const text = ([memory, time, split, rotations]) => `${bytes(memory)} per core, ${whole(time)} cycles<br>split ${plain(split)}<br>rotations ${plain(rotations)}`;
   const line = {
     type: "scatter", mode: "lines+markers", x: front.map((entry) => entry[0] / 1024), y: front.map((entry) => entry[1]), hoverinfo: "text", hovertext: front.map(text),
@@ -61,7 +62,7 @@ function drawFront() {
   const limit = data.limit_bytes / 1024;
   const most = Math.max(memory / 1024, ...front.map((entry) => entry[0] / 1024));
   const shapes = most > 0.6 * limit ? [{ type: "line", x0: limit, x1: limit, yref: "paper", y0: 0, y1: 1, line: { color: colour("warn"), width: 1.5, dash: "dash" } }] : [];
-  byId("caption-front").textContent = `${front.length} plan${front.length === 1 ? "" : "s"} on the front, from ${front.length ? bytes(front[0][0]) : "–"} per core on; the chosen one takes ${bytes(memory)} and ${whole(time)} cycles, the uniform transition included. ${wide ? "Cycles are on a logarithmic axis. " : ""}` +
+  byId("caption-front").textContent = !known ? "The page holds the fronts of the operators that take longest; this one was left out, and only the chosen plan is shown." : `${front.length} plan${front.length === 1 ? "" : "s"} on the front, from ${front.length ? bytes(front[0][0]) : "–"} per core on; the chosen one takes ${bytes(memory)} and ${whole(time)} cycles, the uniform transition included. ${wide ? "Cycles are on a logarithmic axis. " : ""}` +
     (chosen.front === null ? "It is not on the front: it was cheaper once its neighbours' layouts and the idle weights of the whole model were counted." : "It is on the front.") +
     (shapes.length ? ` Dashed: the limit of ${bytes(data.limit_bytes)}.` : "");
   return Plotly.react(byId("chart-front"), [line, mark], {
@@ -75,9 +76,9 @@ function fillPlan() {
   const chosen = chosenOf(state.selected);
   byId("planned").hidden = !chosen;
   if (!chosen) return;
-  const { front } = plans.problems[chosen.problem];
+  const front = plans.problems[chosen.problem].front ?? [];
   const entries = front.map((entry, at) => [at === chosen.front ? "chosen" : String(at + 1), entry]);
-  if (chosen.front === null) entries.push(["chosen, not on the front", chosen.at]);
+  if (chosen.front === null || !front.length) entries.push([front.length ? "chosen, not on the front" : "chosen", chosen.at]);
   fill("front-rows", entries.map(([name, entry]) => row(name, [bytes(entry[0]), whole(entry[1]), entry[2], entry[3]], name.startsWith("chosen") ? { class: "current" } : {})));
   fill("rtensor-head", plans.rtensor_header.map((name, at) => make("th", { scope: "col", class: at >= 6 ? "n" : null }, name)));
   fill("rtensor-rows", chosen.rtensors.map(([name, ...cells]) => make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((cell, at) => make("td", { class: at >= 5 ? "n" : null }, cell)))));
