@@ -14,6 +14,19 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from t10c.baselines.comparison import (
+        ComparedBatch,
+        LargestBatch,
+        SideBySide,
+        compared_batch,
+        comparison_document,
+        comparison_schema,
+        largest_fitting,
+        simulate_vgm,
+    )
+    from t10c.baselines.model import plan_vgm
+    from t10c.baselines.program import lower_vgm
+    from t10c.baselines.result import VgmPlan
     from t10c.gates.difference import Difference, ReportSource, diff_reports
     from t10c.gates.limits import Allowance, Limit, read_allowance
     from t10c.gates.metrics import METRICS, metric_named
@@ -64,11 +77,13 @@ __all__ = [
     "Calibration",
     "CatalogueEntry",
     "Choices",
+    "ComparedBatch",
     "Comparison",
     "Difference",
     "DoesNotFit",
     "Graph",
     "HardwareSpec",
+    "LargestBatch",
     "Limit",
     "ModelPlan",
     "NodeRecord",
@@ -83,21 +98,27 @@ __all__ = [
     "SearchOptions",
     "SearchResult",
     "Section",
+    "SideBySide",
     "Simulation",
     "SimulationReport",
     "TensorExpression",
     "Tolerance",
     "Verification",
     "VerifyOptions",
+    "VgmPlan",
     "build_model",
     "calibrate",
     "changed_spec",
     "check_program",
+    "compared_batch",
+    "comparison_document",
+    "comparison_schema",
     "diff_reports",
     "dump_plan",
     "dump_program",
     "find_choices",
     "import_model",
+    "largest_fitting",
     "list_recipes",
     "load_plan",
     "load_program",
@@ -105,10 +126,12 @@ __all__ = [
     "load_spec",
     "load_spec_file",
     "lower_plan",
+    "lower_vgm",
     "metric_named",
     "named_expression",
     "operator_catalogue",
     "parse_expression",
+    "plan_vgm",
     "preset_names",
     "program_schema",
     "read_allowance",
@@ -118,6 +141,7 @@ __all__ = [
     "search_operator",
     "simulate_plan",
     "simulate_program",
+    "simulate_vgm",
     "simulation_document",
     "simulation_report",
     "simulation_schema",
@@ -127,6 +151,19 @@ __all__ = [
 ]
 
 _HOMES = {
+    "t10c.baselines.comparison": (
+        "ComparedBatch",
+        "SideBySide",
+        "LargestBatch",
+        "compared_batch",
+        "comparison_document",
+        "comparison_schema",
+        "largest_fitting",
+        "simulate_vgm",
+    ),
+    "t10c.baselines.model": ("plan_vgm",),
+    "t10c.baselines.program": ("lower_vgm",),
+    "t10c.baselines.result": ("VgmPlan",),
     "t10c.gates.difference": ("Difference", "ReportSource", "diff_reports"),
     "t10c.gates.limits": ("Allowance", "Limit", "read_allowance"),
     "t10c.gates.metrics": ("METRICS", "metric_named"),

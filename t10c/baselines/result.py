@@ -55,14 +55,14 @@ class VgmPlan:
     @property
     def latency_cycles(self) -> float:
         """Predicted cycles of one inference."""
-        return sum(self.costs_cycles().values())
+        return sum(self.total_cycles().values())
 
     @property
     def peak_core_bytes(self) -> int:
         """Largest demand at any time, in bytes per core, of operators and after the last one."""
         return max([*(o.memory_bytes.total for o in self.operators), self.end_bytes])
 
-    def costs_cycles(self) -> dict[str, float]:
+    def total_cycles(self) -> dict[str, float]:
         """Predicted cycles of every operator and copy, by name."""
         costs = {operator.name: operator.tiling.cycles for operator in self.operators}
         return costs | {copy.name: copy.cycles for copy in self.copies}

@@ -38,7 +38,8 @@ class Tiling:
 
     `split` and `rounds` are F and T, in axis order; `loops` are the positions of the axes that are
     cut in time, the outermost first. `tile_bytes` are those of the operands, the output last.
-    Cycles sum to `cycles`.
+    Cycles sum to `cycles`; transfers and syncs are of the exchanges, which together last
+    `exchange_cycles`, and some operators end every output tile with a sync.
     """
 
     split: tuple[int, ...]
@@ -50,6 +51,7 @@ class Tiling:
     transfer_cycles: float
     reduction_cycles: float
     sync_cycles: float
+    end_cycles: float
 
     @property
     def memory_bytes(self) -> int:
@@ -64,8 +66,13 @@ class Tiling:
     @property
     def cycles(self) -> float:
         """From the first load to the last store."""
-        moved = self.transfer_cycles + self.reduction_cycles + self.sync_cycles
-        return self.compute_cycles + self.epilogue_cycles + moved
+        own = self.compute_cycles + self.epilogue_cycles + self.reduction_cycles
+        return own + self.exchange_cycles + self.end_cycles
+
+    @property
+    def exchange_cycles(self) -> float:
+        """Exchanges that load and store tiles."""
+        return self.transfer_cycles + self.sync_cycles
 
 
 def find_tiling(
@@ -181,7 +188,7 @@ class _Search:
         """Cycles of blocks at the best rate of any tile within them, (blocks,)."""
         points = np.prod(blocks.astype(np.float64), axis=1)
         if self.rates is None:
-            return points * compute_bound_rate(self.expression, self.spec)
+            return np.asarray(points * compute_bound_rate(self.expression, self.spec))
         return np.asarray(points * self.rates.best[self.rates.where(blocks)])
 
     def _compute(self, blocks: IntArray, rounds: IntArray) -> FloatArray:
@@ -242,7 +249,8 @@ class _Search:
             epilogue_cycles=float(costs.epilogue[0]),
             transfer_cycles=float(costs.transfer[0]),
             reduction_cycles=float(costs.reduction[0]),
-            sync_cycles=float(costs.syncs[0] + costs.end[0]),
+            sync_cycles=float(costs.syncs[0]),
+            end_cycles=float(costs.end[0]),
         )
 
 

@@ -35,6 +35,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "t10c.cli.simulate:simulate_command",
         "Simulate a plan: latency report, trace, what-if.",
     ),
+    "compare": (
+        "t10c.cli.compare:compare_command",
+        "Compare t10c with a virtual global memory, simulated.",
+    ),
     "diff": ("t10c.cli.diff:diff_command", "Compare two plans or simulation reports."),
     "check": ("t10c.cli.check:check_command", "Gate for CI: latency and memory within limits."),
     "verify": (

@@ -23,7 +23,7 @@ ALLOWED = {
     "simulate": {"ir", "hardware", "program"},
     "gates": {"hardware", "simulate"},
     "execute": {"ir", "hardware", "program"},
-    "baselines": {"ir", "hardware", "search", "schedule", "lower"},
+    "baselines": {"ir", "hardware", "search", "schedule", "lower", "program", "simulate"},
     "verify": {
         *("ir", "hardware", "onnx_import", "schedule", "lower", "program", "execute", "search"),
     },
