@@ -76,17 +76,108 @@ def link_loads(
     All arguments are whole numbers, of shape (flows,) or scalars, at positions of the grid. Flows
     of 0 bytes, and of a core to itself, are free. Sums below 2^53 bytes are exact.
     """
-    flows = np.broadcast_arrays(*(np.atleast_1d(_whole(a)) for a in (x0, y0, x1, y1, size_bytes)))
-    across = _Loads(grid.height, grid.width, grid.wraps)
-    along = _Loads(grid.width, grid.height, grid.wraps)
-    total = longest = 0
-    for begin in range(0, len(flows[0]), _CHUNK_FLOWS):
-        part = slice(begin, begin + _CHUNK_FLOWS)
-        fromx, fromy, tox, toy, size = (flow[part] for flow in flows)
-        far = across.add(fromy, fromx, tox, size) + along.add(tox, fromy, toy, size)
-        total += int(far @ size)
-        longest = max(longest, int(far[size > 0].max(initial=0)))
-    return LinkLoads(max(across.most(), along.most()), total, longest)
+    links = Links(grid)
+    links.add(x0, y0, x1, y1, size_bytes)
+    return links.loads()
+
+
+class Links:
+    """The links of a grid, and what flows at the same time put on them."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self._across = _Loads(grid.height, grid.width, grid.wraps)
+        self._along = _Loads(grid.width, grid.height, grid.wraps)
+        self._longest = 0
+
+    def loads(self) -> LinkLoads:
+        """The loads of all that was added."""
+        loads = self._across.all(), self._along.all()
+        most, total = (max(x.max(initial=0) for x in loads), sum(x.sum() for x in loads))
+        return LinkLoads(int(most), int(total), self._longest)
+
+    def add(
+        self, x0: ArrayLike, y0: ArrayLike, x1: ArrayLike, y1: ArrayLike, size_bytes: ArrayLike
+    ) -> None:
+        """Add flows, as `link_loads` takes them."""
+        flows = np.broadcast_arrays(
+            *(np.atleast_1d(_whole(a)) for a in (x0, y0, x1, y1, size_bytes))
+        )
+        for begin in range(0, len(flows[0]), _CHUNK_FLOWS):
+            part = slice(begin, begin + _CHUNK_FLOWS)
+            fromx, fromy, tox, toy, size = (flow[part] for flow in flows)
+            far = self._across.add(fromy, fromx, tox, size)
+            far += self._along.add(tox, fromy, toy, size)
+            self._longest = max(self._longest, int(far[size > 0].max(initial=0)))
+
+    def add_spread(
+        self,
+        source: tuple[IntArray, IntArray],
+        group: IntArray,
+        size_bytes: IntArray,
+        members: tuple[IntArray, IntArray],
+        begins: IntArray,
+    ) -> None:
+        """Add flows from every source (ways,) to each member of its group, without listing them.
+
+        Sources and members are given by x and y; group g has the members from `begins[g]` up to
+        `begins[g + 1]`. On a mesh only: on a torus the way round depends on both ends.
+        """
+        assert not self.grid.wraps, "a torus has two ways round"
+        (sx, sy), (mx, my) = source, members
+        owner = np.repeat(np.arange(len(begins) - 1), np.diff(begins))
+        # along x: a line of cores for every row in which a group has sources
+        rows, row_of_way = np.unique(group * self.grid.height + sy, return_inverse=True)
+        from_cores = _entries(row_of_way, sx, size_bytes, self.grid.width)
+        to_columns = _entries(owner, mx, np.ones_like(mx), self.grid.width)
+        line = (rows // self.grid.height, rows % self.grid.height)
+        self._across.add_all(line, from_cores, to_columns, own_sends=True)
+        # along y: a line for every column in which a group has members
+        columns, column_of = np.unique(owner * self.grid.width + mx, return_inverse=True)
+        from_rows = _entries(group, sy, size_bytes, self.grid.height)
+        to_cores = _entries(column_of, my, np.ones_like(my), self.grid.height)
+        line = (columns // self.grid.width, columns % self.grid.width)
+        self._along.add_all(line, to_cores, from_rows, own_sends=False)
+        far = _farthest(source, group, size_bytes, members, owner, len(begins) - 1)
+        self._longest = max(self._longest, far)
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """What lies where on lines: sums of `value` by (line, place), in order; all (entries,)."""
+
+    line: IntArray
+    place: IntArray
+    value: IntArray
+
+
+def _entries(line: IntArray, place: IntArray, value: IntArray, length: int) -> _Entries:
+    key, same = np.unique(line * length + place, return_inverse=True)
+    total = np.rint(np.bincount(same, value, len(key))).astype(np.int64)
+    return _Entries(key // length, key % length, total)
+
+
+def _farthest(
+    source: tuple[IntArray, IntArray],
+    group: IntArray,
+    size_bytes: IntArray,
+    members: tuple[IntArray, IntArray],
+    owner: IntArray,
+    groups: int,
+) -> int:
+    """Most links between a source and a member of its group: by the extremes of x + y and x - y."""
+    longest = 0
+    sends = size_bytes > 0
+    for sign in (1, -1):
+        ours = (source[0] + sign * source[1])[sends]
+        theirs = members[0] + sign * members[1]
+        for way in (1, -1):
+            most = np.full(groups, np.iinfo(np.int64).min // 4)
+            least = np.full(groups, np.iinfo(np.int64).max // 4)
+            np.maximum.at(most, group[sends], way * ours)
+            np.minimum.at(least, owner, way * theirs)
+            longest = max(longest, int((most - least).max(initial=0)))
+    return longest
 
 
 class _Loads:
@@ -100,6 +191,7 @@ class _Loads:
     def __init__(self, lines: int, length: int, wraps: bool) -> None:
         self.lines, self.length, self.wraps = lines, length, wraps
         self.changes = np.zeros(2 * lines * length)
+        self.loads: NDArray[np.float64] | None = None
 
     def add(self, line: IntArray, begin: IntArray, end: IntArray, size: IntArray) -> IntArray:
         """Add flows from `begin` to `end` on a line; their number of links."""
@@ -117,9 +209,74 @@ class _Loads:
             self.changes += np.bincount(base[round_the_end], weights[round_the_end], cells)
         return far
 
-    def most(self) -> int:
-        """Bytes on the most loaded link."""
-        return int(self.changes.reshape(-1, self.length).cumsum(axis=1).max(initial=0))
+    def add_all(
+        self, lines: tuple[IntArray, IntArray], own: _Entries, shared: _Entries, own_sends: bool
+    ) -> None:
+        """Add flows from every sender to every taker on lines: bytes times the number of takers.
+
+        `lines` are (group, number of the line of cores). Of the entries `own` are those of a line,
+        `shared` those of a group, on all its lines; `own_sends` says which of them are the senders.
+        """
+        group, number = lines
+        if self.length == 1 or not len(group):
+            return
+        here = np.searchsorted(own.line, np.arange(len(group) + 1))
+        there = np.searchsorted(shared.line, np.arange(int(group.max()) + 2))
+        counts = np.diff(there)[group]
+        flows = np.diff(here) * counts
+        begin = 0
+        dense = int(flows.sum()) > len(group) * self.length
+        ends = np.cumsum(np.full(len(group), self.length) if dense else flows)
+        while begin < len(group):
+            limit = (ends[begin - 1] if begin else 0) + _CHUNK_FLOWS
+            end = max(begin + 1, int(np.searchsorted(ends, limit, side="right")))
+            mine = slice(int(here[begin]), int(here[end]))
+            if dense:
+                first, last = int(group[begin]), int(group[end - 1]) + 1
+                part = slice(int(there[first]), int(there[last]))
+                self._add_dense(
+                    number[begin:end],
+                    self._table(own, mine, begin, end - begin),
+                    self._table(shared, part, first, last - first)[group[begin:end] - first],
+                    own_sends,
+                )
+            else:
+                line = own.line[mine]
+                times = counts[line]
+                row = np.repeat(np.arange(mine.start, mine.stop), times)
+                nth = np.arange(len(row)) - np.repeat(np.cumsum(times) - times, times)
+                other = there[group[own.line[row]]] + nth
+                ends_of = own.place[row], shared.place[other]
+                origin, target = ends_of if own_sends else ends_of[::-1]
+                size = own.value[row] * shared.value[other]
+                self.add(number[own.line[row]], origin, target, size)
+            begin = end
+
+    def _table(self, entries: _Entries, part: slice, first: int, count: int) -> IntArray:
+        """Entries as a table (lines, length) of `count` lines from `first` on."""
+        cell = (entries.line[part] - first) * self.length + entries.place[part]
+        table = np.bincount(cell, entries.value[part], count * self.length)
+        return np.rint(table).astype(np.int64).reshape(count, self.length)
+
+    def _add_dense(
+        self, number: IntArray, own: IntArray, shared: IntArray, own_sends: bool
+    ) -> None:
+        """Add what cores of lines send to each of so many takers: tables (lines, length)."""
+        sent, taken = (own, shared) if own_sends else (shared, own)
+        if self.loads is None:
+            self.loads = np.zeros((2 * self.lines, self.length))
+        before, served = np.cumsum(sent, axis=1), np.cumsum(taken, axis=1)
+        order = np.argsort(number, kind="stable")
+        distinct, begins = np.unique(number[order], return_index=True)
+        ahead = before * (served[:, -1:] - served)  # over the link from core i to the next one
+        self.loads[distinct] += np.add.reduceat(ahead[order], begins, axis=0)
+        back = (before[:, -1:] - before) * served  # over the link to core i from the next one
+        self.loads[distinct + self.lines] += np.add.reduceat(back[order], begins, axis=0)
+
+    def all(self) -> NDArray[np.float64]:
+        """Bytes on every link, (2 directions * lines, length)."""
+        loads = self.changes.reshape(-1, self.length).cumsum(axis=1)
+        return loads if self.loads is None else loads + self.loads
 
 
 def _way(

@@ -15,6 +15,8 @@ from t10c.program.windows import sliding_windows
 Array = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
 
+_MOST_KEYS = 1 << 62
+
 _POINTS_AT_ONCE = 1 << 22
 """Points that are written one by one are handled in groups of cores of about so many."""
 
@@ -125,7 +127,15 @@ def spread(tensor: Array, placed: Placed) -> Array:
 
 def distinct_rows(rows: IntArray) -> tuple[IntArray, IntArray]:
     """Where each distinct row occurs first, and the number of every row among the distinct ones."""
-    _, first, same = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    low, high = rows.min(axis=0, initial=0), rows.max(axis=0, initial=0)
+    spans = [int(span) + 1 for span in high - low]
+    if math.prod(spans) < _MOST_KEYS:  # rows as digits of one number, which sorts far quicker
+        key = np.zeros(len(rows), dtype=np.int64)
+        for column, span in zip((rows - low).T, spans, strict=True):
+            key = key * span + column
+        _, first, same = np.unique(key, return_index=True, return_inverse=True)
+    else:
+        _, first, same = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     return first, same.reshape(-1)
 
 

@@ -145,10 +145,25 @@ class CellGrid:
 
     def numbered(self, boxes: Boxes) -> IntArray | None:
         """The number of the box that every cell is in, -1 in none; None where boxes overlap."""
+        if len(self.bounds) == 1:
+            return self._numbered_runs(boxes)
         if self.covering(boxes).max(initial=0) > 1:
             return None
         numbers = np.arange(1.0, boxes.cores + 1)
         return np.rint(self.weighted(boxes, numbers)).astype(np.int64) - 1
+
+    def _numbered_runs(self, runs: Boxes) -> IntArray | None:
+        """The same along one dimension: stretches of cells in a run, and between runs."""
+        filled = np.flatnonzero(runs.sizes > 0)
+        low, high = self._at(runs.low[filled])[:, 0], self._at(runs.high[filled])[:, 0]
+        order = np.argsort(low, kind="stable")
+        ends = np.stack([low[order], high[order]], axis=1).reshape(-1)
+        lengths = np.diff(ends, prepend=0, append=self.shape[0])
+        if np.any(lengths < 0):
+            return None
+        numbers = np.full(len(lengths), -1, dtype=np.int64)
+        numbers[1::2] = filled[order]
+        return np.repeat(numbers, lengths)
 
     def slices(self, boxes: Boxes) -> list[tuple[slice, ...]]:
         """The cells of every box."""
@@ -185,7 +200,10 @@ class CellGrid:
 
     def _at(self, bounds: IntArray) -> IntArray:
         """Numbers of the cells that begin at the bounds, (cores, dimensions)."""
-        columns = [np.searchsorted(b, bounds[:, d]) for d, b in enumerate(self.bounds)]
+        columns = [
+            bounds[:, d] if len(b) - 1 == b[-1] else np.searchsorted(b, bounds[:, d])
+            for d, b in enumerate(self.bounds)
+        ]
         return np.stack(columns, axis=1)
 
 

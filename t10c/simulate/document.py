@@ -118,7 +118,7 @@ def simulation_report(simulation: Simulation) -> SimulationReport:
         transfer_share=simulation.transfer_share,
         achieved_bytes_per_second=simulation.achieved_bytes_per_second,
         operators=tuple(map(_operator_report, simulation.operators)),
-        notes=simulation.notes,
+        notes=(*simulation.notes, *spec.remarks),
     )
 
 

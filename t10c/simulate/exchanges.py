@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 
+from t10c.ir.formula import IntArray
 from t10c.ir.program import Exchange, Move, Program
+from t10c.simulate.boxes import FloatArray
 from t10c.simulate.elements import Tensors, Traffic
 from t10c.simulate.geometry import Geometry
 from t10c.simulate.network import Flows, Transfer, all_flows
@@ -34,14 +36,28 @@ class Exchanges:
             traffic = self._traffic(into, move, [store.held[name] for name in move.sources])
             width = into.buffer.bits / 8
             received += np.ceil(traffic.received * width)
-            sent += np.ceil(traffic.to_chip.sum(axis=1) * width)
-            to_chip += traffic.to_chip * width
+            leaving = self._leaving(traffic) * width
+            sent += np.ceil(leaving.sum(axis=1))
+            to_chip += leaving
             if traffic.pairs is not None:
                 pairs = traffic.pairs
-                size = np.ceil(pairs.elements * width).astype(np.int64)
-                flows.append(Flows(pairs.source, pairs.target, size))
+                spreads = tuple(
+                    (spread, _bytes(spread.elements, width)) for spread in pairs.spreads
+                )
+                size = _bytes(pairs.elements, width)
+                flows.append(Flows(pairs.source, pairs.target, size, spreads))
         known = len(flows) == len(exchange.moves)
         return Transfer(received, sent, to_chip, all_flows(flows) if known else None)
+
+    def _leaving(self, traffic: Traffic) -> FloatArray:
+        """Elements that every core sends to each chip: on a grid the nearest holder sends all."""
+        pairs = traffic.pairs
+        if self.at.grid is None or pairs is None or pairs.spreads:
+            return traffic.to_chip
+        moved = np.where(pairs.source == pairs.target, 0.0, pairs.elements)
+        cell = pairs.source * self.at.chips + self.at.chip[pairs.target]
+        sent = np.bincount(cell, moved, traffic.to_chip.size).astype(np.float64)
+        return sent.reshape(traffic.to_chip.shape)
 
     def setup_rounds(self, exchange: Exchange, store: Store) -> list[tuple[int, int]]:
         """For every weight of a setup: in how many rounds its idle pieces go round, and their size.
@@ -84,3 +100,8 @@ class Exchanges:
         rest = {name: number for name, number in where.items() if name != tensor}
         kind = (view.kind, view.perm, view.starts, view.steps, view.axis)
         return (*own, kind, *(self._path(name, rest) for name in view.inputs))
+
+
+def _bytes(elements: FloatArray, width: float) -> IntArray:
+    """Bytes of elements of `width` bytes each, rounded up."""
+    return np.ceil(elements * width).astype(np.int64)

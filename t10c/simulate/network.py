@@ -12,19 +12,24 @@ import numpy as np
 
 from t10c.hardware.kernels import move_cycles
 from t10c.hardware.spec import HardwareSpec
-from t10c.hardware.topology import link_loads
+from t10c.hardware.topology import LinkLoads, Links
 from t10c.ir.formula import IntArray
 from t10c.simulate.boxes import FloatArray
 from t10c.simulate.geometry import Geometry
+from t10c.simulate.pairs import Spread
 
 
 @dataclass(frozen=True)
 class Flows:
-    """Transfers from cores to cores, (flows,) each: numbers of cores, and bytes."""
+    """Transfers from cores to cores, (flows,) each: numbers of cores, and bytes.
+
+    `spreads` are more of them, from cores to groups of cores, with the bytes of every way.
+    """
 
     source: IntArray
     target: IntArray
     size_bytes: IntArray
+    spreads: tuple[tuple[Spread, IntArray], ...] = ()
 
 
 def all_flows(parts: Sequence[Flows]) -> Flows:
@@ -33,6 +38,7 @@ def all_flows(parts: Sequence[Flows]) -> Flows:
         np.concatenate([p.source for p in parts]),
         np.concatenate([p.target for p in parts]),
         np.concatenate([p.size_bytes for p in parts]),
+        tuple(spread for p in parts for spread in p.spreads),
     )
 
 
@@ -95,21 +101,8 @@ class Network:
         longest = max(alone, float(move_cycles(self.spec, most_out)), self._between_chips(transfer))
         far, at = 0, self.at
         self.followed &= at.grid is None or transfer.flows is not None
-        if (
-            at.grid is not None
-            and at.x is not None
-            and at.y is not None
-            and transfer.flows is not None
-        ):
-            flows = transfer.flows
-            loads = link_loads(
-                at.grid,
-                at.x[flows.source],
-                at.y[flows.source],
-                at.x[flows.target],
-                at.y[flows.target],
-                flows.size_bytes,
-            )
+        if transfer.flows is not None and at.grid is not None:
+            loads = _loads(transfer.flows, at)
             far = loads.hops
             longest = max(longest, float(move_cycles(self.spec, loads.most_bytes)))
         return TransferTime(
@@ -132,6 +125,26 @@ class Network:
         np.fill_diagonal(matrix, 0.0)
         most = max(matrix.sum(axis=0).max(), matrix.sum(axis=1).max())
         return float(most) / rate * self.spec.clock_hz
+
+
+def _loads(flows: Flows, at: Geometry) -> LinkLoads:
+    """What flows put on the links of the grid."""
+    assert at.grid is not None
+    assert at.x is not None
+    assert at.y is not None
+    links = Links(at.grid)
+    x, y = at.x, at.y
+    source, target = flows.source, flows.target
+    links.add(x[source], y[source], x[target], y[target], flows.size_bytes)
+    for spread, size_bytes in flows.spreads:
+        links.add_spread(
+            (x[spread.source], y[spread.source]),
+            spread.group,
+            size_bytes,
+            (x[spread.members], y[spread.members]),
+            spread.begins,
+        )
+    return links.loads()
 
 
 def _totals(where: IntArray, size: FloatArray, count: int) -> FloatArray:

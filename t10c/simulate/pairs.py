@@ -5,7 +5,7 @@ Of several cores that hold what a core wants, the nearest one sends it.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,12 +25,30 @@ _MOST_OVERLAPPING = 1 << 13
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Elements that go from cores to all cores of groups: source, group and elements, (ways,) each.
+
+    Group g has the cores `members[begins[g] : begins[g + 1]]`.
+    """
+
+    source: IntArray
+    group: IntArray
+    elements: FloatArray
+    members: IntArray
+    begins: IntArray
+
+
+@dataclass(frozen=True)
 class Pairs:
-    """Elements that go from cores to cores, (pairs,) each; a pair may occur several times."""
+    """Elements that go from cores to cores, (pairs,) each; a pair may occur several times.
+
+    `spreads` are what would be too many pairs.
+    """
 
     source: IntArray
     target: IntArray
     elements: FloatArray
+    spreads: tuple[Spread, ...] = ()
 
     def __add__(self, other: "Pairs") -> "Pairs":
         """Both."""
@@ -38,6 +56,7 @@ class Pairs:
             np.concatenate([self.source, other.source]),
             np.concatenate([self.target, other.target]),
             np.concatenate([self.elements, other.elements]),
+            (*self.spreads, *other.spreads),
         )
 
 
@@ -132,7 +151,8 @@ def _incidences(wanted: Boxes, held: Boxes, shape: tuple[int, ...]) -> Incidence
 def met(groups: IntArray, pieces: IntArray, sizes: FloatArray) -> Incidences:
     """Sums of sizes by group and piece, where there are both (numbers that are not negative)."""
     some = (groups >= 0) & (pieces >= 0)
-    groups, pieces, sizes = groups[some], pieces[some], sizes[some]
+    if not some.all():
+        groups, pieces, sizes = groups[some], pieces[some], sizes[some]
     if not len(groups):
         return Incidences(groups, pieces, sizes)
     width = int(pieces.max()) + 1
@@ -157,7 +177,11 @@ def expanded(found: Incidences, want: Groups, have: Groups, at: Geometry) -> Pai
     counts = want.counts[found.groups]
     total = int(counts.sum())
     if total > _MOST_PAIRS:
-        return None
+        if at.grid is None or at.grid.wraps or np.any(have.counts[found.pieces] > 1):
+            return None
+        source = have.members[have.begins[found.pieces]]
+        spread = Spread(source, found.groups, found.sizes, want.members, want.begins)
+        return replace(NO_PAIRS, spreads=(spread,))
     row = np.repeat(np.arange(len(counts)), counts)
     nth = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
     target = want.members[want.begins[found.groups[row]] + nth]

@@ -7,7 +7,7 @@ import pytest
 
 from t10c.hardware import topology
 from t10c.hardware.load import load_spec
-from t10c.hardware.topology import Grid, LinkLoads, grid_of, hops, link_loads
+from t10c.hardware.topology import Grid, LinkLoads, Links, grid_of, hops, link_loads
 
 from .routes import loads, route
 
@@ -75,3 +75,35 @@ def test_the_grid_of_a_specification():
     assert grid_of(load_spec("tenstorrent-wormhole-like")) == Grid(10, 8, False)
     torus = load_spec("wse2", ["interconnect.kind=torus2d", "cores.grid=3x5"])
     assert grid_of(torus) == Grid(5, 3, True)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("chunk", [7, 1 << 19])
+def test_spreads_are_flows_to_every_member(seed, chunk, monkeypatch):
+    """Few and many sources and members on a row or column: tables and lists of flows both occur."""
+    monkeypatch.setattr(topology, "_CHUNK_FLOWS", chunk)
+    generator = np.random.default_rng(seed)
+    grid = Grid(*(int(n) for n in generator.integers(1, 7, 2)), False)
+    cores = grid.width * grid.height
+    groups = int(generator.integers(1, 5))
+    sizes = generator.integers(0, cores + 1, groups)
+    members = np.concatenate([generator.permutation(cores)[:n] for n in sizes])
+    begins = np.concatenate([[0], np.cumsum(sizes)])
+    ways = int(generator.integers(1, 30))
+    source, group = generator.integers(0, cores, ways), generator.integers(0, groups, ways)
+    size = generator.integers(0, 50, ways)
+    x, y = np.arange(cores) % grid.width, np.arange(cores) // grid.width
+    links = Links(grid)
+    links.add_spread((x[source], y[source]), group, size, (x[members], y[members]), begins)
+    flows = [
+        (s, member, b)
+        for s, g, b in zip(source, group, size, strict=True)
+        for member in members[begins[g] : begins[g + 1]]
+    ]
+    s, t, b = (
+        (np.array(column, dtype=np.int64) for column in zip(*flows, strict=True))
+        if flows
+        else (np.zeros(0, np.int64),) * 3
+    )
+    wanted = link_loads(grid, x[s], y[s], x[t], y[t], b)
+    assert links.loads() == wanted
