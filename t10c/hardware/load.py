@@ -9,7 +9,7 @@ from t10c.errors import FileAccessError, InvalidSpecError, UsageError
 from t10c.files import unreadable
 from t10c.hardware import schema
 from t10c.hardware.reader import COMMAND_LINE, Entry, FlatSpec, read_text
-from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.spec import OVERRIDDEN, HardwareSpec
 from t10c.hardware.units import shorten
 from t10c.hardware.validate import Validation
 from t10c.hardware.written import written_spec
@@ -213,8 +213,8 @@ def _notes(spec: HardwareSpec, overrides: Sequence[str]) -> list[str]:
     kind = spec.interconnect.kind
     if kind != "all-to-all":
         notes.append(
-            f"{kind} is priced as all-to-all at the bandwidth of one link; hops and shared links "
-            "are not: simple cost"
+            f"the cost model prices {kind} as all-to-all at the bandwidth of one link, without hops"
+            " and shared links: simple cost"
         )
     if spec.offchip is not None:
         notes.append("off-chip memory is not priced")
@@ -222,7 +222,7 @@ def _notes(spec: HardwareSpec, overrides: Sequence[str]) -> list[str]:
 
 
 def _overridden(overrides: Sequence[str]) -> str:
-    return f"overridden: {', '.join(o.strip() for o in overrides)}"
+    return OVERRIDDEN + ", ".join(o.strip() for o in overrides)
 
 
 def _summary(paths: Sequence[str], families: int) -> str:

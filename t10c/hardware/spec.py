@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+OVERRIDDEN = "overridden: "
+"""How a note begins that lists what was overridden."""
+
 Topology = Literal["all-to-all", "mesh2d", "torus2d"]
 BufferPolicy = Literal["fixed", "double"]
 CostForm = Literal["roofline", "tiled", "fit"]
@@ -97,6 +100,11 @@ class HardwareSpec:
     def usable_bytes(self) -> int:
         """SRAM per core that plans may use, shift buffer included."""
         return self.sram_bytes - self.reserved_bytes
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes without those that list overrides, which reports show beside the name."""
+        return tuple(note for note in self.notes if not note.startswith(OVERRIDDEN))
 
     def has_kernel(self, family: str) -> bool:
         """Whether there is a cost model of a kernel family."""

@@ -135,10 +135,15 @@ def comparison_lines(report: SimulationReport) -> list[str]:
 def cost_text(gap: CostGap, predicted: float) -> str:
     """A prediction, how far the simulation is from it, and why."""
     parts = [*gap.effects, ("other", gap.other)]
-    shown = [f"{name} {change_text(c, predicted)}" for name, c in parts if abs(c) >= 0.5]
+    shown = [f"{name} {change_text(c, predicted)}" for name, c in parts if _visible(c, predicted)]
     why = f": {', '.join(shown)}" if shown else ""
     far = change_text(gap.total, predicted)
     return f"{cycles_text(predicted)} cycles; simulated {far}{why}"
+
+
+def _visible(change: float, base: float) -> bool:
+    """Whether a change is more than rounding as text."""
+    return abs(change) >= max(0.5, 5e-4 * base)
 
 
 def change_text(change: float, base: float) -> str:

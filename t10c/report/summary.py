@@ -140,8 +140,7 @@ def plan_lines(plan: ModelPlan) -> list[str]:
     else:
         lines.append("           nothing is computed: no operator needs a plan")
     lines += _confidence_lines(plan)
-    notes = [note for note in spec.notes if not note.startswith("overridden: ")]  # line 2 has them
-    lines += [f"note       {note}" for note in notes[:4]]
+    lines += [f"note       {note}" for note in spec.remarks[:4]]
     lines += [f"warning    {warning}" for warning in graph.warnings[:3]]
     return [shorten(line, LINE_WIDTH) for line in lines]
 
