@@ -17,6 +17,8 @@ class Coverage:
     def __init__(self, program: Program, ledger: Ledger) -> None:
         self.ledger, self.tensor = ledger, ledger.tensor
         self.views = {view.output: view for view in program.views}
+        self._whole: dict[bytes, bool] = {}
+        """Whether pieces that lie like this make up their tensor: layers that are alike lie alike."""
 
     def check(self, tensor: str, sources: Iterable[str], into: Held | None = None) -> None:
         """Every element that `into` needs of the tensor lies on some core, in one of the sources.
@@ -71,7 +73,11 @@ class Coverage:
     def _complete(self, held: Held) -> bool:
         """Whether a buffer's pieces make up the whole tensor."""
         if held.complete is None:
-            marks = np.zeros(self.tensor[held.buffer.tensor].shape, dtype=bool)
-            mark(held.placed, marks)
-            held.complete = bool(marks.all())
+            shape = self.tensor[held.buffer.tensor].shape
+            key = held.placed.digest(shape)
+            if key not in self._whole:
+                marks = np.zeros(shape, dtype=bool)
+                mark(held.placed, marks)
+                self._whole[key] = bool(marks.all())
+            held.complete = self._whole[key]
         return held.complete

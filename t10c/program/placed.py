@@ -1,5 +1,6 @@
 """Pieces on all cores at once: from a whole tensor to what every core holds, and back."""
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,6 +66,15 @@ class Placed:
                 strict=True,
             )
         )
+
+    def digest(self, shape: tuple[int, ...]) -> bytes:
+        """Equal where every core holds the same part of a tensor, else surely enough another."""
+        piece = self.piece
+        what = (shape, piece.cores, piece.dims, piece.flat, piece.lengths)
+        hashed = hashlib.blake2b(repr(what).encode(), digest_size=16)
+        for ends in (*self.start.values(), *self.stop.values()):
+            hashed.update(np.ascontiguousarray(ends).tobytes())
+        return hashed.digest()
 
     def points(self) -> int:
         """Elements that all cores hold together."""
