@@ -1,5 +1,6 @@
 """The HTML page of a simulation in a real browser: it opens, answers, and asks for nothing."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,9 +27,10 @@ HELD = "return [...document.querySelectorAll('.cell-piece')].map(t => t.textCont
 
 @pytest.fixture(scope="session")
 def plan() -> t10c.ModelPlan:
-    model = t10c.build_model("nerf", batch=2, seq=6, overrides={"layers": "3", "hidden": "32"})
+    """A small perceptron, in whose first operator pieces pass round rings of three cores."""
+    model = t10c.build_model("nerf", batch=2, seq=6, overrides={"layers": "3", "hidden": "48"})
     graph = t10c.import_model(model.SerializeToString())
-    chip = t10c.load_spec("ipu-mk2", ("cores.count=12", "cores.sram=9KiB"))
+    chip = t10c.load_spec("ipu-mk2", ("cores.count=18", "cores.sram=9KiB"))
     found = t10c.schedule_model(graph, chip)
     assert isinstance(found, t10c.ModelPlan)
     return found
@@ -144,14 +146,35 @@ def test_operators_too_short_to_be_seen_are_merged_until_zoomed_in(browser, plac
     assert browser.run("return document.querySelectorAll('*').length") < 30_000
 
 
-def test_a_bar_of_the_time_line_selects_its_operator(browser, places):
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_bar_of_the_time_line_tells_and_selects_its_operator(browser, places, plan, number):
     browser.open(places["small"])
-    before = browser.text("selection")
-    bars = browser.all("#chart-timeline .bars .point path")
-    browser.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", bars[-1])
-    ActionChains(browser.driver).move_to_element(bars[-1]).click().perform()
-    browser.wait_for("return document.getElementById('selection').textContent.startsWith('3 of 3')")
-    assert before != browser.text("selection")
+    browser.choose("operator", str((number + 1) % 3))
+    bar = browser.all("#chart-timeline .bars .point path")[number]
+    browser.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", bar)
+    ActionChains(browser.driver).move_to_element(bar).pause(0.1).move_by_offset(3, 2).perform()
+    browser.wait_for("return document.querySelector('#chart-timeline .hovertext') !== null")
+    told = browser.all("#chart-timeline .hovertext")
+    assert len(told) == 1
+    assert told[0].text.startswith(plan.operators[number].name)
+    ActionChains(browser.driver).click().perform()
+    wanted = f"{number + 1} of 3"
+    browser.wait_for(
+        f"return document.getElementById('selection').textContent.startsWith('{wanted}')"
+    )
+
+
+def test_the_lanes_tell_the_parts_of_an_interval(browser, places):
+    browser.open(places["small"])
+    lanes = browser.all("#chart-timeline .nsewdrag")[1]
+    browser.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", lanes)
+    ActionChains(browser.driver).move_to_element_with_offset(lanes, 40, -60).pause(
+        0.1
+    ).move_by_offset(3, 2).perform()
+    browser.wait_for("return document.querySelector('#chart-timeline .hovertext') !== null")
+    (told,) = browser.all("#chart-timeline .hovertext")
+    shares = [float(number) for number in re.findall(r"([\d.]+) %", told.text)]
+    assert sum(shares) == pytest.approx(100, abs=0.5)
 
 
 def test_search_filters_the_table_and_heads_sort_it(browser, places):
@@ -197,18 +220,19 @@ def test_another_operand_and_a_shift_change_the_picture(browser, places):
     browser.open(places["small"])
     browser.choose("operator", "0")
     first, caption = browser.run(HELD), browser.text("caption-picture")
-    assert "12 of 12 cores are drawn, 6 whole rings" in caption
+    assert "18 of 18 cores are drawn, 6 whole rings" in caption
     browser.find("shifts").send_keys(Keys.ARROW_UP)
     moved = browser.run(HELD)
-    pairs = [first.split(",")[at : at + 2] for at in range(0, 12, 2)]
-    assert moved == ",".join(",".join(reversed(pair)) for pair in pairs)
+    rings = [first.split(",")[at : at + 3] for at in range(0, 18, 3)]
+    assert len({*rings[0]}) == 3
+    assert moved == ",".join(",".join((*ring[1:], ring[0])) for ring in rings)
     assert "after 1 shift" in browser.text("caption-picture")
     options = [option.text for option in browser.all("#view option")]
-    assert "A: rings of 2 along m1" in options
+    assert "A: rings of 3 along m1" in options
     browser.choose("view", str(options.index("B: does not rotate")))
     assert "B stays where it is" in browser.text("caption-picture")
     assert not browser.find("shifts").is_enabled()
-    assert browser.run("return document.querySelectorAll('#core-rows tr').length") == 12
+    assert browser.run("return document.querySelectorAll('#core-rows tr').length") == 18
 
 
 FOCUS = """

@@ -193,7 +193,7 @@ function timelineLayout() {
   return {
     ...layout,
     margin: { l: TIMELINE_LEFT, r: 8, t: 8, b: 44 },
-    bargap: 0, barmode: "overlay", hovermode: "closest", hoverdistance: -1,
+    bargap: 0, barmode: "overlay", hovermode: "closest", hoverdistance: 5000,
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
     xaxis: { ...layout.xaxis, fixedrange: false, range: state.range, anchor: "y3", title: { text: "cycles", standoff: 8 }, tickformat: ",.0f", nticks: byId("chart-timeline").clientWidth < 500 ? 4 : 10, showgrid: false },
     yaxis: { ...hidden, domain: [0.88, 1], range: [0, 1], tickvals: [0.5], ticktext: ["operators"] },
