@@ -18,7 +18,7 @@ class Coverage:
         self.ledger, self.tensor = ledger, ledger.tensor
         self.views = {view.output: view for view in program.views}
         self._whole: dict[bytes, bool] = {}
-        """Whether pieces that lie like this make up their tensor: layers that are alike lie alike."""
+        """Whether pieces that lie like this make up their tensor: like layers lie alike."""
 
     def check(self, tensor: str, sources: Iterable[str], into: Held | None = None) -> None:
         """Every element that `into` needs of the tensor lies on some core, in one of the sources.
