@@ -37,18 +37,9 @@ def operator_program(
     stay on their cores between inferences, cut further as it says; all others are graph inputs.
     """
     weights = idle or {}
-    tensors = [
-        _tensor(expression, name, element_types, "weight" if name in weights else "input")
-        for name in (operand.name for operand in expression.inputs)
-    ]
-    result = _tensor(expression, expression.output.name, element_types, "activation")
-    fed = tuple(tensor.name for tensor in tensors if tensor.kind == "input")
-    names = tuple(tensor.name for tensor in tensors)
-    unstamped = Operator("operator", expression.kernel, expression, names, OUTPUT, ())
-    (operator,) = with_widths([unstamped], (*tensors, result))
-    assert isinstance(operator, Operator)
-    expression = operator.expression
-    graph = Graph("operator", (*tensors, result), fed, (OUTPUT,), (operator,), (), 0, 0, "")
+    graph = operator_graph(expression, element_types, frozenset(weights))
+    (operator,) = graph.planned
+    expression, fed = operator.expression, graph.inputs
     frame = Frame(expression, plan, frozenset(weights))
     begin: list[Instruction] = []
     for name in fed:
@@ -72,6 +63,23 @@ def operator_program(
         end=Section("end", "", (), end),
         positions=positions.formulas() if positions else None,
     )
+
+
+def operator_graph(
+    expression: TensorExpression, element_types: Mapping[str, str], weights: frozenset[str]
+) -> Graph:
+    """A graph of the expression alone: operands in `weights` are weights, all others inputs."""
+    tensors = [
+        _tensor(expression, name, element_types, "weight" if name in weights else "input")
+        for name in (operand.name for operand in expression.inputs)
+    ]
+    result = _tensor(expression, expression.output.name, element_types, "activation")
+    fed = tuple(tensor.name for tensor in tensors if tensor.kind == "input")
+    names = tuple(tensor.name for tensor in tensors)
+    unstamped = Operator("operator", expression.kernel, expression, names, OUTPUT, ())
+    (operator,) = with_widths([unstamped], (*tensors, result))
+    assert isinstance(operator, Operator)
+    return Graph("operator", (*tensors, result), fed, (OUTPUT,), (operator,), (), 0, 0, "")
 
 
 def _sizes(expression: TensorExpression, plan: Plan, spec: HardwareSpec) -> tuple[int, ...]:

@@ -72,12 +72,12 @@ def draw_case(seed: int) -> Case:
     drawn = draw_expression(KINDS[seed % len(KINDS)], rng)
     plan = draw_plan(drawn.expression, rng)
     spare = rng.choice([0, 0, 1, 5])
-    spec = _chip(math.prod(plan.split) + spare, rng.choice(["fixed", "double"]))
+    spec = chip(math.prod(plan.split) + spare, rng.choice(["fixed", "double"]))
     return Case(seed, drawn, plan, _draw_idle(drawn.expression, plan, rng), spec)
 
 
 @lru_cache(maxsize=256)
-def _chip(cores: int, policy: str) -> HardwareSpec:
+def chip(cores: int, policy: str) -> HardwareSpec:
     """Many small cores with room for everything."""
     buffer = ShiftBuffer(policy, 256)  # type: ignore[arg-type]
     return replace(load_spec("ipu-mk2"), core_count=cores, sram_bytes=2**26, shift_buffer=buffer)
@@ -91,7 +91,7 @@ def draw_plan(expression: TensorExpression, rng: random.Random) -> Plan:
     wanted = rng.choice([0, 1, 2, 2, 3, 3, 4])
     best: Plan | None = None
     for _ in range(20):
-        split = _draw_split(expression, rng)
+        split = draw_split(expression, rng)
         plan = Plan(split)
         for _ in range(6 * wanted):
             if len(plan.rotations) == wanted:
@@ -107,7 +107,7 @@ def draw_plan(expression: TensorExpression, rng: random.Random) -> Plan:
     return best
 
 
-def _draw_split(expression: TensorExpression, rng: random.Random) -> tuple[int, ...]:
+def draw_split(expression: TensorExpression, rng: random.Random) -> tuple[int, ...]:
     """Split factors, any numbers up to the lengths; the product is at most 64.
 
     Numbers with many divisors come more often: the more cores share, the more there is to rotate.
