@@ -75,6 +75,7 @@ class SectionWalk:
         self.flop = 0.0
         self.exact = True
         self._phases: dict[int, Phase] = {}
+        self._counts: dict[int, float] = {}
         self._times = 1.0  # rounds that the round looked at stands for
         self._round: tuple[int, ...] = ()
 
@@ -122,12 +123,13 @@ class SectionWalk:
     ) -> None:
         """Add what an instruction takes in the rounds that are looked at together."""
         times = self._times
-        begin = self.cycles
+        begin, key = self.cycles, id(instruction)
         self.cycles += breakdown.total * times
+        self._counts[key] = self._counts.get(key, 0.0) + count * times
         new = Phase(
             part=part,
             text=text,
-            count=round(count * times),
+            count=round(self._counts[key]),
             begin_cycles=begin,
             end_cycles=self.cycles,
             breakdown=breakdown.times(times),
@@ -137,8 +139,8 @@ class SectionWalk:
             moved_bytes=round(time.moved_bytes * count * times) if time else 0,
             hops=time.hops if time else 0,
         )
-        old = self._phases.get(id(instruction))
-        self._phases[id(instruction)] = new if old is None else _merged(old, new)
+        old = self._phases.get(key)
+        self._phases[key] = new if old is None else _merged(old, new)
 
     # Loops
 
@@ -334,15 +336,15 @@ class SectionWalk:
 
     def _shares(self, step: Finish) -> int:
         """Cores that share a finished piece."""
-        reduces = (i for i in self.section.instructions if isinstance(i, Reduce))
+        reduces = (i for i in _all_of(self.section.instructions) if isinstance(i, Reduce))
         return next((r.count for r in reduces if r.buffer == step.result.buffer), 1)
 
 
 def _merged(old: Phase, new: Phase) -> Phase:
-    """Two times the same instruction."""
+    """Two times the same instruction; the later one counts all rounds so far."""
     return replace(
         old,
-        count=old.count + new.count,
+        count=new.count,
         end_cycles=new.end_cycles,
         breakdown=old.breakdown + new.breakdown,
         effects=old.effects + new.effects,
@@ -355,7 +357,12 @@ def _merged(old: Phase, new: Phase) -> Phase:
 
 def _within(loop: Loop) -> Iterator[Instruction]:
     """All instructions of a loop, those of loops in it included."""
-    for instruction in (*loop.body, *loop.between):
+    return _all_of((*loop.body, *loop.between))
+
+
+def _all_of(instructions: Iterable[Instruction]) -> Iterator[Instruction]:
+    """The instructions, and all of the loops among them."""
+    for instruction in instructions:
         yield instruction
         if isinstance(instruction, Loop):
             yield from _within(instruction)
