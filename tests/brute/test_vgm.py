@@ -2,12 +2,16 @@
 
 import itertools
 import math
+import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import t10c
+from t10c.baselines import search
 from t10c.baselines.search import find_tiling
+from t10c.baselines.tiles import Tilings
 from t10c.hardware.kernels import (
     epilogue_cycles,
     exchange_cycles,
@@ -159,3 +163,37 @@ def test_whatever_a_sync_costs(sync, monkeypatch):
     found = find_tiling(expression, SPEC, 60)
     assert found is not None
     assert found.cycles == pytest.approx(slow_best(expression, 60), rel=1e-12)
+
+
+@pytest.mark.parametrize("sync", [0.5, 20.0])
+@pytest.mark.parametrize("room", [12, 20, 40, 100])
+@pytest.mark.parametrize(("text", "lengths"), CASES[:3], ids=[text for text, _ in CASES[:3]])
+def test_nothing_is_left_out_for_its_number_of_steps(text, lengths, room, sync, monkeypatch):
+    """Begun with few splits and steps, and in small groups, the search still sees all it must."""
+    network = replace(SPEC.interconnect, sync_cycles=sync)
+    monkeypatch.setitem(globals(), "SPEC", replace(SPEC, interconnect=network))
+    for name, number in (("_FIRST_STEPS", 1), ("_FIRST_SPLITS", 1), ("_ROWS_AT_ONCE", 50)):
+        monkeypatch.setattr(search, name, number)
+    expression = parse_expression(text, lengths)
+    found = find_tiling(expression, SPEC, room)
+    best = slow_best(expression, room)
+    assert (math.inf if found is None else found.cycles) == pytest.approx(best, rel=1e-12)
+
+
+@pytest.mark.parametrize(("text", "lengths"), CASES, ids=[text for text, _ in CASES])
+def test_any_tiling_costs_what_its_rounds_cost(text, lengths):
+    expression = parse_expression(text, lengths)
+    slow, tilings = Slow(expression, SPEC), Tilings(expression, SPEC)
+    rng = random.Random(text)
+    for _ in range(300):
+        split, left = [], SPEC.core_count
+        for axis in expression.axes:
+            split.append(rng.randint(1, min(axis.length, left)))
+            left //= split[-1]
+        blocks = [-(-n // f) for n, f in zip(expression.lengths, split, strict=True)]
+        tiles = [-(-n // rng.randint(1, n)) for n in blocks]
+        rounds = [-(-n // u) for n, u in zip(blocks, tiles, strict=True)]
+        _, costs = tilings.evaluate(np.array([split]), np.array([rounds]), 10**9)
+        names = [axis.name for axis in expression.axes]
+        cut = dict(zip(names, split, strict=True)), dict(zip(names, rounds, strict=True))
+        assert costs.total[0] == pytest.approx(slow.cycles(*cut, 10**9), rel=1e-12)
