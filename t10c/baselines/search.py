@@ -79,7 +79,7 @@ def find_tiling(
     expression: TensorExpression, spec: HardwareSpec, available_bytes: int
 ) -> Tiling | None:
     """The fastest tiling whose buffers fit; None if not even the smallest tiles do."""
-    return _Search(expression, spec, available_bytes).run()
+    return Search(expression, spec, available_bytes).run()
 
 
 def smallest_bytes(expression: TensorExpression, spec: HardwareSpec) -> int:
@@ -88,7 +88,7 @@ def smallest_bytes(expression: TensorExpression, spec: HardwareSpec) -> int:
     return int(Tilings(expression, spec).tile_bytes(np.ones_like(tiles), tiles).sum())
 
 
-class _Search:
+class Search:
     """The search of one operator; `best` is the fastest tiling so far."""
 
     def __init__(
@@ -102,8 +102,9 @@ class _Search:
         self.best: tuple[IntArray, IntArray] | None = None
 
     def run(self) -> Tiling | None:
+        """The fastest tiling, None if none fits."""
         splits = self._splits()
-        bounds = self._bounds(splits)
+        bounds = self.bounds(splits)
         order = np.argsort(bounds, kind="stable")
         splits, bounds = splits[order], bounds[order]
         most = _FIRST_STEPS
@@ -119,14 +120,14 @@ class _Search:
         begin, count = 0, _FIRST_SPLITS
         while begin < len(splits) and bounds[begin] <= self.best_key[0] * _ROUNDING:
             chunk = slice(begin, begin + count)
-            limits = np.minimum(self._step_limits(bounds[chunk]), most)
+            limits = np.minimum(self.step_limits(bounds[chunk]), most)
             for rows, rounds in self._rounds(splits[chunk], limits):
                 self._consider(splits[chunk][rows], rounds, bounds[chunk][rows])
             begin, count = begin + count, count * 2
         relevant = bounds <= self.best_key[0] * _ROUNDING
-        return int(self._step_limits(bounds[relevant]).max(initial=1))
+        return int(self.step_limits(bounds[relevant]).max(initial=1))
 
-    def _step_limits(self, bounds: FloatArray) -> IntArray:
+    def step_limits(self, bounds: FloatArray) -> IntArray:
         """In how many steps a split may still be as fast as the best tiling, (splits,).
 
         A bound contains the syncs of a single step; each further step adds as many as a load takes.
@@ -171,7 +172,7 @@ class _Search:
             product = product[rows] * factors[which]
         return found
 
-    def _bounds(self, splits: IntArray) -> FloatArray:
+    def bounds(self, splits: IntArray) -> FloatArray:
         """No tiling of a split is faster, (splits,): best kernel, every byte once, one step."""
         spec, tilings = self.spec, self.tilings
         blocks = -(-tilings.lengths // splits)

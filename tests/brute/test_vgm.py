@@ -196,4 +196,11 @@ def test_any_tiling_costs_what_its_rounds_cost(text, lengths):
         _, costs = tilings.evaluate(np.array([split]), np.array([rounds]), 10**9)
         names = [axis.name for axis in expression.axes]
         cut = dict(zip(names, split, strict=True)), dict(zip(names, rounds, strict=True))
-        assert costs.total[0] == pytest.approx(slow.cycles(*cut, 10**9), rel=1e-12)
+        cycles = slow.cycles(*cut, 10**9)
+        assert costs.total[0] == pytest.approx(cycles, rel=1e-12)
+        looking = search.Search(expression, SPEC, 10**9)
+        bounds = looking.bounds(np.array([split]))
+        further = (math.prod(rounds) - 1) * looking.step_cycles
+        assert bounds[0] + further <= cycles * (1 + 1e-12)
+        looking.best_key = (cycles, 0.0)  # then a tiling in as many steps may still be looked for
+        assert looking.step_limits(bounds)[0] >= math.prod(rounds)
