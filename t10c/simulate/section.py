@@ -6,15 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from t10c.hardware.kernels import (
-    TRANSITION_SYNCS,
-    epilogue_cycles,
-    move_cycles,
-    reduction_terms,
-    sync_cycles,
-)
 from t10c.hardware.spec import HardwareSpec
-from t10c.hardware.tiles import ends_with_sync
 from t10c.ir.expression import TensorExpression
 from t10c.ir.formula import Value, evaluate
 from t10c.ir.program import (
@@ -35,10 +27,17 @@ from t10c.ir.program import (
     Shift,
 )
 from t10c.ir.program import Store as StoreOutput
-from t10c.program.placed import per_core
+from t10c.simulate.charges import (
+    Charge,
+    compute_charge,
+    exchange_charge,
+    finish_charge,
+    reduce_charge,
+    shift_charge,
+)
 from t10c.simulate.exchanges import Exchanges
-from t10c.simulate.network import Flows, Network, TransferTime
-from t10c.simulate.result import Breakdown, Effects, Part, Phase
+from t10c.simulate.network import Network
+from t10c.simulate.result import Breakdown, Effects, Phase
 from t10c.simulate.rounds import Counters, RoundCosts, compute_rounds
 from t10c.simulate.store import Lying, Store
 
@@ -111,32 +110,23 @@ class SectionWalk:
     def _place(self, buffer: Buffer) -> Lying:
         return self.store.place(buffer, self.section, self.values, self._round)
 
-    def _phase(
-        self,
-        instruction: object,
-        part: Part,
-        text: str,
-        count: float,
-        breakdown: Breakdown,
-        effects: Effects,
-        time: TransferTime | None = None,
-    ) -> None:
+    def _charge(self, instruction: object, charge: Charge) -> None:
         """Add what an instruction takes in the rounds that are looked at together."""
-        times = self._times
+        times, time = self._times, charge.time
         begin, key = self.cycles, id(instruction)
-        self.cycles += breakdown.total * times
-        self._counts[key] = self._counts.get(key, 0.0) + count * times
+        self.cycles += charge.breakdown.total * times
+        self._counts[key] = self._counts.get(key, 0.0) + charge.count * times
         new = Phase(
-            part=part,
-            text=text,
+            part=charge.part,
+            text=charge.text,
             count=round(self._counts[key]),
             begin_cycles=begin,
             end_cycles=self.cycles,
-            breakdown=breakdown.times(times),
-            effects=effects.times(times),
+            breakdown=charge.breakdown.times(times),
+            effects=charge.effects.times(times),
             received_bytes=time.received_bytes if time else 0,
             sent_bytes=time.sent_bytes if time else 0,
-            moved_bytes=round(time.moved_bytes * count * times) if time else 0,
+            moved_bytes=round(time.moved_bytes * charge.count * times) if time else 0,
             hops=time.hops if time else 0,
         )
         old = self._phases.get(key)
@@ -209,96 +199,23 @@ class SectionWalk:
             )
         self.cycles -= gain
 
-    # Transfers
+    # Instructions
 
     def _exchange(self, exchange: Exchange) -> None:
-        transfer = self.around.exchanges.transfer(exchange, self.store)
-        time = self.around.network.time(transfer)
-        part: Part = "setup" if exchange.kind == "setup" else "transition"
-        effects = Effects(contention=time.contention, hops=time.hops_cycles)
-        syncs = TRANSITION_SYNCS if time.moved_bytes else 0
-        if part == "setup":
-            rounds = self.around.exchanges.setup_rounds(exchange, self.store)
-            syncs = 2 * sum(count for count, _ in rounds)
-            full = move_cycles(self.spec, sum(count * size for count, size in rounds))
-            effects = replace(effects, short_blocks=time.undisturbed - float(full))
-        breakdown = replace(Breakdown(sync=syncs * sync_cycles(self.spec)), **{part: time.cycles})
-        self._phase(exchange, part, exchange.kind, 1, breakdown, effects, time)
+        around = self.around
+        self._charge(
+            exchange, exchange_charge(exchange, around.exchanges, self.store, around.network)
+        )
 
     def _shift(self, shift: Shift, counters: Counters) -> None:
-        """All rounds of a shift: the pieces that cores hold change places, none changes size."""
         count = math.prod(n for _, n in counters)
-        lying = self.store.held[shift.buffer]
-        bits = lying.buffer.bits
-        sizes = -(-lying.boxes.sizes * bits // 8)
-        cores = np.arange(lying.boxes.cores, dtype=np.int64)
         values = self.values | {name: 0 for name, _ in counters if name}
-        source = per_core(shift.source, len(cores), values)
-        network = self.around.network
-        time = network.time(network.point_to_point(Flows(source, cores, sizes[source])))
-        full_bytes = -(-lying.buffer.elements * bits // 8)
-        full = float(move_cycles(self.spec, full_bytes))
-        sync = 2 * sync_cycles(self.spec)
-        rounds = self._rounds(lying.buffer, int(sizes.max(initial=0)))
-        full_rounds = self._rounds(lying.buffer, full_bytes)
-        effects = Effects(
-            short_blocks=time.undisturbed - full,
-            contention=time.contention,
-            hops=time.hops_cycles,
-            transfer_rounds=(rounds - full_rounds) * sync,
-        )
-        breakdown = Breakdown(shift=time.cycles, sync=rounds * sync)
-        name = shift.buffer.rsplit(":", 1)[-1]
-        self._phase(
-            shift,
-            "shift",
-            f"shift {name}",
-            count,
-            breakdown.times(count),
-            effects.times(count),
-            time,
-        )
-
-    def _rounds(self, buffer: Buffer, size_bytes: int) -> int:
-        """Rounds in which a piece passes through the shift buffer."""
-        if buffer.copies > 1 or self.spec.shift_buffer.policy == "double":
-            return 1
-        return -(-size_bytes // self.spec.shift_buffer.size_bytes)
+        lying = self.store.held[shift.buffer]
+        self._charge(shift, shift_charge(shift, lying, values, count, self.around.network))
 
     def _reduce(self, step: Reduce) -> None:
         lying = self.store.held[step.buffer]
-        bits, count = lying.buffer.bits, step.count
-        sizes = lying.boxes.sizes[: step.cores]
-        terms = reduction_terms(self.spec, count, sizes, bits)
-        full = reduction_terms(self.spec, count, lying.buffer.elements, bits)
-        network = self.around.network
-        group = per_core(step.group, step.cores, self.values)
-        rank = per_core(step.rank, step.cores, self.values)
-        # partial sums go round a ring: from every core to the next all but its own share
-        order = np.lexsort((rank, group)).reshape(-1, count)
-        share = -(-sizes * bits * (count - 1) // (8 * count))
-        flows = Flows(
-            order.reshape(-1), np.roll(order, -1, axis=1).reshape(-1), share[order.reshape(-1)]
-        )
-        time = network.time(network.point_to_point(flows))
-        transfer, sync = float(terms.transfer.max()), float(terms.sync.max())
-        contention = max(0.0, time.undisturbed + time.contention - transfer)
-        hops = time.hops_cycles * (count - 1)
-        slowest = float(terms.arithmetic.max())
-        mean = float(terms.arithmetic.sum()) / self.spec.core_count
-        breakdown = Breakdown(
-            compute=mean, idle=slowest - mean, sync=sync, reduction=transfer + contention + hops
-        )
-        effects = Effects(
-            short_blocks=transfer + slowest - float(full.transfer) - float(full.arithmetic),
-            contention=contention,
-            hops=hops,
-        )
-        self._phase(
-            step, "reduction", f"reduce {count} partial pieces", 1, breakdown, effects, time
-        )
-
-    # Computing
+        self._charge(step, reduce_charge(step, lying, self.values, self.around.network))
 
     def _compute(self, step: Compute, counters: Counters) -> None:
         expression = self.around.program.kernels[step.kernel]
@@ -312,26 +229,14 @@ class SectionWalk:
             self.around.rounds[key] = costs
         self.exact &= costs.exact
         self.flop += costs.points * _flop_per_point(expression) * self._times
-        breakdown = Breakdown(compute=costs.mean, idle=costs.slowest - costs.mean)
-        effects = Effects(short_blocks=costs.slowest - costs.full)
-        count = math.prod(n for _, n in counters)
-        self._phase(step, "compute", f"compute {expression.kernel}", count, breakdown, effects)
+        self._charge(step, compute_charge(expression, costs, math.prod(n for _, n in counters)))
 
     def _finish(self, step: Finish) -> None:
-        """The epilogue on the finished piece, and the sync with which some operators end."""
         expression = self.around.program.kernels[step.kernel]
-        old = self.store.held[step.result.buffer]
+        full = self.store.held[step.result.buffer].buffer.elements / self._shares(step)
         made = self._place(step.into)
-        cycles = epilogue_cycles(self.spec, expression, made.boxes.sizes)
-        shares = self._shares(step)
-        full = float(epilogue_cycles(self.spec, expression, old.buffer.elements / shares))
-        slowest = float(cycles.max(initial=0.0))
-        mean = float(cycles.sum()) / self.spec.core_count
-        sync = sync_cycles(self.spec) if ends_with_sync(expression) else 0.0
-        breakdown = Breakdown(compute=mean, idle=slowest - mean, sync=sync)
-        effects = Effects(short_blocks=slowest - full)
         self.flop += float(made.boxes.sizes.sum()) * len(expression.epilogue) * self._times
-        self._phase(step, "compute", "finish", 1, breakdown, effects)
+        self._charge(step, finish_charge(self.spec, expression, made, full))
         self.store.turn_into(step.result.buffer, made, self.cycles)
 
     def _shares(self, step: Finish) -> int:
