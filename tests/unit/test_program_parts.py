@@ -7,7 +7,7 @@ import zoo_models
 
 import t10c
 from t10c.errors import InvalidInputError
-from t10c.ir.program import Exchange, Instruction, Loop, Move, Program
+from t10c.ir.program import Exchange, Instruction, Loop, Program
 from t10c.program.check import check_program
 from t10c.report.program import program_lines
 
