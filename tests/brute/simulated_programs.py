@@ -46,11 +46,17 @@ def on_topology(spec: HardwareSpec, name: str) -> HardwareSpec:
 
 
 def shifting(seed: int, topology: str, overlap: bool) -> tuple[Program, HardwareSpec] | None:
-    """One operator by a random plan, weights cut further while idle; None if it has many cores."""
+    """One operator by a random plan, weights cut further while idle; None if it has many cores.
+
+    With overlap every other chip moves data so slowly that shifts outlast a step.
+    """
     case = draw_case(seed)
     if case.spec.core_count > MOST_CORES:
         return None
     spec = replace(on_topology(case.spec, topology), overlap_shift_compute=overlap)
+    if overlap and seed % 2:
+        slow = replace(spec.interconnect, cycles_per_byte=8.0)
+        spec = replace(spec, interconnect=slow)
     return replace(case, spec=spec).program(), spec
 
 

@@ -4,8 +4,9 @@ It reads a program as docs/program.md says, and charges by the same kernel costs
 all else is its own. `simulated` gives one `Timing` for every section.
 
 t10c.simulate is simpler in two ways, which a `Timing` tells: `uneven` where pieces of unequal sizes
-shift over links that they share, so that no two rounds are alike; `gaps` where what was computed
-lies with gaps (groups of channels cut within every group).
+shift over links that they share, or steps of unequal lengths hide a part of shifts, so that rounds
+are not alike; `gaps` where what was computed lies with gaps (groups of channels cut within every
+group).
 """
 
 import math
@@ -155,6 +156,8 @@ class _Machine:
         self.last_step = 0.0
         self.shares: dict[str, int] = {}
         self.shifted: dict[int, float] = {}
+        self.steps: set[float] = set()
+        self.too_short = False
         self.gaps = False
         self.timing = Timing("")
         self._tiles: dict[tuple[int, tuple[int, ...]], float] = {}
@@ -175,7 +178,9 @@ class _Machine:
             core.values = {"core": core.number, "run": 0}
             for name, formula in section.values:
                 core.values[name] = core.value(formula)
+        self.steps, self.too_short = set(), False
         self._all(section.instructions)
+        self.timing.uneven |= self.too_short and len(self.steps) > 1
         return self.timing
 
     def _all(self, instructions: Iterable[Instruction]) -> None:
@@ -272,9 +277,11 @@ class _Machine:
             and self.buffers[shift.buffer].copies > 1
         ]
         took = {id(shift): self.shifted[id(shift)] for shift in hidden}
-        gain = min(self.last_step, sum(took.values()))
+        shifting = sum(took.values())
+        gain = min(self.last_step, shifting)
+        self.too_short |= gain < shifting
         for number, cycles in took.items():
-            less = gain * cycles / sum(took.values()) if cycles else 0.0
+            less = gain * cycles / shifting if cycles else 0.0
             spent = self.timing.phases[number]
             spent.breakdown += Breakdown(shift=-less)
             spent.effects += Effects(overlap=-less)
@@ -394,6 +401,7 @@ class _Machine:
             costs.append(self._tile(step.kernel, lengths))
         slowest, mean = max(costs), sum(costs) / self.spec.core_count
         self.last_step = slowest
+        self.steps.add(slowest)
         full = self._tile(step.kernel, tuple(r.length for r in step.tile))
         took = Breakdown(compute=mean, idle=slowest - mean)
         self._spend(step, "compute", took, Effects(short_blocks=slowest - full), None)

@@ -24,7 +24,7 @@ RANDOM_PLANS = round(80 * FACTOR)
 RANDOM_TILINGS = round(30 * FACTOR)
 
 ON_LINKS = {"shift", "reduction", "contention", "hops", "overlap"}
-"""Figures that depend on how pieces of unequal sizes meet on links."""
+"""Figures that depend on how pieces of unequal sizes meet on links, and on what hides shifts."""
 
 
 def differences(found: Simulation, want: list[Timing], uneven: bool = False) -> list[str]:
