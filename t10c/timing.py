@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from t10c.hardware.document import spec_hash
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.program import Program
 from t10c.lower.model import lower_plan
@@ -22,7 +21,8 @@ def simulate_plan(
 ) -> Simulation:
     """The simulation of a plan's program, on its own chip or on `spec`, if that is given.
 
-    On its own chip the plan's costs and bound stand beside; elsewhere they would say nothing.
+    On its own chip the plan's costs and bound stand beside; elsewhere they would say nothing. A
+    chip with the same figures is the plan's own, wherever they come from.
     `program` is the plan's, if it has been lowered and checked already.
 
     Raises DoesNotFitError if the chip lacks cores or memory for the program.
@@ -30,7 +30,7 @@ def simulate_plan(
     if program is None:
         program = lower_plan(plan)
         check_program(program)
-    if spec is not None and spec_hash(spec) != spec_hash(plan.spec):
+    if spec is not None and _figures(spec) != _figures(plan.spec):
         found = simulate_program(program, spec, advance)
         return replace(found, notes=(*found.notes, _ON_ANOTHER_CHIP))
     found = simulate_program(program, plan.spec, advance)
@@ -40,3 +40,9 @@ def simulate_plan(
     }
     planned |= {copy.name: PlannedCycles(copy.cycles, copy.cycles) for copy in plan.copies}
     return replace(found, overrides=plan.overrides).beside(planned, plan.lower_bound_cycles)
+
+
+def _figures(spec: HardwareSpec) -> HardwareSpec:
+    """The specification without where its numbers come from."""
+    kernels = tuple((name, replace(model, source="")) for name, model in spec.kernels)
+    return replace(spec, kernels=kernels, sources=(), notes=())
