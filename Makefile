@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo browser test lint format check bench prove docs conformance oldest clean
+.PHONY: help setup demo browser test lint format check bench prove docs conformance validation oldest clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ docs: $(VENV)/dev.stamp ## rewrite what is generated in docs/ and README.md
 
 conformance: $(VENV)/dev.stamp ## run the node cases of onnx, rewrite docs/conformance.md
 	$(BIN)/python docs/conformance.py
+
+validation: $(VENV)/dev.stamp ## measure plans and the baseline, rewrite docs/validation.md (hours)
+	$(BIN)/python docs/validation.py
 
 oldest: ## run the tests with the oldest dependencies allowed, in build/oldest
 	$(PYTHON) -m venv build/oldest
