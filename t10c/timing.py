@@ -34,9 +34,9 @@ def simulate_plan(
         found = simulate_program(program, spec, advance)
         return replace(found, notes=(*found.notes, _ON_ANOTHER_CHIP))
     found = simulate_program(program, plan.spec, advance)
+    costs = {operator.name: operator.cost_cycles for operator in plan.operators}
     planned = {
-        operator.name: PlannedCycles(operator.cost_cycles.total, operator.cost_cycles.transition)
-        for operator in plan.operators
+        name: PlannedCycles(cost.total, cost.transition, cost.setup) for name, cost in costs.items()
     }
     planned |= {copy.name: PlannedCycles(copy.cycles, copy.cycles) for copy in plan.copies}
     return replace(found, overrides=plan.overrides).beside(planned, plan.lower_bound_cycles)

@@ -68,11 +68,11 @@ def total_breakdown(parts: Iterable[Breakdown]) -> Breakdown:
 class Effects:
     """Simulated cycles beyond those of full, undisturbed transfers and tiles, by cause.
 
-    short_blocks: blocks that are short or empty on some cores, and thus take less. contention:
-    many want the same core's data, or the same link. hops: links on the way. transfer_rounds:
-    syncs of the rounds in which pieces pass through the shift buffer. overlap: shifts hidden behind
-    computing. held: of what the plan's cost model counts as received, what no core receives; known
-    beside a plan only.
+    short_blocks: blocks, tiles and idle pieces that are short or empty on some cores, and thus take
+    less. contention: many want the same core's data, or the same link. hops: links on the way.
+    transfer_rounds: syncs of the rounds in which pieces pass through the shift buffer. overlap:
+    shifts hidden behind computing. held: of what the plan's cost model counts as received, what no
+    core receives. The last, and empty idle pieces, are known beside a plan only.
     """
 
     short_blocks: float = 0.0
@@ -167,10 +167,11 @@ class OperatorTiming:
 
 @dataclass(frozen=True, slots=True)
 class PlannedCycles:
-    """What a plan's cost model says of an operator; `exchange` is its transition with its syncs."""
+    """What a plan's cost model says of an operator; its exchanges count with their syncs."""
 
     total: float
-    exchange: float
+    transition: float
+    setup: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -249,10 +250,16 @@ class Simulation:
 
 
 def _beside(operator: OperatorTiming, planned: PlannedCycles | None) -> OperatorTiming:
-    """An operator with its planned cycles, and what its exchange takes less than planned."""
+    """An operator with its planned cycles, and what its exchanges take less than planned."""
     if planned is None:
         return operator
-    exchanges = [phase for phase in operator.phases if phase.part == "transition"]
-    undisturbed = sum(p.breakdown.total - p.effects.total for p in exchanges)
-    effects = operator.effects + Effects(held=undisturbed - planned.exchange)
-    return replace(operator, cost_model_cycles=planned.total, effects=effects)
+    undisturbed = {"transition": 0.0, "setup": 0.0}
+    for phase in operator.phases:
+        if phase.part in undisturbed:
+            undisturbed[phase.part] += phase.breakdown.total - phase.effects.total
+    more = Effects(
+        held=undisturbed["transition"] - planned.transition,
+        # of idle pieces that are cut very small some are empty, and take no round
+        short_blocks=undisturbed["setup"] - planned.setup,
+    )
+    return replace(operator, cost_model_cycles=planned.total, effects=operator.effects + more)
