@@ -34,6 +34,8 @@ class Flows:
 
 def all_flows(parts: Sequence[Flows]) -> Flows:
     """Flows at the same time."""
+    none = np.zeros(0, dtype=np.int64)
+    parts = (Flows(none, none, none), *parts)
     return Flows(
         np.concatenate([p.source for p in parts]),
         np.concatenate([p.target for p in parts]),

@@ -17,6 +17,9 @@ from t10c.simulate.geometry import Geometry
 _MOST_PAIRS = 1 << 24
 """More pairs of cores than that are not followed."""
 
+_MOST_LISTED = 1 << 20
+"""Where pairs need not be listed to know the loads of links, more of them are not listed."""
+
 _MOST_CHOICES = 1 << 25
 """The nearest of several holders is looked for among so many at most; else any serves."""
 
@@ -176,12 +179,12 @@ def expanded(found: Incidences, want: Groups, have: Groups, at: Geometry) -> Pai
     """Every member of a group gets its own from the nearest holder of the piece."""
     counts = want.counts[found.groups]
     total = int(counts.sum())
-    if total > _MOST_PAIRS:
-        if at.grid is None or at.grid.wraps or np.any(have.counts[found.pieces] > 1):
-            return None
+    if total > _MOST_LISTED and _can_spread(found, have, at):
         source = have.members[have.begins[found.pieces]]
         spread = Spread(source, found.groups, found.sizes, want.members, want.begins)
         return replace(NO_PAIRS, spreads=(spread,))
+    if total > _MOST_PAIRS:
+        return None
     row = np.repeat(np.arange(len(counts)), counts)
     nth = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
     target = want.members[want.begins[found.groups[row]] + nth]
@@ -195,3 +198,9 @@ def expanded(found: Incidences, want: Groups, have: Groups, at: Geometry) -> Pai
         source = have.members[choices[np.arange(total), np.argmin(far, axis=1)]]
     own = np.any(have.of_core[:, target] == piece, axis=0)
     return Pairs(np.where(own, target, source), target, found.sizes[row])
+
+
+def _can_spread(found: Incidences, have: Groups, at: Geometry) -> bool:
+    """Whether loads follow from sources and groups: on a mesh, where only one core has a piece."""
+    on_mesh = at.grid is not None and not at.grid.wraps
+    return on_mesh and not np.any(have.counts[found.pieces] > 1)

@@ -12,7 +12,7 @@ from t10c.baselines.program import lower_vgm
 from t10c.baselines.result import VgmPlan
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.program import Loop, Program, Reduce, Shift
-from t10c.simulate import section
+from t10c.simulate import pairs, section
 from t10c.simulate.result import OperatorTiming, Phase, Simulation
 from t10c.simulate.walk import simulate_program
 
@@ -112,6 +112,17 @@ def test_random_tilings_take_what_they_take_core_by_core(topology):
         assert compared(*tiled(seed, topology), seen) == [], seed
     assert seen["unknown"] + seen["gaps"] <= 0.2 * seen["programs"]
     assert seen["uneven"] == 0
+
+
+def test_flows_that_are_not_listed_load_the_same_links(monkeypatch):
+    """Of very many cores that want one core's data, only the loads of links are worked out."""
+    monkeypatch.setattr(pairs, "_MOST_LISTED", 0)
+    seen: Counter[str] = Counter()
+    for seed in range(RANDOM_PLANS, RANDOM_PLANS + RANDOM_TILINGS):
+        made = shifting(seed, "mesh2d", False)
+        if made is not None:
+            assert compared(*made, seen) == [], seed
+        assert compared(*tiled(seed, "mesh2d"), seen) == [], seed
 
 
 def test_what_is_drawn_covers_the_space():

@@ -397,6 +397,18 @@ def test_what_lies_in_place_takes_nothing():
     assert found.cycles == 0
 
 
+@pytest.mark.parametrize("kind", ["all-to-all", "mesh2d"])
+def test_an_exchange_without_moves_takes_nothing(kind):
+    spec = chip(2, kind, None if kind == "all-to-all" else (1, 2))
+    program = moving(spec, (10,), strip(2, "core*5", 5, 10), strip(2, "5 - core*5", 5, 10))
+    (section,) = program.sections
+    allocate, _, free = section.instructions
+    section = replace(section, instructions=(allocate, Exchange("transition", ()), free))
+    simulation = simulate_program(replace(program, sections=(section,)), spec)
+    assert simulation.latency_cycles == 0
+    assert len(simulation.notes) == 1
+
+
 def test_a_core_keeps_its_own_part():
     """A strip of 6 of 9 elements moves up by 3 a core: core 1 has 3 of its 6, core 0 has 3 of 6.
 
