@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from t10c.baselines.program import lower_vgm
     from t10c.baselines.result import VgmPlan
     from t10c.gates.difference import Difference, ReportSource, diff_reports
-    from t10c.gates.limits import Allowance, Limit, read_allowance
+    from t10c.gates.limits import Allowance, Limit, Outcome, read_allowance
     from t10c.gates.metrics import METRICS, metric_named
     from t10c.hardware.calibrate import CLEANING_RULE, FOLD_RULE, Calibration, calibrate
     from t10c.hardware.document import spec_hash
@@ -89,6 +89,7 @@ __all__ = [
     "NodeRecord",
     "Operator",
     "OperatorPlan",
+    "Outcome",
     "Problem",
     "Program",
     "ProgramFile",
@@ -165,7 +166,7 @@ _HOMES = {
     "t10c.baselines.program": ("lower_vgm",),
     "t10c.baselines.result": ("VgmPlan",),
     "t10c.gates.difference": ("Difference", "ReportSource", "diff_reports"),
-    "t10c.gates.limits": ("Allowance", "Limit", "read_allowance"),
+    "t10c.gates.limits": ("Allowance", "Limit", "Outcome", "read_allowance"),
     "t10c.gates.metrics": ("METRICS", "metric_named"),
     "t10c.hardware.calibrate": ("CLEANING_RULE", "FOLD_RULE", "Calibration", "calibrate"),
     "t10c.hardware.document": ("spec_hash",),

@@ -1,15 +1,16 @@
 """`t10c check`: a gate for CI: compile, simulate, compare with limits."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from t10c.cli import options as shared
 from t10c.cli.group import examples
+from t10c.cli.limits import limits_exit
 from t10c.cli.planning import PlanRequest, plan_model, planning_options, report_misfit
 
-EXCEEDED = 9
-"""Exit code of a limit that does not hold."""
+if TYPE_CHECKING:
+    from t10c import Limit
 
 _LIMITS: tuple[tuple[str, str, Literal["at most", "at least"]], ...] = (
     ("--max-latency", "latency_ms", "at most"),
@@ -51,21 +52,39 @@ def check_command(
     Exit 9: a limit does not hold, which the report names. Exit 7: the model does not fit. Nothing
     is written.
     """
-    from t10c import (
-        DoesNotFit,
-        Limit,
-        metric_named,
-        simulate_plan,
-        simulation_document,
-        simulation_report,
-    )
-    from t10c.cli.output import emit, print_result
+    from t10c import DoesNotFit, simulate_plan, simulation_document, simulation_report
+    from t10c.cli.output import print_result
     from t10c.cli.progress import progress
-    from t10c.errors import UsageError
-    from t10c.report.metrics import outcome_document, outcome_lines, outcome_text
+    from t10c.report.metrics import outcome_document, outcome_lines
     from t10c.report.simulation import simulation_lines
 
-    given = (max_latency, max_core_memory, min_utilisation)
+    limits = _limits(max_latency, max_core_memory, min_utilisation)
+    with progress(quiet) as shown:
+        plan = plan_model(request, shown)
+        if isinstance(plan, DoesNotFit):
+            return report_misfit(plan, form, quiet)
+        shown.stage("simulating", len(plan.operators))
+        found = simulate_plan(plan, advance=shown.advance)
+    report = simulation_report(found)
+    outcomes = tuple(limit.outcome(report) for limit in limits)
+    print_result(
+        form,
+        quiet,
+        lambda: {
+            "status": "ok" if all(outcome.holds for outcome in outcomes) else "limit_exceeded",
+            "limits": [outcome_document(outcome) for outcome in outcomes],
+            "simulation": simulation_document(report),
+        },
+        lambda: [*simulation_lines(report, plan), *outcome_lines(outcomes)],
+    )
+    return limits_exit(outcomes, form, quiet)
+
+
+def _limits(*given: str | None) -> "list[Limit]":
+    """The limits that are given, of those in _LIMITS; UsageError for a wrong one, or none."""
+    from t10c import Limit, metric_named
+    from t10c.errors import UsageError
+
     limits = [
         Limit(option, metric_named(name, option), bound, text)
         for (option, name, bound), text in zip(_LIMITS, given, strict=True)
@@ -76,26 +95,4 @@ def check_command(
         raise UsageError(f"no limit to check: give one of {options}")
     for limit in limits:
         limit.check()
-    with progress(quiet) as shown:
-        plan = plan_model(request, shown)
-        if isinstance(plan, DoesNotFit):
-            return report_misfit(plan, form, quiet)
-        shown.stage("simulating", len(plan.operators))
-        found = simulate_plan(plan, advance=shown.advance)
-    report = simulation_report(found)
-    outcomes = tuple(limit.outcome(report) for limit in limits)
-    broken = [outcome for outcome in outcomes if not outcome.holds]
-    print_result(
-        form,
-        quiet,
-        lambda: {
-            "status": "limit_exceeded" if broken else "ok",
-            "limits": [outcome_document(outcome) for outcome in outcomes],
-            "simulation": simulation_document(report),
-        },
-        lambda: [*simulation_lines(report, plan), *outcome_lines(outcomes)],
-    )
-    if quiet or form != "table":
-        for outcome in broken:
-            emit(outcome_text(outcome), err=True)
-    return EXCEEDED if broken else 0
+    return limits

@@ -6,7 +6,13 @@ import click
 
 from t10c.cli import options as shared
 from t10c.cli.group import examples
-from t10c.cli.planning import DOES_NOT_FIT, PlanRequest, planning_options
+from t10c.cli.planning import (
+    DOES_NOT_FIT,
+    PlanRequest,
+    import_graph,
+    plan_graph,
+    planning_options,
+)
 
 if TYPE_CHECKING:
     from t10c import (
@@ -63,21 +69,7 @@ _RUN = ("seq", "past", "phase")
     help="For MODEL zoo:NAME: seq, past, phase, or a hyper-parameter; may be repeated.",
 )
 @click.option("--all", "every", is_flag=True, help="Every operator in the table, not the longest.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "csv", "markdown"]),
-    default="table",
-    show_default=True,
-    help="Form of the report.",
-)
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    default="-",
-    help="File to write; - is standard output, the default.",
-)
+@shared.report_options("table", "json", "csv", "markdown")
 @shared.verbosity_options
 def compare_command(
     request: PlanRequest,
@@ -97,7 +89,7 @@ def compare_command(
     MODEL is an ONNX file, - is standard input, or zoo:NAME, a model of the zoo. With --batches
     it is compared at several batch sizes. Exit 7: at no batch size do both fit.
     """
-    from t10c.cli.output import check_writable, write_atomic
+    from t10c.cli.output import check_writable, write_report
     from t10c.cli.progress import progress
 
     check_writable(output, request.model, request.hardware)
@@ -105,8 +97,7 @@ def compare_command(
     with progress(quiet) as shown:
         run = _Run(request, batch_dim, settings, shown)
         found = run.comparison(baseline, sizes, max_batch)
-    if form != "table" or not quiet or output != "-":
-        write_atomic(output, _text(found, form, every).encode())
+    write_report(form, quiet, output, _text(found, form, every))
     return 0 if any(batch.operators for batch in found.batches) else DOES_NOT_FIT
 
 
@@ -153,9 +144,8 @@ class _Run:
         from t10c.errors import UsageError
 
         self.request, self.batch_dim, self.shown = request, batch_dim, shown
-        self.overrides = shared.all_overrides(request.overrides, request.buffers)
-        self.spec: HardwareSpec = load_spec(request.hardware, self.overrides)
-        self.data = b""
+        self.spec: HardwareSpec = load_spec(request.hardware, request.all_overrides)
+        self.data: bytes | None = None
         self.zoo = request.model.startswith(_ZOO)
         if self.zoo and (request.dims or request.shapes or request.values):
             raise UsageError(
@@ -176,7 +166,7 @@ class _Run:
         return SideBySide(
             model=first.name,
             hardware=self.spec.name,
-            hardware_overrides=self.overrides,
+            hardware_overrides=self.request.all_overrides,
             core_count=self.spec.core_count,
             core_bytes=self.spec.usable_bytes,
             clock_hz=self.spec.clock_hz,
@@ -199,17 +189,8 @@ class _Run:
         return compared_batch(size, ours, theirs)
 
     def _plan(self, graph: "Graph", where: str) -> "ModelPlan | DoesNotFit":
-        from t10c import ScheduleOptions, SearchOptions, schedule_model
-        from t10c.cli.planning import known_persistent
-        from t10c.cli.progress import searcher
-
-        request = self.request
-        known_persistent(request.persistent, graph)
-        persistent = tuple(sorted(set(request.persistent)))
-        options = ScheduleOptions(SearchOptions(request.pruning), request.transitions, persistent)
         self.shown.stage(f"{where}searching")
-        work = searcher(self.spec, options, request.jobs, self.shown)
-        return schedule_model(graph, self.spec, options, work, self.overrides)
+        return plan_graph(graph, self.spec, self.request, self.shown)
 
     def _largest(self, most: int) -> "LargestBatch":
         from t10c import DoesNotFit, LargestBatch, largest_fitting, plan_vgm
@@ -228,23 +209,16 @@ class _Run:
     def _graph(self, size: int | None) -> "Graph":
         """The model at a batch size; of standard input the bytes are kept."""
         from t10c import import_model
-        from t10c.cli.planning import import_graph
-
-        if self.zoo:
-            return import_model(self._zoo_model(size))
-        bound = () if size is None else (f"{self.batch_dim}={size}",)
-        dims = (*self.request.dims, *bound)
-        if self.request.model != "-":
-            return import_graph(self.request.model, dims, self.request.shapes, self.request.values)
         from t10c.files import MODEL_WANTED
 
-        self.data = self.data or shared.read_bytes("-", MODEL_WANTED)
-        return import_model(
-            self.data,
-            shared.read_dims(dims),
-            shared.read_shapes(self.request.shapes),
-            values=shared.read_values(self.request.values),
-        )
+        request = self.request
+        if self.zoo:
+            return import_model(self._zoo_model(size))
+        if request.model == "-" and self.data is None:
+            self.data = shared.read_bytes("-", MODEL_WANTED)
+        bound = () if size is None else (f"{self.batch_dim}={size}",)
+        dims = (*request.dims, *bound)
+        return import_graph(request.model, dims, request.shapes, request.values, self.data)
 
     def _zoo_model(self, size: int | None) -> bytes:
         from t10c import build_model

@@ -7,13 +7,11 @@ import click
 from t10c.cli import options as shared
 from t10c.cli import programs
 from t10c.cli.group import examples
+from t10c.cli.limits import limits_exit
 
 if TYPE_CHECKING:
     from t10c import ReportSource
     from t10c.cli.progress import Progress
-
-EXCEEDED = 9
-"""Exit code of a limit that does not hold."""
 
 _WANTED = (
     "give a plan file, which t10c compile writes, or a report of t10c simulate PLAN --format json"
@@ -38,14 +36,7 @@ _WANTED = (
     metavar="METRIC:+N[%]",
     help="Exit 9 if a figure grew by more, or with - fell by more; may be repeated.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "markdown"]),
-    default="table",
-    show_default=True,
-    help="Form of the result on standard output.",
-)
+@shared.form_option("table", "json", "markdown")
 @shared.verbosity_options
 def diff_command(
     before: str, after: str, limits: tuple[str, ...], form: str, quiet: bool, verbose: bool
@@ -60,7 +51,6 @@ def diff_command(
     from t10c.cli.output import emit, print_result
     from t10c.cli.progress import progress
     from t10c.report import difference
-    from t10c.report.metrics import outcome_text
 
     shared.one_standard_input(before, after)
     allowances = [read_allowance(text, "--fail-on") for text in limits]
@@ -76,11 +66,7 @@ def diff_command(
             lambda: difference.difference_document(found, outcomes),
             lambda: difference.difference_lines(found, outcomes),
         )
-    broken = [outcome for outcome in outcomes if not outcome.holds]
-    if quiet or form != "table":
-        for outcome in broken:
-            emit(outcome_text(outcome), err=True)
-    return EXCEEDED if broken else 0
+    return limits_exit(outcomes, form, quiet)
 
 
 def _read(path: str, shown: "Progress") -> "ReportSource":

@@ -73,16 +73,39 @@ def one_standard_input(*arguments: str | None) -> None:
         raise UsageError("only one file can be standard input (-)")
 
 
-def format_option(command: Command) -> Command:
-    """`--format table|json`."""
+def form_option(
+    *forms: str, text: str = "Form of the result on standard output."
+) -> Callable[[Command], Command]:
+    """`--format`, one of these; the first is the default."""
     return click.option(
         "--format",
         "form",
-        type=click.Choice(["table", "json"]),
-        default="table",
+        type=click.Choice(forms),
+        default=forms[0],
         show_default=True,
-        help="Form of the result on standard output.",
-    )(command)
+        help=text,
+    )
+
+
+def format_option(command: Command) -> Command:
+    """`--format table|json`."""
+    return form_option("table", "json")(command)
+
+
+def report_options(*forms: str) -> Callable[[Command], Command]:
+    """`--format`, one of these, and `-o`: of reports that are results and files alike."""
+
+    def declared(command: Command) -> Command:
+        command = click.option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            default="-",
+            help="File to write; - is standard output, the default.",
+        )(command)
+        return form_option(*forms, text="Form of the report.")(command)
+
+    return declared
 
 
 def hardware_options(command: Command) -> Command:

@@ -93,6 +93,12 @@ def write_atomic(path: str, data: bytes) -> None:
         raise _unwritable(path, error) from error
 
 
+def write_report(form: str, quiet: bool, path: str, text: str) -> None:
+    """Write a report to a file or standard output; `quiet` leaves out a table that has no file."""
+    if form != "table" or not quiet or path != "-":
+        write_atomic(path, text.encode())
+
+
 def _replace(target: Path, data: bytes) -> None:
     """Write a temporary file beside `target`, with its permissions, and rename it."""
     if target.exists():

@@ -10,11 +10,12 @@ import click
 
 from t10c.cli import options as shared
 from t10c.cli.progress import Progress, searcher
+from t10c.errors import DoesNotFitError
 
 if TYPE_CHECKING:
-    from t10c import DoesNotFit, Graph, ModelPlan
+    from t10c import DoesNotFit, Graph, HardwareSpec, ModelPlan
 
-DOES_NOT_FIT = 7
+DOES_NOT_FIT = DoesNotFitError.exit_code
 """Exit code of a model for which there is no room."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -35,6 +36,11 @@ class PlanRequest:
     pruning: Literal["pruned", "exhaustive"]
     persistent: tuple[str, ...]
     jobs: int
+
+    @property
+    def all_overrides(self) -> tuple[str, ...]:
+        """What is changed about the chip, `--buffers` included."""
+        return shared.all_overrides(self.overrides, self.buffers)
 
 
 def planning_options(command: Callable[..., int]) -> Callable[..., int]:
@@ -78,17 +84,25 @@ def _declared(command: Command) -> Command:
 
 def plan_model(request: PlanRequest, shown: Progress) -> "ModelPlan | DoesNotFit":
     """The plan of a model on a chip, or why it does not fit."""
-    from t10c import ScheduleOptions, SearchOptions, load_spec, schedule_model
+    from t10c import load_spec
 
-    overrides = shared.all_overrides(request.overrides, request.buffers)
-    spec = load_spec(request.hardware, overrides)
-    persistent = tuple(sorted(set(request.persistent)))
-    options = ScheduleOptions(SearchOptions(request.pruning), request.transitions, persistent)
+    spec = load_spec(request.hardware, request.all_overrides)
     shown.stage("reading the model")
     graph = import_graph(request.model, request.dims, request.shapes, request.values)
-    known_persistent(request.persistent, graph)
+    return plan_graph(graph, spec, request, shown)
+
+
+def plan_graph(
+    graph: "Graph", spec: "HardwareSpec", request: PlanRequest, shown: Progress
+) -> "ModelPlan | DoesNotFit":
+    """The same of a model that has been imported, with the options of the request."""
+    from t10c import ScheduleOptions, SearchOptions, schedule_model
+
+    _check_persistent(request.persistent, graph)
+    persistent = tuple(sorted(set(request.persistent)))
+    options = ScheduleOptions(SearchOptions(request.pruning), request.transitions, persistent)
     work = searcher(spec, options, request.jobs, shown)
-    return schedule_model(graph, spec, options, work, overrides)
+    return schedule_model(graph, spec, options, work, request.all_overrides)
 
 
 def report_misfit(value: "DoesNotFit", form: str, quiet: bool, err: bool = False) -> int:
@@ -104,16 +118,22 @@ def report_misfit(value: "DoesNotFit", form: str, quiet: bool, err: bool = False
 
 
 def import_graph(
-    model: str, dims: tuple[str, ...], shapes: tuple[str, ...], values: tuple[str, ...] = ()
+    model: str,
+    dims: tuple[str, ...],
+    shapes: tuple[str, ...],
+    values: tuple[str, ...] = (),
+    data: bytes | None = None,
 ) -> "Graph":
-    """The graph of a model argument; `-` is standard input."""
+    """The graph of a model argument; `-` is standard input, or `data` if that has been read."""
     from t10c import import_model
     from t10c.errors import UnsupportedOperatorError, UsageError
     from t10c.files import MODEL_WANTED
 
     if not model:
         raise UsageError("MODEL is empty: name an ONNX file, or - for standard input")
-    source = shared.read_bytes("-", MODEL_WANTED) if model == "-" else Path(model)
+    source: bytes | Path = Path(model)
+    if model == "-":
+        source = shared.read_bytes("-", MODEL_WANTED) if data is None else data
     try:
         return import_model(
             source,
@@ -128,7 +148,7 @@ def import_graph(
         raise UnsupportedOperatorError(f"{place}: {error}", error.nodes) from error
 
 
-def known_persistent(names: tuple[str, ...], graph: "Graph") -> None:
+def _check_persistent(names: tuple[str, ...], graph: "Graph") -> None:
     """UsageError if a name is no tensor of the graph."""
     from t10c.errors import UsageError
     from t10c.suggest import did_you_mean

@@ -37,21 +37,7 @@ _FOR_FILES = ("html", "perfetto")
     help="The chip; a plan holds its own, a program file needs this.",
 )
 @shared.override_option
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "csv", "html", "perfetto", "markdown"]),
-    default="table",
-    show_default=True,
-    help="Form of the report.",
-)
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    default="-",
-    help="File to write; - is standard output, the default.",
-)
+@shared.report_options("table", "json", "csv", "html", "perfetto", "markdown")
 @shared.verbosity_options
 def simulate_command(
     plan: str,
@@ -68,7 +54,7 @@ def simulate_command(
     or --hw, a plan is simulated as it is on another chip: what the plan's cost model and bound say
     of its own chip is left out then.
     """
-    from t10c.cli.output import check_writable, write_atomic
+    from t10c.cli.output import check_writable, write_report
     from t10c.cli.progress import progress
     from t10c.errors import UsageError
     from t10c.files import PROGRAM_WANTED
@@ -83,8 +69,7 @@ def simulate_command(
         simulation, model_plan = simulate_file(data, place, hardware, overrides, quiet, shown)
         shown.stage("writing the report")
         text = _FORMS[form](simulation, model_plan)
-    if form != "table" or not quiet or output != "-":
-        write_atomic(output, text.encode())
+    write_report(form, quiet, output, text)
 
 
 def simulate_file(

@@ -133,6 +133,21 @@ def test_bad_input_is_one_clear_error(t10c, tmp_path, arguments, code, said):
     assert listing(tmp_path) == before
 
 
+def test_what_is_wrong_on_standard_input_is_said_of_it(t10c, tmp_path):
+    node = helper.make_node("Frob", ["x"], ["y"], name="odd", domain="local")
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in "xy"]
+    model = helper.make_model(
+        helper.make_graph([node], "g", ends[:1], ends[1:]),
+        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("local", 1)],
+        ir_version=9,
+    )
+    (tmp_path / "odd.onnx").write_bytes(model.SerializeToString())
+    for name in ("odd.onnx", "-"):
+        found = t10c("compare", name, *HARDWARE, stdin=model.SerializeToString())
+        assert found.code == 5, found.stderr
+        assert f"{'standard input' if name == '-' else name}: " in found.stderr
+
+
 def test_the_same_bytes_every_time(t10c, nerf, tmp_path):
     for name in ("a.json", "b.json"):
         assert t10c("compare", nerf, *HARDWARE, "--format", "json", "-o", name).code == 0
