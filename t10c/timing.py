@@ -25,7 +25,8 @@ def simulate_plan(
     chip with the same figures is the plan's own, wherever they come from.
     `program` is the plan's, if it has been lowered and checked already.
 
-    Raises DoesNotFitError if the chip lacks cores or memory for the program.
+    Raises DoesNotFitError if the chip lacks cores or memory for the program, InvalidInputError if
+    its grid lacks the places where the program puts cores.
     """
     if program is None:
         program = lower_plan(plan)

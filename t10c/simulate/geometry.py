@@ -34,9 +34,10 @@ class Geometry:
 
 
 def geometry_of(program: Program, spec: HardwareSpec) -> Geometry:
-    """The geometry of a chip, with the cores where the program says, or row by row.
+    """The geometry of a chip, with the program's cores where it says, or row by row.
 
-    Consecutive cores are on one chip. Raises InvalidInputError for positions outside of the grid.
+    The chip may have more cores than the program. Consecutive cores are on one chip. Raises
+    InvalidInputError for positions outside of the grid.
     """
     cores, chips = spec.core_count, spec.chips.count
     chip = np.arange(cores, dtype=np.int64) // -(-cores // chips)
@@ -45,8 +46,10 @@ def geometry_of(program: Program, spec: HardwareSpec) -> Geometry:
         return Geometry(cores, chips, chip)
     number = np.arange(cores, dtype=np.int64)
     x, y = number % grid.width, number // grid.width
-    if program.positions is not None and program.core_count == cores:
-        x, y = (per_core(formula, cores, {"core": number}) for formula in program.positions)
+    if program.positions is not None:
+        used = program.core_count  # cores beyond are idle: it does not matter where they are
+        values = {"core": number[:used]}
+        x[:used], y[:used] = (per_core(text, used, values) for text in program.positions)
     if np.any(x >= grid.width) or np.any(y >= grid.height):
         raise InvalidInputError(
             f"the program places cores outside of the grid of {spec.name}, which has "

@@ -28,7 +28,7 @@ def simulate_program(
     The program must have passed the checker. Weights and inputs are on the chip when it begins.
 
     Raises DoesNotFitError if the chip has fewer cores, or less memory per core, than the program
-    needs.
+    needs; InvalidInputError if its grid lacks the places where the program puts cores.
     """
     if program.core_count > spec.core_count:
         raise DoesNotFitError(

@@ -308,6 +308,16 @@ def test_flows_share_links():
     assert causes(shift) == {"contention": 8, "hops": 10}
 
 
+def test_on_a_larger_grid_cores_stay_where_the_program_puts_them():
+    """The same on 6 cores in a row, of which the last two are idle."""
+    spec = chip(4, "mesh2d", (1, 4))
+    program = matmul(4, 2, 4, (2, 2, 1), spec, Rotation("k", 2, ("A",)), weights=HELD)
+    program = replace(program, positions=("core//2 + core%2*2", "0"))
+    shift = phase(timed(program, chip(6, "mesh2d", (1, 6))), "shift A")
+    assert parts(shift) == {"shift": 8 + 8 + 2 * 5, "sync": 20}
+    assert causes(shift) == {"contention": 8, "hops": 10}
+
+
 def test_cores_in_the_plans_order_do_not_share_links():
     """The plan puts the cores of a ring side by side: 1 hop, and no link twice."""
     spec = chip(4, "mesh2d", (1, 4))
