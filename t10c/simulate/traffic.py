@@ -76,7 +76,7 @@ def part_traffic(
         for chip in range(at.chips):
             arriving, leaving, own = _common(_masked(wanted, at.chip == chip), held, shape)
             received += np.maximum(arriving - own, 0)
-            to_chip[:, chip] += np.maximum(leaving - own, 0) / _copies(held)
+            to_chip[:, chip] += _each_sends(held, leaving, own)
         total = total + Traffic(received, to_chip, _pairs(wanted, held, shape, at))
     return total
 
@@ -136,7 +136,6 @@ def _between(wanted: Boxes, held: Boxes, shape: tuple[int, ...], at: Geometry) -
     received = (wanted.sizes - own_sizes).astype(np.float64)
     chips = at.chips
     to_chip = np.zeros((at.cores, chips))
-    copies = _copies(held)
     for chip in range(chips):
         here = at.chip == chip
         some = wanted if chips == 1 else _masked(wanted, here)
@@ -151,11 +150,17 @@ def _between(wanted: Boxes, held: Boxes, shape: tuple[int, ...], at: Geometry) -
             demand = np.cumsum(grid.covering(some).reshape(-1))
             total = np.concatenate([[0.0], demand])
             sums = total[held.high[:, 0]] - total[held.low[:, 0]]
-            to_chip[:, chip] = np.maximum(sums - mine, 0) / copies
-        else:  # every element is wanted once: an even spread
-            lengths = np.concatenate([[0], np.cumsum(some.sizes)])
-            share = lengths[-1] / max(1, int(wanted.sizes.sum()))
-            to_chip[:, chip] = np.maximum(held.sizes * share - mine, 0) / copies
+            to_chip[:, chip] = _each_sends(held, sums, mine)
+        else:  # every element is wanted once, in order of the cores: an even spread
+            filled = some.sizes > 0
+            low = some.low[filled].min(axis=0, initial=math.prod(shape))
+            high = some.high[filled].max(axis=0, initial=0)
+            run = Boxes(
+                some.shape,
+                np.tile(np.minimum(low, high), (at.cores, 1)),
+                np.tile(high, (at.cores, 1)),
+            )
+            to_chip[:, chip] = _each_sends(held, run_in_box(run, held), mine)
     return Traffic(received, to_chip, _pairs(wanted, held, shape, at))
 
 
@@ -164,7 +169,11 @@ def _masked(boxes: Boxes, keep: npt.NDArray[np.bool_]) -> Boxes:
     return Boxes(boxes.shape, boxes.low * keep[:, None], boxes.high * keep[:, None])
 
 
-def _copies(held: Boxes) -> FloatArray:
-    """How many cores hold the same box as each core, (cores,)."""
+def _each_sends(held: Boxes, demand: FloatArray | IntArray, own: IntArray) -> FloatArray:
+    """What every core sends of the `demand` for its box, (cores,): cores with equal boxes share it.
+
+    `own` is what cores want of their own boxes: none of that is sent.
+    """
     _, same = distinct_rows(held.rows())
-    return np.bincount(same)[same].astype(np.float64)
+    kept = np.bincount(same, own)[same]
+    return np.maximum(demand - kept, 0) / np.bincount(same)[same]

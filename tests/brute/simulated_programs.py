@@ -1,4 +1,4 @@
-"""Random programs to simulate: one operator by any plan, or tile by tile; and chips for them."""
+"""Random programs to simulate: one operator by any plan, tile by tile, or a copy; and chips."""
 
 import math
 import random
@@ -7,14 +7,27 @@ from dataclasses import replace
 from planned_graphs import chip
 from random_expressions import KINDS, draw_expression
 from random_plans import draw_case
+from test_simulate_pull import factorised, random_view
 
 from t10c.baselines.program import lower_vgm
 from t10c.baselines.result import VgmMemory, VgmOperatorPlan, VgmPlan
 from t10c.baselines.search import Tiling
 from t10c.hardware.spec import HardwareSpec
-from t10c.ir.expression import TensorExpression
-from t10c.ir.graph import Graph, Operator, Tensor, with_widths
-from t10c.ir.program import Program
+from t10c.ir.expression import Dim, TensorExpression
+from t10c.ir.graph import Graph, LayoutOp, Operator, Tensor, with_widths
+from t10c.ir.program import (
+    Allocate,
+    Buffer,
+    Exchange,
+    Free,
+    Load,
+    Move,
+    Piece,
+    Program,
+    Range,
+    Section,
+    Store,
+)
 
 MOST_CORES = 16
 
@@ -100,3 +113,66 @@ def _tiling(expression: TensorExpression, cores: int, rng: random.Random) -> Til
     rng.shuffle(loops)
     loops.sort(key=lambda i: expression.axes[i].name not in own)
     return Tiling(tuple(split), tuple(rounds), tuple(loops), (), 0, 0, 0, 0, 0, 0)
+
+
+def random_piece(rng: random.Random, shape: tuple[int, ...], cores: int) -> Piece:
+    """A tensor in blocks, copied if there are cores left; or a run of its elements on each core."""
+    size = math.prod(shape)
+    if rng.random() < 0.4:
+        length = math.ceil(size / rng.randint(1, cores))
+        run = Range("element", f"core*{length}", length, (f"{size}",))
+        return Piece(math.ceil(size / length), (), (run,), flat=True)
+    used, ranges, dims = 1, [], []
+    for d, n in enumerate(shape):
+        factor = rng.randint(1, min(n, cores // used))
+        length = math.ceil(n / factor)
+        ranges.append(Range(f"d{d}", f"core//{used}%{factor}*{length}", length, (f"{n}",)))
+        dims.append(Dim(((f"d{d}", 1),), n))
+        used *= factor
+    copies = rng.randint(1, cores // used)
+    ranges.append(Range("replica", f"core//{used}%{copies}", 1))
+    return Piece(used * copies, tuple(dims), tuple(ranges))
+
+
+def through_views(seed: int, topology: str) -> tuple[Program, HardwareSpec]:
+    """One exchange that makes a tensor, which is a view of a view of one or two others."""
+    rng = random.Random(seed)
+    view, shapes, shape = random_view(rng)
+    spec = on_topology(chip(rng.choice([2, 3, 4, 6, 8]), 2**12), topology)
+    flat = factorised(rng, math.prod(shape))
+    last = LayoutOp("w", "reshape", "reshape", ("v",), "w", ())
+    if rng.random() < 0.5:
+        order = rng.sample(range(len(shape)), len(shape))
+        flat = tuple(shape[d] for d in order)
+        last = LayoutOp("w", "transpose", "transpose", ("v",), "w", (), perm=tuple(order))
+    tensors = [
+        Tensor(name, s, "float16", kind)
+        for name, s, kind in zip(
+            (*view.inputs, "v", "w"),
+            (*shapes, shape, flat),
+            (*("input" for _ in shapes), "activation", "activation"),
+            strict=True,
+        )
+    ]
+    pieces = {t.name: random_piece(rng, t.shape, spec.core_count) for t in tensors if t.name != "v"}
+    homes = {n: Buffer(n, n, p, math.prod(p.shape), 16) for n, p in pieces.items()}
+    sources = tuple(view.inputs)
+    target = homes.pop("w")
+    body = (Allocate(target), Exchange("copy", (Move("w", "w", sources),)), Free("w"))
+    begin = [i for home in homes.values() for i in (Allocate(home), Load(home.name))]
+    return Program(
+        name="views",
+        core_count=spec.core_count,
+        core_bytes=spec.usable_bytes,
+        reserved_bytes=0,
+        element_bits=16,
+        tensors=tuple(tensors),
+        inputs=sources,
+        outputs=sources[:1],
+        kernels=(),
+        views=(view, last),
+        load=Section("load", "", (), ()),
+        begin=Section("begin", "", (), tuple(begin)),
+        sections=(Section("copy", "Copy", (), body),),
+        end=Section("end", "", (), (Store(sources[0], sources[:1]), *map(Free, homes))),
+    ), spec

@@ -12,12 +12,13 @@ from t10c.baselines.program import lower_vgm
 from t10c.baselines.result import VgmPlan
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.program import Loop, Program, Reduce, Shift
+from t10c.program.check import check_program
 from t10c.simulate import pairs, section
 from t10c.simulate.result import OperatorTiming, Phase, Simulation
 from t10c.simulate.walk import simulate_program
 
 from .budget import FACTOR
-from .simulated_programs import TOPOLOGIES, on_topology, shifting, tiled
+from .simulated_programs import TOPOLOGIES, on_topology, shifting, through_views, tiled
 from .simulator import Spent, Timing, every, simulated
 
 RANDOM_PLANS = round(80 * FACTOR)
@@ -112,6 +113,16 @@ def test_random_tilings_take_what_they_take_core_by_core(topology):
         assert compared(*tiled(seed, topology), seen) == [], seed
     assert seen["unknown"] + seen["gaps"] <= 0.2 * seen["programs"]
     assert seen["uneven"] == 0
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_copies_through_random_views_take_what_they_take_core_by_core(topology):
+    seen: Counter[str] = Counter()
+    for seed in range(4 * RANDOM_TILINGS):
+        program, spec = through_views(seed, topology)
+        check_program(program)
+        assert compared(program, spec, seen) == [], seed
+    assert seen["unknown"] <= 0.05 * seen["programs"]
 
 
 def test_flows_that_are_not_listed_load_the_same_links(monkeypatch):
