@@ -41,7 +41,7 @@ def simulation_lines(report: SimulationReport, plan: ModelPlan | None = None) ->
         lines.append(f"memory     {memory_text(report)}")
         lines.append(f"busy       utilisation {percent_text(report.utilisation)}: {UTILISATION}")
         lines.append(f"transfers  {transfer_text(report)}")
-        lines += comparison_lines(report)
+        lines += _predicted_lines(report)
     if plan is not None and plan.problems:
         lines.append(search_line(plan))
     if report.operators:
@@ -114,7 +114,7 @@ def cost_gap(report: SimulationReport | OperatorReport) -> CostGap | None:
     return CostGap(named, other)
 
 
-def comparison_lines(report: SimulationReport) -> list[str]:
+def _predicted_lines(report: SimulationReport) -> list[str]:
     """The latency beside the plan's lower bound and its cost model, as far as they are known."""
     lines = []
     latency = report.latency_cycles
@@ -122,8 +122,8 @@ def comparison_lines(report: SimulationReport) -> list[str]:
     if bound is not None:
         gap = percent_text((latency - bound) / latency) if latency else "0.0 %"
         lines.append(
-            f"bound      {cycles_text(bound)} cycles by the cost model: no plan searched can be"
-            f" faster; gap {gap}"
+            f"bound      {cycles_text(bound)} cycles: no plan searched can be faster by the cost"
+            f" model; gap {gap}"
         )
     gap_found = cost_gap(report)
     predicted = report.cost_model_cycles

@@ -74,7 +74,7 @@ class SimulationReport:
         metadata={ABOUT: "what the plan's cost model says; null if unknown"}
     )
     lower_bound_cycles: float | None = field(
-        metadata={ABOUT: "no plan of the model on the chip can be faster; null if unknown"}
+        metadata={ABOUT: "no plan searched can be faster by the cost model; null if unknown"}
     )
     peak_core_bytes: int = field(metadata={ABOUT: "most memory in use on a core at any time"})
     peak_operator: str = field(metadata={ABOUT: "the section that sets it"})

@@ -8,15 +8,43 @@ length.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Literal
+from typing import Generic, Literal, Self, TypeVar
 
 from t10c.hardware.spec import HardwareSpec
 
 Part = Literal["compute", "shift", "sync", "reduction", "transition", "setup", "offchip", "idle"]
 
 
+Key = TypeVar("Key", bound=str)
+
+
+class _Cycles(Generic[Key]):
+    """Base of dataclasses whose fields are all cycles: they add up, field by field."""
+
+    __slots__ = ()
+
+    @property
+    def total(self) -> float:
+        """The sum of all fields."""
+        return sum(self.as_dict().values())
+
+    def as_dict(self) -> dict[Key, float]:
+        """The fields by name, in a fixed order."""
+        names = [field.name for field in fields(self)]  # type: ignore[arg-type]
+        return {name: getattr(self, name) for name in names}  # type: ignore[misc]
+
+    def __add__(self, other: Self) -> Self:
+        """The sums, field by field."""
+        mine, yours = self.as_dict(), other.as_dict()
+        return type(self)(**{name: mine[name] + yours[name] for name in mine})
+
+    def times(self, count: float) -> Self:
+        """Every field, `count` times."""
+        return type(self)(**{name: value * count for name, value in self.as_dict().items()})
+
+
 @dataclass(frozen=True, slots=True)
-class Breakdown:
+class Breakdown(_Cycles[Part]):
     """Cycles by what they are spent on; they sum to `total`.
 
     compute: the average core's kernels, epilogues and the arithmetic of reductions included.
@@ -36,27 +64,9 @@ class Breakdown:
     idle: float = 0.0
 
     @property
-    def total(self) -> float:
-        """The sum of all parts."""
-        return sum(self.as_dict().values())
-
-    @property
     def transfer(self) -> float:
         """What moves data between cores, without the syncs."""
         return self.shift + self.reduction + self.transition + self.setup
-
-    def as_dict(self) -> dict[Part, float]:
-        """The parts by name, in a fixed order."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[misc]
-
-    def __add__(self, other: "Breakdown") -> "Breakdown":
-        """The sums, part by part."""
-        mine, yours = self.as_dict(), other.as_dict()
-        return Breakdown(**{name: mine[name] + yours[name] for name in mine})
-
-    def times(self, count: float) -> "Breakdown":
-        """Every part, `count` times."""
-        return Breakdown(**{name: value * count for name, value in self.as_dict().items()})
 
 
 def total_breakdown(parts: Iterable[Breakdown]) -> Breakdown:
@@ -65,7 +75,7 @@ def total_breakdown(parts: Iterable[Breakdown]) -> Breakdown:
 
 
 @dataclass(frozen=True, slots=True)
-class Effects:
+class Effects(_Cycles[str]):
     """Simulated cycles beyond those of full, undisturbed transfers and tiles, by cause.
 
     short_blocks: blocks, tiles and idle pieces that are short or empty on some cores, and thus take
@@ -81,24 +91,6 @@ class Effects:
     transfer_rounds: float = 0.0
     overlap: float = 0.0
     held: float = 0.0
-
-    @property
-    def total(self) -> float:
-        """The sum of all effects."""
-        return sum(self.as_dict().values())
-
-    def as_dict(self) -> dict[str, float]:
-        """The effects by name, in a fixed order."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    def __add__(self, other: "Effects") -> "Effects":
-        """The sums, effect by effect."""
-        mine, yours = self.as_dict(), other.as_dict()
-        return Effects(**{name: mine[name] + yours[name] for name in mine})
-
-    def times(self, count: float) -> "Effects":
-        """Every effect, `count` times."""
-        return Effects(**{name: value * count for name, value in self.as_dict().items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +170,8 @@ class PlannedCycles:
 class Simulation:
     """One inference on a chip, section by section; weights are on the chip before it begins.
 
-    `lower_bound_cycles` is the plan's: no plan of this model on this chip can be faster. It is None
-    where no plan is known, or the chip is another one than the plan was made for.
+    `lower_bound_cycles` is the plan's: by the cost model, none of the plans searched can be faster.
+    It is None where no plan is known, or the chip is another one than the plan was made for.
     """
 
     model: str

@@ -220,7 +220,7 @@ def test_phases_beyond_what_a_page_holds_are_left_out_and_counted(plan, monkeypa
     kept = [i for i, p in enumerate(columns["pattern"]) if "phases" in columns["patterns"][p]]
     assert [found.operators[i].name for i in kept] == [longest.name]
     assert columns["without_phases"] == 2
-    assert "2 kinds of sections show parts without single phases" in html_report(found, plan)
+    assert "2 sections show parts without single phases" in html_report(found, plan)
 
 
 def test_fronts_beyond_what_a_page_holds_are_left_out(plan, monkeypatch):

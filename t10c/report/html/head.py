@@ -31,7 +31,7 @@ class Head:
 
 
 def page_head(simulation: Simulation, plan: ModelPlan | None, without_phases: int) -> Head:
-    """The head of the page; `without_phases` patterns of sections show their parts only."""
+    """The head of the page; `without_phases` sections show their parts only."""
     spec = simulation.spec
     chips = f", {spec.chips.count} chips" if spec.chips.count > 1 else ""
     changes = f" ({', '.join(simulation.overrides)})" if simulation.overrides else ""
@@ -65,7 +65,7 @@ def _time_figures(simulation: Simulation) -> tuple[Figure, ...]:
             Figure(
                 "Lower bound",
                 time_text(bound / simulation.spec.clock_hz),
-                f"{cycles_text(bound)} cycles: no plan among those searched can be faster;"
+                f"{cycles_text(bound)} cycles: no plan searched can be faster by the cost model;"
                 f" gap {percent_text(gap)} of the latency",
             )
         )
@@ -133,7 +133,7 @@ def _merged(without_phases: int) -> tuple[str, ...]:
     """What the page leaves out to stay small; nothing of most models."""
     if not without_phases:
         return ()
-    noun = "kind of section shows" if without_phases == 1 else "kinds of sections show"
+    noun = "section shows" if without_phases == 1 else "sections show"
     return (
         f"{without_phases:,} {noun} parts without single phases: the page holds the"
         f" {MOST_PHASES:,} phases that take longest.",
