@@ -254,7 +254,9 @@ def own_document(
     """
     kind = schema.removeprefix("t10c.")
     if not isinstance(document, dict) or document.get("schema") != schema:
-        raise InvalidInputError(f"not a t10c {kind} (its schema is not {schema!r})\n{write_one}")
+        other = document.get("schema") if isinstance(document, dict) else None
+        its = f"is {other[:40]!r}, not" if isinstance(other, str) else "is not"
+        raise InvalidInputError(f"not a t10c {kind} (its schema {its} {schema!r})\n{write_one}")
     found = document.get("version")
     if type(found) is not int or found != version:
         newer = type(found) is int and found > version

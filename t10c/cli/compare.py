@@ -98,7 +98,7 @@ def compare_command(
         run = _Run(request, batch_dim, settings, shown)
         found = run.comparison(baseline, sizes, max_batch)
     write_report(form, quiet, output, _text(found, form, every))
-    return 0 if any(batch.operators for batch in found.batches) else DOES_NOT_FIT
+    return 0 if any(not batch.misfits for batch in found.batches) else DOES_NOT_FIT
 
 
 def read_batches(text: str | None) -> tuple[int | None, ...]:

@@ -1,5 +1,6 @@
 """Limits as commands take them: of a report (5ms), or of what changed between two (+2%)."""
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -58,7 +59,7 @@ class Limit:
 
     def _allowed(self, clock_hz: float) -> float:
         try:
-            return _at_least_zero(self.metric.amount(self.value.strip(), clock_hz))
+            return _possible(self.metric, self.metric.amount(self.value.strip(), clock_hz))
         except ValueError as error:
             raise UsageError(f"{self.option} {shorten(self.value)}: {error}") from error
 
@@ -113,14 +114,19 @@ def read_allowance(text: str, option: str) -> Allowance:
 
 def _percent(text: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError as error:
         raise ValueError(f"'{shorten(text)}' is not a number") from error
+    if not math.isfinite(value):
+        raise ValueError(f"'{shorten(text)}' is too large for a percentage")
+    return value
 
 
-def _at_least_zero(value: float) -> float:
+def _possible(metric: Metric, value: float) -> float:
     if value < 0:
         raise ValueError("is negative; no figure is")
+    if metric.unit == "share" and value > 1:
+        raise ValueError("is more than 1; no share is: write 0.3 for 30 %")
     return value
 
 

@@ -1,12 +1,11 @@
 """Compute-shift beside a baseline: a table of at most 25 lines, CSV, Markdown."""
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Sequence
 
 from t10c.baselines.comparison import ComparedBatch, ComparedOperator, Figures, SideBySide
 from t10c.report.markdown import code, escaped, markdown_table
+from t10c.report.rows import csv_text
 from t10c.report.text import (
     LINE_WIDTH,
     cycles_text,
@@ -85,19 +84,17 @@ def comparison_markdown(comparison: SideBySide) -> list[str]:
 def comparison_csv(comparison: SideBySide) -> str:
     """One row per operator and batch, then one of the whole model; empty where none fits."""
     figures = tuple(field_hints(Figures))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     columns = [f"{side}_{name}" for side in ("compute_shift", "baseline") for name in figures]
-    writer.writerow(["batch", "name", "op_type", "kernel", *columns])
+    rows: list[list[object]] = [["batch", "name", "op_type", "kernel", *columns]]
     for batch in comparison.batches:
         number = "" if batch.batch is None else batch.batch
         for operator in batch.operators:
             about = [number, operator.name, operator.op_type, operator.kernel]
             sides = (operator.compute_shift, operator.baseline)
-            writer.writerow([*about, *_cells(sides, figures)])
+            rows.append([*about, *_cells(sides, figures)])
         both = (batch.compute_shift, batch.baseline)
-        writer.writerow([number, "(model)", "", "", *_cells(both, figures)])
-    return text.getvalue()
+        rows.append([number, "(model)", "", "", *_cells(both, figures)])
+    return csv_text(rows)
 
 
 def _cells(sides: Sequence[Figures | None], names: Sequence[str]) -> list[object]:

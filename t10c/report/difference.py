@@ -7,7 +7,15 @@ from t10c.gates.limits import Outcome
 from t10c.report.markdown import code, escaped, markdown_table
 from t10c.report.metrics import change_texts, outcome_document, outcome_lines, outcome_text
 from t10c.report.simulation import chip_text
-from t10c.report.text import LINE_WIDTH, cycles_text, percent_text, shorten, size_text, table_lines
+from t10c.report.text import (
+    LINE_WIDTH,
+    cycles_text,
+    percent_text,
+    shorten,
+    size_text,
+    table_lines,
+    wrapped,
+)
 from t10c.simulate.document import OperatorReport
 
 _SHOWN_CHANGES = 8
@@ -19,9 +27,9 @@ _OPERATOR_HEADER = ("operators that changed most", "kernel", "cycles", "now", "c
 def difference_lines(found: Difference, outcomes: tuple[Outcome, ...] = ()) -> list[str]:
     """The difference for people, and how it stands to limits."""
     lines = [
-        f"before     {_source_text(found.before)}",
-        f"now        {_source_text(found.after)}",
-        *(f"caution    {caution}" for caution in found.cautions),
+        *wrapped("before", _source_text(found.before)),
+        *wrapped("now", _source_text(found.after)),
+        *(line for caution in found.cautions for line in wrapped("caution", caution)),
         "",
         *table_lines(("figure", "before", "now", "change"), _total_rows(found.totals)),
         "",
@@ -52,7 +60,7 @@ def difference_markdown(found: Difference, outcomes: tuple[Outcome, ...] = ()) -
         f"<details><summary>Operators: {escaped(_counts_text(found))}</summary>",
     ]
     if found.changed:
-        rows = [[code(row[0]), *row[1:]] for row in _operator_rows(found.changed)]
+        rows = [[code(row[0]), *map(escaped, row[1:])] for row in _operator_rows(found.changed)]
         lines += ["", *markdown_table(_OPERATOR_HEADER, rows, left=(0, 1))]
     for what, operators in (("Added", found.added), ("Removed", found.removed)):
         lines += [line for text in _named(operators) for line in ("", f"{what}: {escaped(text)}")]

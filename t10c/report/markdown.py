@@ -2,17 +2,20 @@
 
 from collections.abc import Container, Sequence
 
+from t10c.report.text import printable
+
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is, on one line and within a cell."""
-    one_line = " ".join(text.split())
+    one_line = printable(" ".join(text.split()))
     special = "\\`*_{}[]<>#|~&"
     return "".join(f"\\{c}" if c in special else c for c in one_line)
 
 
 def code(text: str) -> str:
     """A name as code; pipes would end a cell, backquotes the code."""
-    return f"`{' '.join(text.split()).replace('`', chr(39)).replace('|', '/')}`" if text else ""
+    one_line = printable(" ".join(text.split()))
+    return f"`{one_line.replace('`', chr(39)).replace('|', '/')}`" if text else ""
 
 
 def markdown_table(

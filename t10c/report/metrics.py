@@ -2,7 +2,7 @@
 
 from t10c.gates.limits import Outcome
 from t10c.gates.metrics import Metric
-from t10c.report.text import cycles_text, percent_text, size_text, time_text
+from t10c.report.text import cycles_text, percent_text, size_text, time_text, wrapped
 
 
 def metric_text(metric: Metric, value: float | None) -> str:
@@ -64,9 +64,9 @@ def outcome_text(outcome: Outcome) -> str:
 
 
 def outcome_lines(outcomes: tuple[Outcome, ...]) -> list[str]:
-    """A line for every limit, violated ones first."""
+    """Every limit, violated ones first."""
     ordered = sorted(outcomes, key=lambda outcome: outcome.holds)
-    return [f"limit      {outcome_text(outcome)}" for outcome in ordered]
+    return [line for outcome in ordered for line in wrapped("limit", outcome_text(outcome))]
 
 
 def outcome_document(outcome: Outcome) -> dict[str, object]:

@@ -1,6 +1,5 @@
 """A simulation report for people: at most 25 lines, and the parts of it that others share."""
 
-import textwrap
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from t10c.report.text import (
     size_texts,
     table_lines,
     time_text,
+    wrapped,
 )
 from t10c.schedule.result import ModelPlan
 from t10c.simulate.document import OperatorReport, SimulationReport
@@ -37,7 +37,7 @@ def simulation_lines(report: SimulationReport, plan: ModelPlan | None = None) ->
         f" (simulated, {len(report.operators):,} operators and copies)",
     ]
     if latency:
-        lines += _wrapped("  of which", shares_text(report.breakdown_cycles.as_dict(), latency))
+        lines += wrapped("  of which", shares_text(report.breakdown_cycles.as_dict(), latency))
         lines.append(f"memory     {memory_text(report)}")
         lines.append(f"busy       utilisation {percent_text(report.utilisation)}: {UTILISATION}")
         lines.append(f"transfers  {transfer_text(report)}")
@@ -46,15 +46,11 @@ def simulation_lines(report: SimulationReport, plan: ModelPlan | None = None) ->
         lines.append(search_line(plan))
     if report.operators:
         lines += _longest_lines(report)
-    notes = [line for note in report.notes for line in _wrapped("note", note)]
+    notes = [line for note in report.notes for line in wrapped("note", note)]
     hidden = len(notes) - _MOST_NOTE_LINES
     if hidden > 0:
         notes = [*notes[: _MOST_NOTE_LINES - 1], f"           and {hidden + 1} lines more in JSON"]
     return [shorten(line, LINE_WIDTH) for line in (*lines, *notes)]
-
-
-def _wrapped(head: str, text: str) -> list[str]:
-    return textwrap.wrap(text, LINE_WIDTH, initial_indent=f"{head:10} ", subsequent_indent=" " * 11)
 
 
 def chip_text(report: SimulationReport) -> str:
@@ -129,7 +125,7 @@ def _predicted_lines(report: SimulationReport) -> list[str]:
     predicted = report.cost_model_cycles
     if gap_found is None or predicted is None:
         return lines
-    return lines + _wrapped("cost model", cost_text(gap_found, predicted))
+    return lines + wrapped("cost model", cost_text(gap_found, predicted))
 
 
 def cost_text(gap: CostGap, predicted: float) -> str:

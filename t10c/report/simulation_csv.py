@@ -1,8 +1,6 @@
 """The sections of a simulation report as CSV: one row each, with names that do not change."""
 
-import csv
-import io
-
+from t10c.report.rows import csv_text
 from t10c.serialise import field_hints
 from t10c.simulate.document import OperatorReport, SimulationReport
 from t10c.simulate.result import Breakdown, Effects
@@ -24,11 +22,7 @@ def csv_columns() -> tuple[str, ...]:
 
 def simulation_csv(report: SimulationReport) -> str:
     """Header and rows; what is not known is an empty cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(csv_columns())
-    writer.writerows(_cells(operator) for operator in report.operators)
-    return text.getvalue()
+    return csv_text([csv_columns(), *map(_cells, report.operators)])
 
 
 def _cells(operator: OperatorReport) -> list[object]:

@@ -1,6 +1,7 @@
 """Numbers as people read them, and plain text tables."""
 
 import math
+import textwrap
 from collections.abc import Container, Sequence
 
 LINE_WIDTH = 120
@@ -49,9 +50,10 @@ def table_lines(
     header: Sequence[str], rows: Sequence[Sequence[str]], left: Container[int] = (0,)
 ) -> list[str]:
     """Columns padded to their widest cell; those numbered in `left` to the left."""
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    shown = [[printable(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[i]) for row in shown) for i in range(len(header))]
     lines = []
-    for row in (header, *rows):
+    for row in shown:
         cells = [
             cell.ljust(width) if column in left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
@@ -60,8 +62,23 @@ def table_lines(
     return lines
 
 
+def printable(text: str) -> str:
+    r"""The text on one line: what does not print stands as an escape, such as `\n` or `\x1b`.
+
+    Names of models may hold anything, and must not break lines of a table or steer a terminal.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def wrapped(head: str, text: str) -> list[str]:
+    """Lines of at most LINE_WIDTH columns: a head, and the text to the right of it."""
+    line = f"{head:10} {printable(text)}"
+    return textwrap.wrap(line, LINE_WIDTH, subsequent_indent=" " * 11)
+
+
 def shorten(text: str, most: int) -> str:
-    """At most `most` characters, cut in the middle."""
+    """At most `most` printable characters, cut in the middle."""
+    text = printable(text)
     if len(text) <= most:
         return text
     half = (most - 1) // 2

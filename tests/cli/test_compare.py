@@ -101,6 +101,16 @@ def test_nothing_fits(t10c, free_batch):
     assert "misfit" in found.out
 
 
+def test_what_computes_nothing_fits(t10c, tmp_path):
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4, 6]) for name in "xy"]
+    node = helper.make_node("Identity", ["x"], ["y"])
+    model = helper.make_model(helper.make_graph([node], "idle", ends[:1], ends[1:]))
+    (tmp_path / "idle.onnx").write_bytes(model.SerializeToString())
+    found = t10c("compare", "idle.onnx", *HARDWARE)
+    assert found.code == 0, found.stderr
+    assert "does not fit" not in found.out
+
+
 def test_models_of_the_zoo(t10c):
     small = ("--zoo-set", "layers=2", "--zoo-set", "hidden=8", "--zoo-set", "seq=4")
     found = t10c("compare", "zoo:nerf", *small, "--batches", "2", *HARDWARE, "--format", "json")

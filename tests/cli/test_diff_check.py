@@ -182,6 +182,7 @@ def test_a_model_that_does_not_fit_is_no_limit(t10c: Command, nerf: Path) -> Non
         (["--max-latency", "5KiB"], ["--max-latency 5KiB: ", "allowed units: ns, us, ms, s"]),
         (["--max-core-memory", "lots"], ["--max-core-memory lots: ", "like 624KiB"]),
         (["--min-utilisation", "30%"], ["--min-utilisation 30%: "]),
+        (["--min-utilisation", "30"], ["--min-utilisation 30: ", "write 0.3 for 30 %"]),
         (["--max-latency", "-5ms"], ["negative"]),
     ],
 )

@@ -128,6 +128,7 @@ def test_a_limit_holds_up_to_itself(name: str, bound: str, value: str, holds: bo
         ("latency", "nan", "write it like"),
         ("peak_core_bytes", "600kb", "allowed units"),
         ("utilisation", "30%", r"write it like 0\.25"),
+        ("utilisation", "30", r"more than 1; no share is: write 0\.3 for 30 %"),
     ],
 )
 def test_values_that_are_none(name: str, value: str, said: str) -> None:
@@ -198,6 +199,7 @@ def test_a_violation_names_both_values() -> None:
         ("latency:+2%%", "write METRIC"),
         ("latency:+nan%", "write METRIC"),
         ("latency:+2x%", "'2x' is not a number"),
+        ("latency:+1e999%", "'1e999' is too large for a percentage"),
         ("latency:+2KiB", "not a duration"),
         ("latncy:+2%", "did you mean latency"),
         ("operators:+2%", "no metric"),
@@ -322,3 +324,16 @@ def test_markdown_shows_what_is_violated() -> None:
     assert r"**latency:+2%: latency\_ms is" in "\n".join(shown)
     assert "| latency_cycles | 1,000 cycles | 1,100 cycles | +10.00 % |" in shown
     assert any(line.startswith("| `/layers.1/MatMul` | conv | 400 | 500 |") for line in shown)
+
+
+def test_what_is_long_is_wrapped_and_says_all() -> None:
+    """Neither the chip nor the figure that was found may fall to a limit of columns."""
+    many = ("cores.sram=1MiB", "interconnect.sync=100cycles", "shift_buffer.policy=double")
+    found = difference(simulation(), replace(simulation(), overrides=many, model="m" * 60))
+    limits = (outcome("cost_model_cycles:+1000000000cycles"),)
+    lines = difference_lines(found, limits)
+    assert max(map(len, lines)) <= LINE_WIDTH
+    text = " ".join(" ".join(lines).split())
+    assert f"on ipu-mk2: 64 cores x 624.0 KiB ({', '.join(many)})" in text
+    assert outcome_text(limits[0]) in text
+    assert all(line.startswith(" " * 11) for line in lines if line.endswith("holds"))

@@ -142,6 +142,26 @@ def test_csv_has_a_row_per_operator_with_names_that_do_not_change() -> None:
     assert "\r" not in text
 
 
+def test_csv_keeps_any_name() -> None:
+    names = ["one\rtwo", "a\r\nb", 'c,"d"', " ", "=1+1"]
+    one = simulation().operators[0]
+    made = simulation(operators=tuple(replace(one, name=name) for name in names))
+    text = simulation_csv(simulation_report(made))
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["name"] for row in rows] == names
+    assert {row["shift_cycles"] for row in rows} == {"120.0"}
+
+
+def test_names_neither_break_lines_nor_steer_terminals() -> None:
+    wild = "a\nb\x1b[31mc\u2028d\u202ee"
+    one, two = simulation().operators
+    made = simulation(operators=(replace(one, name=wild), two), model=wild)
+    for text in (*lines(made), *simulation_markdown(simulation_report(made))):
+        assert text.isprintable(), text
+    assert line(made, "model") == r"model      a\nb\x1b[31mc\u2028d\u202ee"
+    assert len(lines(made)) == len(lines(simulation()))
+
+
 def test_markdown_is_a_table_of_figures() -> None:
     odd = replace(simulation().operators[0], name="a|b`c")
     shown = simulation_markdown(

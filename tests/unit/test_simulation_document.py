@@ -124,7 +124,7 @@ def test_reports_obey_their_schema(document: dict) -> None:
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        ({"schema": "t10c.plan"}, "not a t10c simulation (its schema is not"),
+        ({"schema": "t10c.plan"}, "(its schema is 't10c.plan', not 't10c.simulation')"),
         ({"version": 2}, "upgrade t10c"),
         ({"version": 0}, "simulate the plan again"),
         ({"latency_cycles": 999.0}, "breakdown_cycles sums to 1000, latency_cycles is 999"),
