@@ -5,7 +5,6 @@ share the demand equally if there are several (on a grid the nearest one sends i
 sources hold an element, the first one named serves.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -122,46 +121,58 @@ def _serves(held: Boxes, wanted: Boxes) -> bool:
 
 def _between(wanted: Boxes, held: Boxes, shape: tuple[int, ...], at: Geometry) -> Traffic:
     """Traffic between two ways in which one tensor lies."""
-    flat = (len(wanted.shape) == 1 and wanted.shape != shape, held.shape != shape)
     if held.shape == wanted.shape:
-        own = overlap(wanted, held)
-        grid = cell_grid(wanted, held)
-        both, own_sizes = grid.covering(own), own.sizes
-    elif len(held.shape) == 1 and math.prod(wanted.shape) == held.shape[0] and flat[1]:
-        own_sizes = run_in_box(held, wanted)
-        grid, both = element_grid(wanted.shape), None
+        received, to_chip = _between_boxes(wanted, held, at)
     else:
-        own_sizes = run_in_box(wanted, held)
-        grid, both = element_grid(held.shape), None
-    received = (wanted.sizes - own_sizes).astype(np.float64)
-    chips = at.chips
-    to_chip = np.zeros((at.cores, chips))
-    for chip in range(chips):
+        received, to_chip = _between_runs_and_boxes(wanted, held, shape, at)
+    return Traffic(received.astype(np.float64), to_chip, _pairs(wanted, held, shape, at))
+
+
+def _between_boxes(wanted: Boxes, held: Boxes, at: Geometry) -> tuple[IntArray, FloatArray]:
+    """Received, (cores,), and sent to every chip, (cores, chips), among boxes, or among runs."""
+    own = overlap(wanted, held)
+    grid = cell_grid(wanted, held)
+    share = grid.elements() / np.maximum(grid.covering(held), 1)
+    to_chip = np.zeros((at.cores, at.chips))
+    for chip in range(at.chips):
         here = at.chip == chip
-        some = wanted if chips == 1 else _masked(wanted, here)
-        mine = np.where(here, own_sizes, 0)
-        if both is not None:
-            demand = grid.covering(some)
-            demand -= both if chips == 1 else grid.covering(_masked(own, here))
-            demand *= grid.elements()
-            holding = np.maximum(grid.covering(held), 1)
-            to_chip[:, chip] = grid.sums(demand / holding, held)
-        elif grid.shape == wanted.shape and held.shape != grid.shape:
-            demand = np.cumsum(grid.covering(some).reshape(-1))
-            total = np.concatenate([[0.0], demand])
-            sums = total[held.high[:, 0]] - total[held.low[:, 0]]
-            to_chip[:, chip] = _each_sends(held, sums, mine)
-        else:  # every element is wanted once, in order of the cores: an even spread
-            filled = some.sizes > 0
-            low = some.low[filled].min(axis=0, initial=math.prod(shape))
-            high = some.high[filled].max(axis=0, initial=0)
-            run = Boxes(
-                some.shape,
-                np.tile(np.minimum(low, high), (at.cores, 1)),
-                np.tile(high, (at.cores, 1)),
-            )
-            to_chip[:, chip] = _each_sends(held, run_in_box(run, held), mine)
-    return Traffic(received, to_chip, _pairs(wanted, held, shape, at))
+        demand = grid.covering(_masked(wanted, here)) - grid.covering(_masked(own, here))
+        to_chip[:, chip] = grid.sums(demand * share, held)
+    return wanted.sizes - own.sizes, to_chip
+
+
+def _between_runs_and_boxes(
+    wanted: Boxes, held: Boxes, shape: tuple[int, ...], at: Geometry
+) -> tuple[IntArray, FloatArray]:
+    """The same where one side has boxes of the tensor, the other one runs of its elements."""
+    by_boxes = wanted.shape == shape
+    own = run_in_box(held, wanted) if by_boxes else run_in_box(wanted, held)
+    demand_of = _wanted_by_boxes if by_boxes else _wanted_by_runs
+    to_chip = np.zeros((at.cores, at.chips))
+    for chip in range(at.chips):
+        here = at.chip == chip
+        demand = demand_of(_masked(wanted, here), held)
+        to_chip[:, chip] = _each_sends(held, demand, np.where(here, own, 0))
+    return wanted.sizes - own, to_chip
+
+
+def _wanted_by_boxes(boxes: Boxes, runs: Boxes) -> FloatArray:
+    """How often all elements of every run are wanted by boxes, together, (cores,)."""
+    demand = element_grid(boxes.shape).covering(boxes).reshape(-1)
+    total = np.concatenate([[0.0], np.cumsum(demand)])
+    return np.asarray(total[runs.high[:, 0]] - total[runs.low[:, 0]])
+
+
+def _wanted_by_runs(runs: Boxes, boxes: Boxes) -> IntArray:
+    """Elements of every box that runs want, (cores,).
+
+    Runs follow each other in order of the cores, as in an even spread: each is wanted once.
+    """
+    filled = runs.sizes > 0
+    high = runs.high[filled].max(axis=0, initial=0)
+    low = np.minimum(runs.low[filled].min(axis=0, initial=runs.shape[0]), high)
+    cores = (boxes.cores, 1)
+    return run_in_box(Boxes(runs.shape, np.tile(low, cores), np.tile(high, cores)), boxes)
 
 
 def _masked(boxes: Boxes, keep: npt.NDArray[np.bool_]) -> Boxes:
