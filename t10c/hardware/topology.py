@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from t10c.hardware.spec import HardwareSpec
-
-IntArray = NDArray[np.int64]
+from t10c.ir.formula import IntArray
 
 _CHUNK_FLOWS = 1 << 19
 """Flows looked at together: their arrays stay at some tens of megabytes."""

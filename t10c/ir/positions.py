@@ -15,11 +15,8 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-from t10c.ir.formula import named
-
-IntArray = npt.NDArray[np.int64]
+from t10c.ir.formula import IntArray, named
 
 
 @dataclass(frozen=True, slots=True)

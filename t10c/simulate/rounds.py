@@ -11,15 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.tiles import tile_cycles
 from t10c.ir.expression import TensorExpression
 from t10c.ir.formula import IntArray, Value, evaluate, names
 from t10c.ir.program import Compute, Range
-
-FloatArray = npt.NDArray[np.float64]
+from t10c.simulate.boxes import FloatArray
 
 Counters = Sequence[tuple[str, int]]
 """Names and counts of the loops around an instruction, the outermost first."""
