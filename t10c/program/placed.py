@@ -76,12 +76,16 @@ class Placed:
             hashed.update(np.ascontiguousarray(ends).tobytes())
         return hashed.digest()
 
-    def points(self) -> int:
-        """Elements that all cores hold together."""
+    def counts(self) -> IntArray:
+        """Elements that every core holds, (cores,)."""
         counts = np.ones(self.piece.cores, dtype=np.int64)
         for axis, start in self.start.items():
             counts *= np.maximum(self.stop[axis] - start, 0)
-        return int(counts.sum())
+        return counts
+
+    def points(self) -> int:
+        """Elements that all cores hold together."""
+        return int(self.counts().sum())
 
 
 def place_piece(piece: Piece, values: Mapping[str, Value]) -> Placed:

@@ -135,7 +135,7 @@ def finish_charge(
 
     `full_elements` is the share of a full piece that a core finishes.
     """
-    cycles = epilogue_cycles(spec, expression, made.boxes.sizes)
+    cycles = epilogue_cycles(spec, expression, made.points)
     slowest = float(cycles.max(initial=0.0))
     mean = float(cycles.sum()) / spec.core_count
     sync = sync_cycles(spec) if ends_with_sync(expression) else 0.0

@@ -235,7 +235,7 @@ class SectionWalk:
         expression = self.around.program.kernels[step.kernel]
         full = self.store.held[step.result.buffer].buffer.elements / self._shares(step)
         made = self._place(step.into)
-        self.flop += float(made.boxes.sizes.sum()) * len(expression.epilogue) * self._times
+        self.flop += float(made.points.sum()) * len(expression.epilogue) * self._times
         self._charge(step, finish_charge(self.spec, expression, made, full))
         self.store.turn_into(step.result.buffer, made, self.cycles)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from t10c.ir.formula import Value
+from t10c.ir.formula import IntArray, Value
 from t10c.ir.program import Buffer, Program, Section
 from t10c.program.placed import place_piece
 from t10c.simulate.boxes import Boxes, boxes_of
@@ -16,6 +16,8 @@ class Lying:
 
     buffer: Buffer
     boxes: Boxes
+    points: IntArray
+    """Elements on every core without gaps between them, (cores,): what an operator computes."""
     key: bytes
     """Equal for boxes that are equal."""
 
@@ -34,7 +36,7 @@ class Store:
     used_bytes: int = 0
     points: list[MemoryPoint] = field(default_factory=list)
     _counted: dict[str, int] = field(default_factory=dict)
-    _places: dict[tuple[object, ...], tuple[Boxes, bytes]] = field(default_factory=dict)
+    _places: dict[tuple[object, ...], tuple[Boxes, IntArray, bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.shapes = {tensor.name: tensor.shape for tensor in self.program.tensors}
@@ -55,8 +57,9 @@ class Store:
         shape = self.shapes[buffer.tensor]
         key = (buffer.piece, shape, section.values, counters)
         if key not in self._places:
-            boxes = boxes_of(place_piece(buffer.piece, values), shape)
-            self._places[key] = boxes, boxes.digest()
+            placed = place_piece(buffer.piece, values)
+            boxes = boxes_of(placed, shape)
+            self._places[key] = boxes, placed.counts(), boxes.digest()
         return Lying(buffer, *self._places[key])
 
     def allocate(self, lying: Lying, absorbed: str, cycles: float) -> None:

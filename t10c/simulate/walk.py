@@ -90,5 +90,7 @@ def _notes(exact: bool, followed: bool) -> tuple[str, ...]:
     if not exact:
         notes.append("of loops with very many different rounds some rounds stand for all")
     if not followed:
-        notes.append("exchanges among very many cores wait for ports, not for links between cores")
+        notes.append(
+            "some exchanges wait for ports, not for links: too many cores, or overlapping pieces"
+        )
     return tuple(notes)
