@@ -62,6 +62,10 @@ def simulate_command(
     check_writable(output, plan, *([hardware] if hardware else []))
     if form in _FOR_FILES and output == "-" and sys.stdout.isatty():
         raise UsageError(f"--format {form} is for a file: name it with -o")
+    if form == "html":
+        from t10c.report.html import html_modules
+
+        html_modules()  # what is missing is said before the work, not after it
     data = shared.read_bytes(plan, PROGRAM_WANTED)
     place = "standard input" if plan == "-" else plan
     with progress(quiet) as shown:

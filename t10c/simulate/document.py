@@ -172,7 +172,24 @@ def _from_document(document: object) -> SimulationReport:
                 f"{name[:80]}breakdown_cycles sums to {parts.total:g}, latency_cycles is {total:g}:"
                 " one of them was edited\nsimulate the plan again"
             )
+    _check_derived(report)
     return report
+
+
+def _check_derived(report: SimulationReport) -> None:
+    """Refuse a report whose time and utilisation are not those of its cycles."""
+    latency, clock = report.latency_cycles, report.clock_hz
+    derived = {
+        "latency_ms": latency / clock * 1e3 if clock > 0 else math.nan,
+        "utilisation": report.breakdown_cycles.compute / latency if latency else 0.0,
+    }
+    for name, value in derived.items():
+        found = getattr(report, name)
+        if not math.isclose(found, value, rel_tol=1e-9, abs_tol=1e-12):
+            raise InvalidInputError(
+                f"{name} is {found:g}, latency_cycles, breakdown_cycles and clock_hz give"
+                f" {value:g}: one of them was edited\nsimulate the plan again"
+            )
 
 
 def simulation_schema() -> Schema:

@@ -28,6 +28,7 @@ def scaled(path: Path, name: str, factor: float) -> None:
         entry["breakdown_cycles"]["compute"] += more
         entry["latency_cycles"] += more
     document["latency_ms"] = document["latency_cycles"] / document["clock_hz"] * 1e3
+    document["utilisation"] = document["breakdown_cycles"]["compute"] / document["latency_cycles"]
     (path.parent / name).write_text(json.dumps(document))
 
 

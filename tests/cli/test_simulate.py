@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -143,6 +144,13 @@ def test_files_for_people_do_not_go_to_a_terminal(program: Program, plan: Path) 
 
 
 # Bad input
+
+
+def test_a_page_that_cannot_be_made_is_said_so_before_the_work(
+    t10c: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    fails(t10c("simulate", "none.json", "--format", "html"), 2, "needs plotly", "t10c[report]")
 
 
 def test_a_program_needs_its_chip(t10c: Command, device_program: Path) -> None:

@@ -128,6 +128,13 @@ def test_reports_obey_their_schema(document: dict) -> None:
         ({"version": 2}, "upgrade t10c"),
         ({"version": 0}, "simulate the plan again"),
         ({"latency_cycles": 999.0}, "breakdown_cycles sums to 1000, latency_cycles is 999"),
+        (
+            {"latency_ms": 7.0},
+            "latency_ms is 7, latency_cycles, breakdown_cycles and clock_hz give",
+        ),
+        ({"utilisation": 3.5}, "utilisation is 3.5, latency_cycles, breakdown_cycles"),
+        ({"clock_hz": 0.0}, "one of them was edited"),
+        ({"clock_hz": 1e9}, "one of them was edited"),
         ({"latency_cycles": "fast"}, "simulation.latency_cycles: is 'fast'"),
         ({"latency_cycles": None}, "simulation.latency_cycles"),
         ({"speed": 1}, "simulation.speed: unknown key"),

@@ -6,6 +6,6 @@ roofline.py: the roofs of a chip; plans.py: fronts and rTensors; rings.py: pictu
 texts.py: what names of a model may do to a page. `assets/` has template, styles and scripts.
 """
 
-from t10c.report.html.page import html_report
+from t10c.report.html.page import html_modules, html_report
 
-__all__ = ["html_report"]
+__all__ = ["html_modules", "html_report"]

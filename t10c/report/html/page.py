@@ -27,7 +27,7 @@ def html_report(simulation: Simulation, plan: ModelPlan | None) -> str:
 
     UsageError if Jinja or Plotly is not installed. Equal simulations and plans give equal pages.
     """
-    jinja, offline = _needed("jinja2"), _needed("plotly.offline")
+    jinja, offline = html_modules()
     document = page_document(simulation, plan)
     verbatim = jinja.utils.markupsafe.Markup
     environment = jinja.Environment(
@@ -47,6 +47,11 @@ def html_report(simulation: Simulation, plan: ModelPlan | None) -> str:
         plotly=_packed(offline.get_plotlyjs()),
     )
     return page
+
+
+def html_modules() -> tuple[Any, Any]:
+    """Jinja and Plotly, which pages are made with; UsageError without one of them."""
+    return _needed("jinja2"), _needed("plotly.offline")
 
 
 def _needed(name: str) -> Any:
