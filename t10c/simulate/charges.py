@@ -70,13 +70,15 @@ def shift_charge(
     full_bytes = -(-lying.buffer.elements * bits // 8)
     sync = 2 * sync_cycles(spec)
     rounds = _shift_rounds(spec, lying.buffer, int(sizes.max(initial=0)))
+    hops = rounds * time.hops_cycles  # every round waits for its last byte to arrive
     effects = Effects(
         short_blocks=time.undisturbed - float(move_cycles(spec, full_bytes)),
         contention=time.contention,
-        hops=time.hops_cycles,
+        hops=hops,
         transfer_rounds=(rounds - _shift_rounds(spec, lying.buffer, full_bytes)) * sync,
     )
-    breakdown = Breakdown(shift=time.cycles, sync=rounds * sync)
+    moving = time.undisturbed + time.contention + hops
+    breakdown = Breakdown(shift=moving, sync=rounds * sync)
     name = shift.buffer.rsplit(":", 1)[-1]
     return Charge(
         "shift", f"shift {name}", count, breakdown.times(count), effects.times(count), time

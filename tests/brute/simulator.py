@@ -344,11 +344,12 @@ class _Machine:
         effects = Effects(
             short_blocks=time.undisturbed - float(move_cycles(self.spec, full_bytes)),
             contention=time.contention,
-            hops=time.hops_cycles,
+            hops=rounds * time.hops_cycles,
             transfer_rounds=(rounds - full_rounds) * sync,
         )
-        took = Breakdown(shift=time.cycles, sync=rounds * sync)
-        self.shifted[id(shift)] = time.cycles
+        moving = time.undisturbed + time.contention + rounds * time.hops_cycles
+        took = Breakdown(shift=moving, sync=rounds * sync)
+        self.shifted[id(shift)] = moving
         links = self.grid is not None or self.spec.chips.count > 1
         self.timing.uneven |= links and len(set(sizes[: len(taking)])) > 1
         self._spend(shift, "shift", took, effects, time)
