@@ -98,10 +98,10 @@ def overlap(a: Boxes, b: Boxes) -> Boxes:
 
 def run_in_box(run: Boxes, box: Boxes) -> IntArray:
     """On every core how many elements of a run of the flattened tensor are in its box, (cores,)."""
-    return _before(run.high[:, 0], box) - _before(run.low[:, 0], box)
+    return elements_before(run.high[:, 0], box) - elements_before(run.low[:, 0], box)
 
 
-def _before(end: IntArray, box: Boxes) -> IntArray:
+def elements_before(end: IntArray, box: Boxes) -> IntArray:
     """Elements of every box with a row-major number below `end`, (cores,)."""
     inside = np.ones(box.cores, dtype=bool)
     count = np.zeros(box.cores, dtype=np.int64)
@@ -196,6 +196,33 @@ class CellGrid:
             index = tuple(ends[side][:, d] for d, side in enumerate(corner))
             sign = -1.0 if (cells.ndim - sum(corner)) % 2 else 1.0
             result += sign * total[index]
+        return result
+
+    def run_sums(self, cells: FloatArray, runs: Boxes) -> FloatArray:
+        """The sum over every run of the flattened tensor of its elements' cell values, (cores,).
+
+        Values are constant in cells, so that no element is looked at: before an end are whole
+        slices of the first dimension, then in the slice it is in those of the second, and so on.
+        """
+        lengths = [np.diff(b).astype(np.float64) for b in self.bounds]
+        shape = tuple(int(b[-1]) for b in self.bounds)
+        ends = np.stack([runs.low[:, 0], runs.high[:, 0]])
+        inner = ends < np.prod(shape, dtype=np.int64)  # a run may end behind the last element
+        digits = np.unravel_index(np.where(inner, ends, 0), shape)
+        sums = np.zeros(ends.shape)
+        index: tuple[IntArray, ...] = ()
+        for d, digit in enumerate(digits):
+            slices = cells
+            for length in reversed(lengths[d + 1 :]):
+                slices = slices @ length
+            before = np.cumsum(slices * lengths[d], axis=-1)
+            if d == 0:
+                sums += np.where(inner, 0.0, before[-1])
+            cell = np.searchsorted(self.bounds[d], digit, side="right") - 1
+            index = (*index, cell)
+            part = before[index] - slices[index] * (self.bounds[d][cell + 1] - digit)
+            sums += np.where(inner, part, 0.0)
+        result: FloatArray = sums[1] - sums[0]
         return result
 
     def _at(self, bounds: IntArray) -> IntArray:

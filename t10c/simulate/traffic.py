@@ -17,6 +17,7 @@ from t10c.simulate.boxes import (
     FloatArray,
     cell_grid,
     element_grid,
+    elements_before,
     overlap,
     run_in_box,
 )
@@ -25,6 +26,9 @@ from t10c.simulate.geometry import Geometry
 from t10c.simulate.pairs import NO_PAIRS, Pairs, pairs_between
 from t10c.simulate.pull import pulled
 from t10c.simulate.store import Lying
+
+_MANY_ELEMENTS = 1024
+"""Per stretch of a flattened tensor: where there are more, stretches are quicker to look at."""
 
 
 def move_traffic(
@@ -98,17 +102,35 @@ def _common(
         there = grid.sums((grid.covering(held) > 0) * size, wanted)
         demand = grid.sums(grid.covering(wanted) * size, held)
         return there, demand, overlap(wanted, held).sizes
-    grid = element_grid(shape)
     box, run = (held, wanted) if held.shape == shape else (wanted, held)
-    on_boxes = grid.covering(box).reshape(-1)
-    on_runs = element_grid(run.shape).covering(run)
-    along = on_boxes > 0 if box is held else on_boxes
-    total = np.concatenate([[0.0], np.cumsum(along)])
-    of_runs = total[run.high[:, 0]] - total[run.low[:, 0]]
-    weights = on_runs if box is held else (on_runs > 0).astype(np.float64)
-    of_boxes = grid.sums(weights.reshape(shape), box)
+    grid, stretches = cell_grid(box), cell_grid(run)
+    on_boxes, on_runs = grid.covering(box), stretches.covering(run)
+    if box is held:
+        on_boxes = np.minimum(on_boxes, 1)
+    else:
+        on_runs = np.minimum(on_runs, 1)
+    of_runs = grid.run_sums(on_boxes, run)
+    of_boxes = _stretch_sums(stretches.bounds[0], on_runs, box)
     own = run_in_box(run, box)
     return (of_runs, of_boxes, own) if box is held else (of_boxes, of_runs, own)
+
+
+def _stretch_sums(bounds: IntArray, values: FloatArray, boxes: Boxes) -> FloatArray:
+    """The sum over every box of values of elements, (cores,).
+
+    `values` are those of stretches of the flattened tensor between `bounds`.
+    """
+    if int(bounds[-1]) < _MANY_ELEMENTS * len(values):
+        of_elements = np.repeat(values, np.diff(bounds)).reshape(boxes.shape)
+        return element_grid(boxes.shape).sums(of_elements, boxes)
+    first, same = distinct_rows(boxes.rows())
+    some = boxes.take(first)
+    result, before = np.zeros(some.cores), np.zeros(some.cores, dtype=np.int64)
+    for end, value in zip(bounds[1:].tolist(), values.tolist(), strict=True):
+        there = elements_before(np.full(some.cores, end, dtype=np.int64), some)
+        result += value * (there - before)
+        before = there
+    return np.asarray(result[same])
 
 
 def _serves(held: Boxes, wanted: Boxes) -> bool:
@@ -158,9 +180,8 @@ def _between_runs_and_boxes(
 
 def _wanted_by_boxes(boxes: Boxes, runs: Boxes) -> FloatArray:
     """How often all elements of every run are wanted by boxes, together, (cores,)."""
-    demand = element_grid(boxes.shape).covering(boxes).reshape(-1)
-    total = np.concatenate([[0.0], np.cumsum(demand)])
-    return np.asarray(total[runs.high[:, 0]] - total[runs.low[:, 0]])
+    grid = cell_grid(boxes)
+    return grid.run_sums(grid.covering(boxes), runs)
 
 
 def _wanted_by_runs(runs: Boxes, boxes: Boxes) -> IntArray:
