@@ -6,8 +6,11 @@ from collections.abc import Iterable
 
 def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, if one is like it at all."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return close[0] if close else None
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if close:
+        return close[0]
+    return next((other for other in names if other.casefold() == name.casefold()), None)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

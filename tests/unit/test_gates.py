@@ -202,6 +202,7 @@ def test_a_violation_names_both_values() -> None:
         ("latency:+1e999%", "'1e999' is too large for a percentage"),
         ("latency:+2KiB", "not a duration"),
         ("latncy:+2%", "did you mean latency"),
+        ("LATENCY:+2%", r"did you mean latency\?"),
         ("operators:+2%", "no metric"),
     ],
 )
