@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import t10c
 from t10c.baselines.comparison import figures_of
-from t10c.ir.plan import axis_steps, block_lengths, tile_lengths
+from t10c.ir.plan import axis_steps, block_lengths, piece_axis_lengths, tile_lengths
 from t10c.simulate.result import Effects
 
 CHIP, POD, MESH, WAFER = "ipu-mk2", "ipu-pod4", "tenstorrent-wormhole-like", "wse2"
@@ -58,7 +58,11 @@ def _set(**settings: object) -> tuple[tuple[str, str], ...]:
 
 
 _FEW, _MANY = (1, 2, 4, 8), (1, 4, 16, 64)
+_SMALL = (1, 2, 3, 4)
+"""Of large images, whose plans take minutes to search."""
+
 _SHORT = {"seq": 128}
+_BRIEF = {"seq": 32}
 _CACHED = {"past": 512}
 _CUT = {"vocabulary": 1024}
 """Embedding and head of a large vocabulary would fill a chip without any layer between them."""
@@ -85,18 +89,18 @@ COMPARED = (
     Model("mamba-2.8b", _MANY, CHIP, "decode"),
     Model("llama-3-8b", _FEW, settings=_set(layers=1, **_CUT, **_SHORT)),
     Model("llama-3-8b", _MANY, CHIP, "decode", _set(layers=1, **_CUT, **_CACHED)),
-    Model("sd-1.5-unet-block", _FEW),
-    Model("mobilenet-v2", _FEW),
-    Model("resnet-50", _FEW),
-    Model("lstm-ptb-large", (1, 8, 20, 64)),
-    Model("lstm-ptb-large", (1, 8, 20, 64), CHIP, "decode"),
-    Model("opt-30b", _FEW, POD, settings=_set(layers=2, **_CUT, **_SHORT)),
+    Model("sd-1.5-unet-block", _SMALL),
+    Model("mobilenet-v2", _SMALL),
+    Model("resnet-50", _SMALL),
+    Model("lstm-ptb-large", (1, 4, 8, 20)),
+    Model("lstm-ptb-large", (1, 4, 8, 20), CHIP, "decode"),
+    Model("opt-30b", _FEW, POD, settings=_set(layers=2, **_CUT, **_BRIEF)),
     Model("opt-30b", _MANY, POD, "decode", _set(layers=2, **_CUT, **_CACHED)),
-    Model("gemma-2-27b", _FEW, POD, settings=_set(layers=2, **_CUT, **_SHORT)),
+    Model("gemma-2-27b", _FEW, POD, settings=_set(layers=2, **_CUT, **_BRIEF)),
     Model("gemma-2-27b", _MANY, POD, "decode", _set(layers=2, **_CUT, **_CACHED)),
-    Model("llama-2-70b", _FEW, POD, settings=_set(layers=1, **_CUT, **_SHORT)),
+    Model("llama-2-70b", _FEW, POD, settings=_set(layers=1, **_CUT, **_BRIEF)),
     Model("llama-2-70b", _MANY, POD, "decode", _set(layers=1, **_CUT, **_CACHED)),
-    Model("mixtral-8x7b", _FEW, POD, settings=_set(layers=1, **_CUT, **_SHORT)),
+    Model("mixtral-8x7b", _FEW, POD, settings=_set(layers=1, **_CUT, **_BRIEF)),
     Model("mixtral-8x7b", _MANY, POD, "decode", _set(layers=1, **_CUT, **_CACHED)),
 )
 """Models under compute-shift and under the baseline."""
@@ -177,12 +181,14 @@ def _baseline(graph: t10c.Graph, spec: t10c.HardwareSpec) -> Record:
 
 def _figures(simulation: t10c.Simulation) -> Record:
     figures = figures_of(simulation)
+    contention = sum(operator.effects.contention for operator in simulation.operators)
     return {
         "latency_cycles": round(figures.latency_cycles, 2),
         "latency_ms": round(simulation.latency_seconds * 1e3, 6),
         "cost_model_cycles": round(simulation.cost_model_cycles or 0.0, 2),
         "transfer_share": round(figures.transfer_share, 5),
         "sync_share": round(simulation.breakdown.sync / figures.latency_cycles, 5),
+        "contention_share": round(contention / figures.latency_cycles, 5),
         "achieved_bytes_per_second": round(figures.achieved_bytes_per_second),
         "peak_core_bytes": figures.peak_core_bytes,
     }
@@ -199,7 +205,7 @@ def _misfit(found: t10c.DoesNotFit) -> Record:
 def operator_rows(plan: t10c.ModelPlan, simulation: t10c.Simulation) -> list[list[Any]]:
     """Equal operators together: count, kernel, padded, simulated, predicted, and the effects.
 
-    Cycles. `padded` is 1 if any block or tile of the plan is shorter elsewhere, None of copies.
+    Cycles. `padded` is that of `padded_operators`, None of copies.
     """
     padded = padded_operators(plan)
     rows: Counter[tuple[Any, ...]] = Counter()
@@ -212,22 +218,29 @@ def operator_rows(plan: t10c.ModelPlan, simulation: t10c.Simulation) -> list[lis
 
 
 def padded_operators(plan: t10c.ModelPlan) -> Mapping[str, int]:
-    """Of every planned operator whether its blocks, or the tiles of a block, differ in length."""
-    found = {}
-    for operator in plan.operators:
-        expression = plan.problems[operator.problem].expression
-        cuts = zip(
-            expression.axes,
-            expression.lengths,
-            operator.plan.split,
-            block_lengths(expression, operator.plan),
-            tile_lengths(expression, operator.plan),
-            strict=True,
-        )
-        found[operator.name] = int(
-            any(
-                split * block != length or axis_steps(operator.plan, axis.name) * tile != block
-                for axis, length, split, block, tile in cuts
-            )
-        )
-    return found
+    """Of every planned operator whether pieces that should be equal differ in length.
+
+    Such are the blocks of an axis, the tiles of a block, and the pieces of an idle weight.
+    """
+    return {operator.name: int(_padded(plan, operator)) for operator in plan.operators}
+
+
+def _padded(plan: t10c.ModelPlan, operator: t10c.OperatorPlan) -> bool:
+    expression = plan.problems[operator.problem].expression
+    cuts = zip(
+        expression.axes,
+        expression.lengths,
+        operator.plan.split,
+        block_lengths(expression, operator.plan),
+        tile_lengths(expression, operator.plan),
+        strict=True,
+    )
+    uneven = [
+        split * block != length or axis_steps(operator.plan, axis.name) * tile != block
+        for axis, length, split, block, tile in cuts
+    ]
+    operands = {operand.name: operand for operand in expression.operands}
+    for weight in operator.idle:
+        lengths = piece_axis_lengths(expression, operator.plan, operands[weight.operand])
+        uneven += [bool(lengths[axis] % factor) for axis, factor in weight.cut.factors]
+    return any(uneven)

@@ -6,7 +6,17 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from validation_cases import CHIP, COMPARED, EFFECTS, ON_MESHES, POD, Model, Record, records
+from validation_cases import (
+    CHIP,
+    COMPARED,
+    EFFECTS,
+    ON_MESHES,
+    POD,
+    Model,
+    Record,
+    all_cases,
+    records,
+)
 from validation_operators import cause_table, error_table, even_table, operator_runs, signed
 
 import t10c
@@ -30,6 +40,7 @@ def page(known: Mapping[str, Record]) -> str:
         "commands": _lines(model.command() for model in COMPARED),
         "compared_chip": _lines(compared_table(CHIP, known)),
         "compared_pod": _lines(compared_table(POD, known)),
+        "unmeasured": _lines(unmeasured(known)),
         "ratios": _lines(ratio_table(known)),
         "published": _lines(published_table(known)),
         **_stated(published_figures(known)),
@@ -38,11 +49,9 @@ def page(known: Mapping[str, Record]) -> str:
 
 
 def _stated(figures: Mapping[str, float]) -> dict[str, str]:
-    """Figures as the text has them: shares without digits, all else with two."""
+    """Figures as the text has them: ratios and rates with two digits, shares without."""
     return {
-        name: f"{value:.0f}"
-        if "_transfer_" in name or name.split("_")[1] == "moving"
-        else f"{value:.2f}"
+        name: f"{value:.2f}" if "ratio" in name or "rate" in name else f"{value:.0f}"
         for name, value in figures.items()
     }
 
@@ -52,6 +61,15 @@ def _lines(lines: Iterable[str]) -> str:
 
 
 # Models
+
+
+def unmeasured(known: Mapping[str, Record]) -> Iterator[str]:
+    """What `make validation` has still to measure, a paragraph; nothing if all is known."""
+    missing = [case.key for case in all_cases() if case.key not in known]
+    if missing:
+        yield f"Of {len(list(all_cases()))} cases {len(missing)} are not measured yet:"
+        yield "; ".join(missing) + "."
+        yield ""
 
 
 def total_table(known: Mapping[str, Record]) -> Iterator[str]:
@@ -102,7 +120,7 @@ def compared_table(hardware: str, known: Mapping[str, Record]) -> Iterator[str]:
         ratio = speedup(record)
         cells = [
             *map(_time, both),
-            "" if ratio is None else f"{ratio:.2f}",
+            "-" if ratio is None else f"{ratio:.2f}",
             _pair(both, lambda f: f"{100 * f['transfer_share']:.0f} %"),
             _pair(both, lambda f: f"{f['achieved_bytes_per_second'] / 1e9:.2f}"),
             _pair(both, lambda f: f"{f['peak_core_bytes'] / 1024:.0f}"),
@@ -182,6 +200,7 @@ def _moving_share(figures: Record) -> float:
 _FIGURES: dict[str, Callable[[Record], Any]] = {
     "transfer": lambda f: 100 * f["transfer_share"],
     "moving": lambda f: 100 * _moving_share(f),
+    "contention": lambda f: 100 * f["contention_share"],
     "rate": lambda f: f["achieved_bytes_per_second"] / 1e9,
     "moving_rate": lambda f: (
         f["achieved_bytes_per_second"] / 1e9 * f["transfer_share"] / (_moving_share(f) or 1)
