@@ -18,7 +18,8 @@ CORES = 8
 
 def lying(piece: Piece) -> Lying:
     placed = place_piece(piece, {"core": np.arange(CORES)})
-    return Lying(Buffer("b", "t", piece, 60, 16), boxes_of(placed, SHAPE), b"")
+    buffer = Buffer("b", "t", piece, 60, 16)
+    return Lying(buffer, boxes_of(placed, SHAPE), placed.counts(), b"")
 
 
 def box(rows: str, height: int, columns: str, width: int, cores: int = CORES) -> Piece:
