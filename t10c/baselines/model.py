@@ -36,18 +36,20 @@ def plan_graph(
     uses = find_uses(build_sequence(graph))
     weights = _weight_bytes(graph, uses, spec)
     live = _live_bytes(graph, uses, spec)
+    # before any search: in the little room of a model that does not fit, one takes longest
+    for event, size in zip(uses.events, live, strict=False):
+        least = 0 if isinstance(event, Copy) else smallest_bytes(event.operator.expression, spec)
+        if weights + size + least > spec.usable_bytes:
+            return _misfit(graph, spec, event.operator.name, weights, size, least)
     operators, copies = [], []
     problem_of: dict[TensorExpression, int] = {}
     for event, size in zip(uses.events, live, strict=False):
-        room = spec.usable_bytes - weights - size
         if isinstance(event, Copy):
-            if room < 0:
-                return _misfit(graph, spec, event.operator.name, weights, size, 0)
             copies.append(_copy_plan(event, spec))
             continue
         expression = event.operator.expression
-        tiling = searches.fastest(expression, room)
-        if tiling is None:
+        tiling = searches.fastest(expression, spec.usable_bytes - weights - size)
+        if tiling is None:  # the smallest tiles fit, but take more steps than are looked at
             least = smallest_bytes(expression, spec)
             return _misfit(graph, spec, event.operator.name, weights, size, least)
         number = problem_of.setdefault(expression, len(problem_of))

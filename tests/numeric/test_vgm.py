@@ -146,3 +146,14 @@ def test_what_does_not_fit_is_a_value():
     assert isinstance(found, t10c.DoesNotFit)
     assert found.demanded_bytes > found.available_bytes
     assert sum(size for _, size in found.terms) == found.demanded_bytes
+
+
+def test_what_does_not_fit_is_known_before_any_search(monkeypatch):
+    """In the room that such a model leaves, the search of one operator can take minutes."""
+    graph = t10c.import_model(zoo_models.small("bert-large").SerializeToString())
+
+    def search(*_: object) -> None:
+        pytest.fail("an operator was searched")
+
+    monkeypatch.setattr("t10c.baselines.model.find_tiling", search)
+    assert isinstance(plan_graph(graph, chip(24, 4)), t10c.DoesNotFit)
