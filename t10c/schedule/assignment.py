@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
-from t10c.schedule.descent import descend, forward_start, option_extra, settle_idle
+from t10c.schedule.descent import descend, forward_start, option_extra
 from t10c.schedule.memory import Homes, StepMemory, fixed_demand_bytes, live_homes
 from t10c.schedule.reconcile import Allocation, Menu, reconcile
 from t10c.schedule.result import Transition
 from t10c.schedule.setting import Setting
+from t10c.schedule.settle import settle_idle
 from t10c.schedule.smallest import HOME_ROUNDS, Smallest
 
 _TRIED_ALLOCATIONS = 3

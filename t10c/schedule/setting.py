@@ -11,6 +11,7 @@ from t10c.schedule.choices import Choices
 from t10c.schedule.memory import Homes, StepMemory, live_homes, step_memory
 from t10c.schedule.steps import Sequence
 from t10c.schedule.transition import TransitionPricer
+from t10c.search.space import IntArray
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,16 @@ class Setting:
     def plans_of(self, options: Iterable[int]) -> list[int]:
         """The plan of every step's option."""
         return [int(self.of_step(step).plan[option]) for step, option in enumerate(options)]
+
+    def demand_bytes(self, plans: Seq[int], homes: Homes) -> IntArray:
+        """What every step's plan demands of its own, (steps,), given the homes that die there."""
+        dying: list[int] = homes.dying.tolist()
+        keys = list(zip(self.choice_of, plans, dying, strict=True))
+        demands = {
+            (choice, plan, size): int(self.choices[choice].demand_bytes(size)[plan])
+            for choice, plan, size in dict.fromkeys(keys)
+        }
+        return np.array([demands[key] for key in keys], dtype=np.int64)
 
     def homes(self, plans: Seq[int], spec: HardwareSpec) -> Homes:
         """Live bytes with every producer's real share per core under its plan."""
