@@ -39,10 +39,11 @@ def choose(setting: Setting, spec: HardwareSpec) -> Assignment | None:
     fixed = fixed_demand_bytes(setting.sequence, spec)
     homes = live_homes(setting.sequence, spec)
     best: Assignment | None = None
+    done: set[tuple[int, ...]] = set()
     for _ in range(HOME_ROUNDS):
         allocations = _allocations(setting, homes, fixed, spec)
         for allocation in allocations[:_TRIED_ALLOCATIONS]:
-            found = _complete(setting, allocation, homes, fixed, spec)
+            found = _complete(setting, allocation, homes, fixed, spec, done)
             if found is not None and (best is None or found.cycles < best.cycles - 1e-9):
                 best = found
         if best is not None or not allocations:
@@ -81,9 +82,16 @@ def _allocations(
 
 
 def _complete(
-    setting: Setting, allocation: Allocation, homes: Homes, fixed: int, spec: HardwareSpec
+    setting: Setting,
+    allocation: Allocation,
+    homes: Homes,
+    fixed: int,
+    spec: HardwareSpec,
+    done: set[tuple[int, ...]],
 ) -> Assignment | None:
     """Improve an allocation by descent where transitions are exact, and settle its memory.
+
+    Plans in `done` have been settled before and are not again; new ones are added to it.
 
     The greedy's own plans are a candidate too, so descent never loses to it. It can end in a local
     optimum, so it also starts from plans chosen in execution order.
@@ -96,6 +104,9 @@ def _complete(
             candidates.append(descend(setting, start, homes, allowed, allocation.price))
     best: Assignment | None = None
     for plans in candidates:
+        if tuple(plans) in done:
+            continue
+        done.add(tuple(plans))
         real = setting.homes(plans, spec)
         options = settle_idle(setting, plans, real, fixed, spec.usable_bytes)
         if options is None:
