@@ -5,6 +5,7 @@ Commands are imported only when called, so that help stays quick.
 
 import contextlib
 import errno
+import gc
 import importlib
 import io
 import os
@@ -107,6 +108,8 @@ def cli(quiet: bool, verbose: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the documented code."""
     _settle_streams()
+    # graphs and plans are many small values, hardly any in cycles: looking for those is dear
+    gc.set_threshold(100_000, 50, 100)
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(arguments))
 

@@ -1,11 +1,12 @@
 """The model plan of a chosen assignment: what was chosen and priced, as values."""
 
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass, replace
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.tiles import ends_with_sync
 from t10c.hardware.width import size_bytes
-from t10c.ir.plan import rtensor
+from t10c.ir.plan import RTensor, rtensor
 from t10c.schedule.assignment import Assignment, exchange_cycles
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.reconcile import lower_bound
@@ -31,15 +32,18 @@ def assemble(
     overrides: tuple[str, ...],
 ) -> ModelPlan:
     """The chosen assignment as values."""
+    parts: dict[tuple[int, int], _Parts] = {}
     operators = tuple(
-        _operator_plan(setting, spec, chosen, step) for step in range(len(chosen.plans))
+        _operator_plan(setting, spec, chosen, step, _parts(setting, chosen, step, parts))
+        for step in range(len(chosen.plans))
     )
+    numbers = Counter(setting.choice_of)
     copies = tuple(_copy_plan(setting, spec, copy) for copy in setting.sequence.copies)
     problems = tuple(
         ProblemRecord(
             digest=choices.problem.expression.digest,
             expression=choices.problem.expression,
-            operators=setting.choice_of.count(number),
+            operators=numbers[number],
             search=choices.search.record,
             front=choices.search.front,
         )
@@ -79,8 +83,31 @@ def _copy_plan(setting: Setting, spec: HardwareSpec, copy: Copy) -> CopyPlan:
     return CopyPlan(copy.operator.name, size, cycles)
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What all operators of one problem have in common under one plan."""
+
+    placement: str
+    rtensors: tuple[RTensor, ...]
+
+
+def _parts(
+    setting: Setting, chosen: Assignment, step: int, known: dict[tuple[int, int], _Parts]
+) -> _Parts:
+    """The parts of a step's operator, which are derived once; `known` has those derived so far."""
+    key = (setting.choice_of[step], chosen.plans[step])
+    if key not in known:
+        choices = setting.of_step(step)
+        expression, plan = choices.problem.expression, choices.plans[key[1]].plan
+        known[key] = _Parts(
+            placement=placement_rule(expression, plan),
+            rtensors=tuple(rtensor(expression, plan, o) for o in expression.operands),
+        )
+    return known[key]
+
+
 def _operator_plan(
-    setting: Setting, spec: HardwareSpec, chosen: Assignment, step: int
+    setting: Setting, spec: HardwareSpec, chosen: Assignment, step: int, parts: _Parts
 ) -> OperatorPlan:
     """One step of the chosen assignment as values."""
     operator = setting.sequence.steps[step].operator
@@ -114,8 +141,8 @@ def _operator_plan(
         name=operator.name,
         problem=setting.choice_of[step],
         plan=entry.plan,
-        placement=placement_rule(expression, entry.plan),
-        rtensors=tuple(rtensor(expression, entry.plan, o) for o in expression.operands),
+        placement=parts.placement,
+        rtensors=parts.rtensors,
         piece_bytes=entry.piece_bytes,
         idle=idle,
         transitions=chosen.transitions[step],

@@ -6,6 +6,7 @@ the schema version, that every plan belongs to its expression, and the hashes of
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from t10c import __version__
@@ -56,7 +57,7 @@ def _hash(document: dict[str, Any]) -> str:
 
 def _body(plan: ModelPlan) -> dict[str, Any]:
     graph = plan.graph
-    planned = {operator.name: operator for operator in plan.operators}
+    entries = _Entries(plan)
     return {
         "generator": f"t10c {__version__}",
         "latency_cycles": plan.latency_cycles,
@@ -86,7 +87,7 @@ def _body(plan: ModelPlan) -> dict[str, Any]:
         },
         "problems": [encode(problem) for problem in plan.problems],
         "operators": [
-            _planned_entry(operator, planned[operator.name], plan)
+            entries.entry(operator)
             if isinstance(operator, Operator)
             else {"class": "layout_only", **encode(operator)}
             for operator in graph.operators
@@ -95,26 +96,46 @@ def _body(plan: ModelPlan) -> dict[str, Any]:
     }
 
 
-def _planned_entry(operator: Operator, planned: OperatorPlan, plan: ModelPlan) -> dict[str, Any]:
-    """One planned operator: what it stands for and how it is planned, side by side."""
-    expression = plan.problems[planned.problem].expression
-    entry = encode(planned)
-    rotations = entry.pop("plan")["rotations"]
-    head = {
-        "class": "planned",
-        "name": operator.name,
-        "op_type": operator.op_type,
-        "nodes": list(operator.nodes),
-        "inputs": list(operator.inputs),
-        "output": operator.output,
-        "problem": planned.problem,
-        "split": {
-            axis.name: factor
-            for axis, factor in zip(expression.axes, planned.plan.split, strict=True)
-        },
-        "rotations": rotations,
-    }
-    return {**head, **{key: value for key, value in entry.items() if key not in head}}
+class _Entries:
+    """Entries of planned operators; what operators have in common becomes JSON values once."""
+
+    def __init__(self, plan: ModelPlan) -> None:
+        self._problems = plan.problems
+        self._plans = {operator.name: operator for operator in plan.operators}
+        self._known: dict[tuple[int, ...], Any] = {}
+
+    def entry(self, operator: Operator) -> dict[str, Any]:
+        """One planned operator: what it stands for and how it is planned, side by side."""
+        planned = self._plans[operator.name]
+        return {
+            "class": "planned",
+            "name": operator.name,
+            "op_type": operator.op_type,
+            "nodes": list(operator.nodes),
+            "inputs": list(operator.inputs),
+            "output": operator.output,
+            "problem": planned.problem,
+            "split": self._once(self._split, planned.plan, planned.problem),
+            "rotations": self._once(encode, planned.plan.rotations),
+            "placement": planned.placement,
+            "rtensors": self._once(encode, planned.rtensors),
+            "piece_bytes": self._once(encode, planned.piece_bytes),
+            "idle": encode(planned.idle),
+            "transitions": encode(planned.transitions),
+            "memory_bytes": encode(planned.memory_bytes),
+            "cost_cycles": encode(planned.cost_cycles),
+        }
+
+    def _split(self, plan: Plan, problem: int) -> dict[str, int]:
+        axes = self._problems[problem].expression.axes
+        return {axis.name: factor for axis, factor in zip(axes, plan.split, strict=True)}
+
+    def _once(self, make: Callable[..., Any], value: object, *further: int) -> Any:
+        """What `make` makes of a part of the plan, which lives as long as the entries are made."""
+        key = (id(value), *further)
+        if key not in self._known:
+            self._known[key] = make(value, *further)
+        return self._known[key]
 
 
 def dump_plan(plan: ModelPlan) -> bytes:

@@ -1,6 +1,7 @@
 """What the schedule says: a model plan, or why the model does not fit."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import TensorExpression
@@ -141,7 +142,7 @@ class ModelPlan:
     search_cpu_seconds: float = field(default=0.0, compare=False)
     """CPU seconds of all searches; not part of the plan's identity and not written to its file."""
 
-    @property
+    @cached_property
     def latency_cycles(self) -> float:
         """Predicted cycles of one inference: setup, transitions and execution of all operators."""
         return sum(self.breakdown_cycles().values())
