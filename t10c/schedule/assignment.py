@@ -12,6 +12,8 @@ from t10c.schedule.result import Transition
 from t10c.schedule.setting import Setting
 from t10c.schedule.settle import settle_idle
 from t10c.schedule.smallest import HOME_ROUNDS, Smallest
+from t10c.schedule.steps import Step
+from t10c.search.space import IntArray
 
 _TRIED_ALLOCATIONS = 3
 
@@ -135,52 +137,82 @@ def _price(
     available: int,
 ) -> Assignment:
     """Exact price and memory of a complete assignment in `available` bytes per core."""
-    steps = range(len(plans))
     memory = setting.memory(plans, options, homes, fixed)
-    transitions = [_transitions(setting, plans, options, step) for step in steps]
-    for step in steps:
-        kept = sum(t.kept_bytes for t in transitions[step])
-        if kept and memory.fetch[step] + kept > available:  # no room for the copies
-            transitions[step] = _transitions(setting, plans, options, step, reusing=False)
-    kept_bytes = np.array([sum(t.kept_bytes for t in found) for found in transitions], np.int64)
+    fetches = _fetches(setting, plans, options, memory.fetch, available)
+    kept_bytes = np.array([fetch.kept_bytes for fetch in fetches], np.int64)
     memory = replace(memory, fetch=memory.fetch + kept_bytes)
     cycles = 0.0
-    for step in steps:
+    for step, fetch in enumerate(fetches):
         choices = setting.of_step(step)
         cycles += float(choices.execution[plans[step]] + choices.setup[options[step]])
-        cycles += exchange_cycles(setting, transitions[step])
+        cycles += fetch.cycles
         if not setting.exact:
             cycles += float(choices.uniform_transition[plans[step]])
+    steps = setting.sequence.steps
+    transitions = [_transitions(step, f) for step, f in zip(steps, fetches, strict=True)]
     return Assignment(options, plans, homes, memory, transitions, cycles)
 
 
-def _transitions(
-    setting: Setting, plans: list[int], options: list[int], step: int, reusing: bool = True
-) -> tuple[Transition, ...]:
-    """Exact transitions of a step's reads; none where they are priced uniformly."""
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """What a step's reads come to: (bytes received, whether of a copy, bytes kept) of each."""
+
+    prices: tuple[tuple[int, bool, int], ...]
+    kept_bytes: int
+    cycles: float
+
+
+def _fetches(
+    setting: Setting, plans: list[int], options: list[int], fetch_bytes: IntArray, available: int
+) -> list[_Fetch]:
+    """Every step's fetch; copies are reused where `available` bytes have room for them."""
+    known: dict[tuple[object, ...], _Fetch] = {}
+
+    def found(step: int, reusing: bool) -> _Fetch:
+        key = (reusing, *setting.neighbours.fetching(step, plans, options))
+        if key not in known:
+            known[key] = _fetch(setting, plans, options, step, reusing)
+        return known[key]
+
     if not setting.exact:
-        return ()
-    found = []
-    expression = setting.sequence.steps[step].problem.expression
-    for position, read in enumerate(setting.sequence.steps[step].reads):
-        states = setting.pricer.states(step, position, plans)
-        reuse = setting.pricer.reuse_state(step, position, plans) if reusing else None
-        size, reused, kept = setting.pricer.received_bytes(
-            step, position, plans[step], states, reuse, options
+        return [_Fetch((), 0, 0.0)] * len(plans)
+    fetches = [found(step, True) for step in range(len(plans))]
+    for step, demand_bytes in enumerate(fetch_bytes.tolist()):
+        kept = fetches[step].kept_bytes
+        if kept and demand_bytes + kept > available:  # no room for the copies
+            fetches[step] = found(step, False)
+    return fetches
+
+
+def _fetch(
+    setting: Setting, plans: list[int], options: list[int], step: int, reusing: bool
+) -> _Fetch:
+    """Exact prices of a step's reads."""
+    pricer = setting.pricer
+    prices = []
+    for position in range(len(setting.sequence.steps[step].reads)):
+        states = pricer.states(step, position, plans)
+        reuse = pricer.reuse_state(step, position, plans) if reusing else None
+        prices.append(pricer.received_bytes(step, position, plans[step], states, reuse, options))
+    cycles = pricer.exchange_cycles(sum(size for size, _, _ in prices))
+    return _Fetch(tuple(prices), sum(kept for _, _, kept in prices), cycles)
+
+
+def _transitions(step: Step, fetch: _Fetch) -> tuple[Transition, ...]:
+    """The transitions of a step's reads; none where they are priced uniformly."""
+    return tuple(
+        Transition(
+            operand=step.problem.expression.inputs[read.operand].name,
+            tensor=read.tensor,
+            sources=tuple(source.tensor for source in read.sources),
+            received_bytes=size,
+            reused=reused,
+            kept_bytes=kept,
         )
-        found.append(
-            Transition(
-                operand=expression.inputs[read.operand].name,
-                tensor=read.tensor,
-                sources=tuple(source.tensor for source in read.sources),
-                received_bytes=size,
-                reused=reused,
-                kept_bytes=kept,
-            )
-        )
-    return tuple(found)
+        for read, (size, reused, kept) in zip(step.reads, fetch.prices, strict=False)
+    )
 
 
 def exchange_cycles(setting: Setting, transitions: tuple[Transition, ...]) -> float:
     """Cycles of the one exchange that fetches all operands of an operator."""
-    return float(setting.pricer.cycles(sum(t.received_bytes for t in transitions)))
+    return setting.pricer.exchange_cycles(sum(t.received_bytes for t in transitions))

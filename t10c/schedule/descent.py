@@ -35,15 +35,15 @@ def descend(
 ) -> list[int]:
     """Plans of every step after descent from `plans`; `allowed` is each step's extra bytes."""
     plans = list(plans)
+    keys = _own_keys(setting, homes, allowed)
     own: dict[tuple[int, int, int], FloatArray] = {}
     remembered: dict[tuple[object, ...], int] = {}
     for _ in range(_SWEEPS):
         changed = False
-        for step in range(len(plans)):
-            key = (setting.choice_of[step], int(homes.dying[step]), int(allowed[step]))
+        for step, key in enumerate(keys):
             if key not in own:
-                own[key] = plan_costs(setting.of_step(step), key[1], key[2], price)
-            around = (key, *_surroundings(setting, plans, step))
+                own[key] = plan_costs(setting.choices[key[0]], key[1], key[2], price)
+            around = (key, *setting.neighbours.deciding(step, plans))
             if around not in remembered:
                 cost = own[key] + transition_costs(setting, plans, step)
                 best = int(np.argmin(cost))
@@ -66,36 +66,31 @@ def forward_start(
     Readers' wishes are left out, so it starts the descent from elsewhere than the greedy does.
     """
     plans = list(plans)
-    for step in range(len(plans)):
-        pricer, reads = setting.pricer, setting.sequence.steps[step].reads
-        cost = plan_costs(setting.of_step(step), int(homes.dying[step]), int(allowed[step]), price)
-        size = np.zeros(len(cost))
-        for position in range(len(reads)):
-            states = pricer.states(step, position, plans)
-            reuse = pricer.reuse_state(step, position, plans)
-            size += pricer.bytes_in(step, position, states, reuse)
-        cost = cost + pricer.cycles(size)
-        if np.isfinite(cost).any():
-            plans[step] = int(np.argmin(cost))
+    remembered: dict[tuple[object, ...], int | None] = {}
+    for step, key in enumerate(_own_keys(setting, homes, allowed)):
+        before = (key, *setting.neighbours.reading(step, plans))
+        if before not in remembered:
+            cost = plan_costs(setting.choices[key[0]], key[1], key[2], price)
+            cost = cost + setting.pricer.cycles(_bytes_in(setting, plans, step))
+            remembered[before] = int(np.argmin(cost)) if np.isfinite(cost).any() else None
+        best = remembered[before]
+        plans[step] = plans[step] if best is None else best
     return plans
 
 
-def _surroundings(setting: Setting, plans: list[int], step: int) -> tuple[object, ...]:
-    """All that a step's decision depends on: its neighbours' plans and how they are connected."""
-    pricer, sequence = setting.pricer, setting.sequence
-    parts: list[object] = [plans[step]]
-    for position in range(len(sequence.steps[step].reads)):
-        parts.append(pricer.read_key(step, position))
-        parts.append(tuple(pricer.states(step, position, plans)))
-        parts.append(pricer.reuse_state(step, position, plans))
-    for consumer in dict.fromkeys(c for c, _ in sequence.steps[step].consumers):
-        parts.append((setting.choice_of[consumer], plans[consumer]))
-        for position, read in enumerate(sequence.steps[consumer].reads):
-            parts.append(pricer.read_key(consumer, position))
-            parts.append(tuple(source.step == step for source in read.sources))
-            parts.append(tuple(pricer.states(consumer, position, plans)))
-            parts.append(pricer.reuse_state(consumer, position, plans))
-    return tuple(parts)
+def _own_keys(setting: Setting, homes: Homes, allowed: IntArray) -> list[tuple[int, int, int]]:
+    """What a step's own costs depend on: its choices, the homes that die there, allowed bytes."""
+    return list(zip(setting.choice_of, homes.dying.tolist(), allowed.tolist(), strict=True))
+
+
+def _bytes_in(setting: Setting, plans: list[int], step: int) -> FloatArray:
+    """Bytes to bring all of a step's operands into place, for every plan of its pool."""
+    pricer = setting.pricer
+    size = np.zeros(len(setting.of_step(step).plans))
+    for position in range(len(setting.sequence.steps[step].reads)):
+        states = pricer.states(step, position, plans)
+        size += pricer.bytes_in(step, position, states, pricer.reuse_state(step, position, plans))
+    return size
 
 
 def transition_costs(setting: Setting, plans: list[int], step: int) -> FloatArray:
@@ -104,11 +99,7 @@ def transition_costs(setting: Setting, plans: list[int], step: int) -> FloatArra
     Every operator fetches all its operands in one exchange, so a consumer's other operands count.
     """
     pricer, sequence = setting.pricer, setting.sequence
-    size = np.zeros(len(setting.of_step(step).plans))
-    for position in range(len(sequence.steps[step].reads)):
-        states = pricer.states(step, position, plans)
-        size += pricer.bytes_in(step, position, states, pricer.reuse_state(step, position, plans))
-    cost = pricer.cycles(size)
+    cost = pricer.cycles(_bytes_in(setting, plans, step))
     for consumer in dict.fromkeys(c for c, _ in sequence.steps[step].consumers):
         size = np.zeros(len(cost))
         for position in range(len(sequence.steps[consumer].reads)):

@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
 from t10c.schedule.memory import Homes, StepMemory, live_homes, step_memory
+from t10c.schedule.neighbours import Neighbours
 from t10c.schedule.steps import Sequence
 from t10c.schedule.transition import TransitionPricer
 from t10c.search.space import IntArray
@@ -23,6 +25,11 @@ class Setting:
     choice_of: tuple[int, ...]
     pricer: TransitionPricer
     exact: bool
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """How the steps are connected."""
+        return Neighbours(self.pricer)
 
     def of_step(self, step: int) -> Choices:
         """The choices of a step."""
@@ -44,10 +51,9 @@ class Setting:
 
     def homes(self, plans: Seq[int], spec: HardwareSpec) -> Homes:
         """Live bytes with every producer's real share per core under its plan."""
-        elements = {
-            step: self.pricer.layouts.home_elements(self.choice_of[step], plan)
-            for step, plan in enumerate(plans)
-        }
+        keys = list(zip(self.choice_of, plans, strict=True))
+        shares = {key: self.pricer.layouts.home_elements(*key) for key in dict.fromkeys(keys)}
+        elements = np.array([shares[key] for key in keys], dtype=np.int64)
         return live_homes(self.sequence, spec, elements)
 
     def memory(

@@ -45,6 +45,7 @@ class TransitionPricer:
         self.spec = spec
         self.layouts = LayoutStore(choices, spec)
         self._prices: dict[tuple[object, ...], FloatArray] = {}
+        self._exchanges: dict[int, float] = {}
         self._keys: dict[tuple[int, int], int] = {}
         self._numbers: dict[tuple[object, ...], int] = {}
 
@@ -165,6 +166,12 @@ class TransitionPricer:
         size = np.asarray(size_bytes, dtype=np.float64)
         return np.where(size > 0, exchange_cycles(self.spec, size), 0.0)
 
+    def exchange_cycles(self, size_bytes: int) -> float:
+        """The same of one exchange."""
+        if size_bytes not in self._exchanges:
+            self._exchanges[size_bytes] = float(self.cycles(size_bytes))
+        return self._exchanges[size_bytes]
+
     def _worst(self, need: Layout, views: tuple[View, ...], held: list[Layout]) -> FloatArray:
         """Most bytes per plan; layouts are stacked: plans x sampled cores, single ones repeat."""
         rows = max([len(need.start), *(len(h.start) for h in held)])
@@ -215,9 +222,13 @@ class TransitionPricer:
                 return read.operand
         return -1
 
+    def has_copy(self, step: int, position: int) -> bool:
+        """Whether the step before has just read the same tensor."""
+        return self._reuse_operand(step, position) >= 0
+
     def reuse_state(self, step: int, position: int, plans: list[int]) -> State | None:
         """State of the step before if it has just read the same tensor, else None."""
-        if self._reuse_operand(step, position) < 0:
+        if not self.has_copy(step, position):
             return None
         return (self.choice_of[step - 1], plans[step - 1])
 
