@@ -48,7 +48,7 @@ class GraphBuilder:
         self.derivations: list[Derivation] = []
         self.bodies: list[FixedValues] = []
         self.moved_weights: dict[str, LayoutOp] = {}
-        self._shapes: dict[str, Shape] = dict(model.shapes)
+        self._shapes: dict[str, Shape] = {n: _whole(s) for n, s in model.shapes.items()}
         self._element_types: dict[str, str] = dict(model.element_types)
         self._constants: dict[str, np.ndarray] = dict(model.constants)
         self._inputs = frozenset(model.inputs)
@@ -90,7 +90,7 @@ class GraphBuilder:
     def adopt(self, body: ResolvedModel) -> None:
         """Know the tensors of a function body; what the model knows already stays."""
         for name, shape in body.shapes.items():
-            self._shapes.setdefault(name, shape)
+            self._shapes.setdefault(name, _whole(shape))
             self._element_types.setdefault(name, body.element_types[name])
         for name, value in body.constants.items():
             self._constants.setdefault(name, value)
@@ -105,7 +105,7 @@ class GraphBuilder:
         shape = self._shapes.get(tensor)
         if shape is None:
             raise LoweringError(f"the shape of {tensor!r} is not known")
-        return tuple(int(size) for size in shape)
+        return shape
 
     def element_type(self, tensor: str) -> str:
         """Element type of a tensor."""
@@ -191,7 +191,7 @@ class GraphBuilder:
     def new_tensor(self, wanted: str, shape: Shape, element_type: str) -> str:
         """A new activation, named as wanted or nearly so."""
         name = self._unique(wanted, self._shapes)
-        self._shapes[name] = shape
+        self._shapes[name] = _whole(shape)
         self._element_types[name] = element_type
         self._made.append(name)
         return name
@@ -312,6 +312,11 @@ class GraphBuilder:
             count += 1
             name = f"{wanted}.{count}"
         return name
+
+
+def _whole(shape: Sequence[int]) -> Shape:
+    """The sizes as plain integers, whatever computed them."""
+    return tuple(map(int, shape))
 
 
 def literal_text(value: np.ndarray) -> str:
