@@ -16,6 +16,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from t10c.commons import Commons
 from t10c.errors import InvalidInputError
 
 T = TypeVar("T")
@@ -253,16 +254,22 @@ def wrong(path: str, value: object, right: str) -> InvalidInputError:
     return InvalidInputError(f"{path}: is {shown[:60]}; it must be {right}")
 
 
-def content_hash(document: Mapping[str, Any], aside: Collection[str]) -> str:
+NO_COMMONS = Commons()
+"""Of documents without marks."""
+
+
+def content_hash(
+    document: Mapping[str, Any], aside: Collection[str], commons: Commons = NO_COMMONS
+) -> str:
     """sha256 of all that a JSON object says but for the keys `aside`, however it is laid out."""
     says = {key: value for key, value in document.items() if key not in aside}
-    text = json.dumps(says, sort_keys=True, separators=(",", ":"))
+    text = commons.text(says, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_bytes(document: Mapping[str, Any]) -> bytes:
+def file_bytes(document: Mapping[str, Any], commons: Commons = NO_COMMONS) -> bytes:
     """A plan or program file: the document as one line of compact JSON."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = commons.text(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.encode() + b"\n"
 
 

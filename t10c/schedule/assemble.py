@@ -1,12 +1,13 @@
 """The model plan of a chosen assignment: what was chosen and priced, as values."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.tiles import ends_with_sync
 from t10c.hardware.width import size_bytes
-from t10c.ir.plan import RTensor, rtensor
+from t10c.ir.expression import TensorExpression
+from t10c.ir.plan import Plan, RTensor, rtensor
 from t10c.schedule.assignment import Assignment, exchange_cycles
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.reconcile import lower_bound
@@ -32,11 +33,8 @@ def assemble(
     overrides: tuple[str, ...],
 ) -> ModelPlan:
     """The chosen assignment as values."""
-    parts: dict[tuple[int, int], _Parts] = {}
-    operators = tuple(
-        _operator_plan(setting, spec, chosen, step, _parts(setting, chosen, step, parts))
-        for step in range(len(chosen.plans))
-    )
+    shared = _Shared(setting, spec, chosen)
+    operators = tuple(_operator_plan(shared, step) for step in range(len(chosen.plans)))
     numbers = Counter(setting.choice_of)
     copies = tuple(_copy_plan(setting, spec, copy) for copy in setting.sequence.copies)
     problems = tuple(
@@ -83,90 +81,101 @@ def _copy_plan(setting: Setting, spec: HardwareSpec, copy: Copy) -> CopyPlan:
     return CopyPlan(copy.operator.name, size, cycles)
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What all operators of one problem have in common under one plan."""
+class _Shared:
+    """What operators of a chosen assignment have in common; equal values are one object."""
 
-    placement: str
-    rtensors: tuple[RTensor, ...]
+    def __init__(self, setting: Setting, spec: HardwareSpec, chosen: Assignment) -> None:
+        self.setting = setting
+        self.spec = spec
+        self.chosen = chosen
+        self._placements: dict[tuple[int, int], str] = {}
+        self._rtensors: dict[tuple[int, int], tuple[RTensor, ...]] = {}
+        self._costs: dict[CostTerms, CostTerms] = {}
+        self._memory: dict[MemoryTerms, MemoryTerms] = {}
 
+    def placement(self, step: int) -> str:
+        """By which rule the step's pieces are placed."""
+        key = (self.setting.choice_of[step], self.chosen.plans[step])
+        if key not in self._placements:
+            self._placements[key] = placement_rule(*self._plan(step))
+        return self._placements[key]
 
-def _parts(
-    setting: Setting, chosen: Assignment, step: int, known: dict[tuple[int, int], _Parts]
-) -> _Parts:
-    """The parts of a step's operator, which are derived once; `known` has those derived so far."""
-    key = (setting.choice_of[step], chosen.plans[step])
-    if key not in known:
+    def rtensors(self, step: int) -> tuple[RTensor, ...]:
+        """The step's operands as its plan views them."""
+        key = (self.setting.choice_of[step], self.chosen.plans[step])
+        if key not in self._rtensors:
+            expression, plan = self._plan(step)
+            self._rtensors[key] = tuple(rtensor(expression, plan, o) for o in expression.operands)
+        return self._rtensors[key]
+
+    def _plan(self, step: int) -> tuple[TensorExpression, Plan]:
+        choices = self.setting.of_step(step)
+        return choices.problem.expression, choices.plans[self.chosen.plans[step]].plan
+
+    def cost(self, step: int) -> CostTerms:
+        """Cycles of the step by what they are spent on."""
+        setting, plan = self.setting, self.chosen.plans[step]
         choices = setting.of_step(step)
-        expression, plan = choices.problem.expression, choices.plans[key[1]].plan
-        known[key] = _Parts(
-            placement=placement_rule(expression, plan),
-            rtensors=tuple(rtensor(expression, plan, o) for o in expression.operands),
+        entry = choices.plans[plan]
+        transition = exchange_cycles(setting, self.chosen.transitions[step])
+        if not setting.exact:
+            transition = float(choices.uniform_transition[plan])
+        cost = CostTerms(
+            setup=float(choices.setup[self.chosen.options[step]]),
+            transition=transition,
+            compute=entry.compute_cycles,
+            epilogue=entry.epilogue_cycles,
+            shift=entry.shift_cycles,
+            reduction=entry.reduction_cycles,
+            sync=entry.end_cycles if ends_with_sync(choices.problem.expression) else 0.0,
         )
-    return known[key]
+        return self._costs.setdefault(cost, cost)
+
+    def memory(self, step: int) -> MemoryTerms:
+        """Demand of the step by what it is made of, bytes per core."""
+        choices, chosen = self.setting.of_step(step), self.chosen
+        fixed = self.spec.shift_buffer.reserved_bytes
+        idle = chosen.memory.end - chosen.homes.end - fixed  # and weights that no operator owns
+        idle -= int(choices.idle_bytes[chosen.options[step]])
+        plan = chosen.plans[step]
+        pieces = sum(choices.plans[plan].piece_bytes)
+        second_copies = int(choices.active_bytes[plan]) - pieces
+        memory = MemoryTerms(
+            idle_weights=idle,
+            active_pieces=pieces,
+            live_activations=int(chosen.homes.live[step]),
+            shift_buffer=fixed + second_copies,
+            fetch_total=int(chosen.memory.fetch[step]),
+            total=int(chosen.memory.run[step]),
+        )
+        return self._memory.setdefault(memory, memory)
 
 
-def _operator_plan(
-    setting: Setting, spec: HardwareSpec, chosen: Assignment, step: int, parts: _Parts
-) -> OperatorPlan:
+def _operator_plan(shared: _Shared, step: int) -> OperatorPlan:
     """One step of the chosen assignment as values."""
+    setting, chosen = shared.setting, shared.chosen
     operator = setting.sequence.steps[step].operator
     choices = setting.of_step(step)
     problem = choices.problem
-    expression = problem.expression
     entry = choices.plans[chosen.plans[step]]
-    cuts = choices.cuts[chosen.options[step]]
     idle = tuple(
         IdleWeight(
-            operand=expression.inputs[position].name,
+            operand=problem.expression.inputs[position].name,
             tensor=operator.inputs[position],
             active_bytes=entry.piece_bytes[position],
             cut=cut,
         )
-        for position, cut in zip(problem.weights, cuts, strict=True)
-    )
-    transition = exchange_cycles(setting, chosen.transitions[step])
-    if not setting.exact:
-        transition = float(choices.uniform_transition[chosen.plans[step]])
-    cost = CostTerms(
-        setup=float(choices.setup[chosen.options[step]]),
-        transition=transition,
-        compute=entry.compute_cycles,
-        epilogue=entry.epilogue_cycles,
-        shift=entry.shift_cycles,
-        reduction=entry.reduction_cycles,
-        sync=entry.end_cycles if ends_with_sync(expression) else 0.0,
+        for position, cut in zip(problem.weights, choices.cuts[chosen.options[step]], strict=True)
     )
     return OperatorPlan(
         name=operator.name,
         problem=setting.choice_of[step],
         plan=entry.plan,
-        placement=parts.placement,
-        rtensors=parts.rtensors,
+        placement=shared.placement(step),
+        rtensors=shared.rtensors(step),
         piece_bytes=entry.piece_bytes,
         idle=idle,
         transitions=chosen.transitions[step],
-        memory_bytes=_memory_terms(setting, spec, chosen, step),
-        cost_cycles=cost,
-    )
-
-
-def _memory_terms(
-    setting: Setting, spec: HardwareSpec, chosen: Assignment, step: int
-) -> MemoryTerms:
-    """Demand of one step by what it is made of, bytes per core."""
-    choices = setting.of_step(step)
-    fixed = spec.shift_buffer.reserved_bytes
-    idle = chosen.memory.end - chosen.homes.end - fixed  # and weights that no operator owns
-    idle -= int(choices.idle_bytes[chosen.options[step]])
-    plan = chosen.plans[step]
-    pieces = sum(choices.plans[plan].piece_bytes)
-    second_copies = int(choices.active_bytes[plan]) - pieces
-    return MemoryTerms(
-        idle_weights=idle,
-        active_pieces=pieces,
-        live_activations=int(chosen.homes.live[step]),
-        shift_buffer=fixed + second_copies,
-        fetch_total=int(chosen.memory.fetch[step]),
-        total=int(chosen.memory.run[step]),
+        memory_bytes=shared.memory(step),
+        cost_cycles=shared.cost(step),
     )

@@ -4,12 +4,12 @@ Expressions stand once per distinct problem and operators refer to them by numbe
 the schema version, that every plan belongs to its expression, and the hashes of hardware and plan.
 """
 
-import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
 
 from t10c import __version__
+from t10c.commons import Commons
 from t10c.errors import InvalidInputError
 from t10c.hardware.document import from_document as spec_from_document
 from t10c.hardware.document import spec_hash
@@ -22,6 +22,8 @@ from t10c.ir.positions import CorePositions
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.result import CopyPlan, ModelPlan, OperatorPlan, ProblemRecord
 from t10c.serialise import (
+    NO_COMMONS,
+    content_hash,
     decode,
     decode_tuple,
     encode,
@@ -44,20 +46,25 @@ _DERIVED = ("latency_cycles", "latency_ms", "peak_core_bytes", "core_bytes", "br
 
 def to_document(plan: ModelPlan) -> dict[str, Any]:
     """The plan as JSON values; equal plans give equal documents."""
-    body = _body(plan)
-    return {"schema": SCHEMA, "version": VERSION, "plan_hash": _hash(body), **body}
+    return _document(plan, lambda value: value)
 
 
-def _hash(document: dict[str, Any]) -> str:
+def _document(
+    plan: ModelPlan, common: Callable[[Any], Any], commons: Commons = NO_COMMONS
+) -> dict[str, Any]:
+    """The plan as JSON values; `common` says what stands for a value that many operators share."""
+    body = _body(plan, common)
+    return {"schema": SCHEMA, "version": VERSION, "plan_hash": _hash(body, commons), **body}
+
+
+def _hash(document: dict[str, Any], commons: Commons = NO_COMMONS) -> str:
     """Hash of all that a document says, however it is laid out as text."""
-    says = {k: v for k, v in document.items() if k not in ("schema", "version", "plan_hash")}
-    text = json.dumps(says, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return content_hash(document, ("schema", "version", "plan_hash"), commons)
 
 
-def _body(plan: ModelPlan) -> dict[str, Any]:
+def _body(plan: ModelPlan, common: Callable[[Any], Any]) -> dict[str, Any]:
     graph = plan.graph
-    entries = _Entries(plan)
+    entries = _Entries(plan, common)
     return {
         "generator": f"t10c {__version__}",
         "latency_cycles": plan.latency_cycles,
@@ -99,7 +106,8 @@ def _body(plan: ModelPlan) -> dict[str, Any]:
 class _Entries:
     """Entries of planned operators; what operators have in common becomes JSON values once."""
 
-    def __init__(self, plan: ModelPlan) -> None:
+    def __init__(self, plan: ModelPlan, common: Callable[[Any], Any]) -> None:
+        self._common = common
         self._problems = plan.problems
         self._plans = {operator.name: operator for operator in plan.operators}
         self._known: dict[tuple[int, ...], Any] = {}
@@ -122,8 +130,8 @@ class _Entries:
             "piece_bytes": self._once(encode, planned.piece_bytes),
             "idle": encode(planned.idle),
             "transitions": encode(planned.transitions),
-            "memory_bytes": encode(planned.memory_bytes),
-            "cost_cycles": encode(planned.cost_cycles),
+            "memory_bytes": self._once(encode, planned.memory_bytes),
+            "cost_cycles": self._once(encode, planned.cost_cycles),
         }
 
     def _split(self, plan: Plan, problem: int) -> dict[str, int]:
@@ -134,13 +142,14 @@ class _Entries:
         """What `make` makes of a part of the plan, which lives as long as the entries are made."""
         key = (id(value), *further)
         if key not in self._known:
-            self._known[key] = make(value, *further)
+            self._known[key] = self._common(make(value, *further))
         return self._known[key]
 
 
 def dump_plan(plan: ModelPlan) -> bytes:
-    """The plan file's bytes."""
-    return file_bytes(to_document(plan))
+    """The plan file's bytes: the text of `to_document`."""
+    commons = Commons()
+    return file_bytes(_document(plan, commons.mark, commons), commons)
 
 
 def load_plan(data: bytes, place: str) -> ModelPlan:
