@@ -6,8 +6,6 @@ the six syncs that the published uniform transition takes; nothing if no byte mo
 compared on a sample of the cores; final prices look at every core.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from t10c.hardware.kernels import exchange_cycles
@@ -201,7 +199,7 @@ class TransitionPricer:
             tensors = self.sequence.graph.tensor
             key = (
                 read.operand,
-                tuple(replace(view, tensor="") for view in read.views),
+                tuple(view.form for view in read.views),
                 tuple(
                     (s.step >= 0, s.weight_of >= 0, tensors[s.tensor].shape, tensors[s.tensor].bits)
                     for s in read.sources
