@@ -8,7 +8,7 @@ from t10c.hardware.tiles import ends_with_sync
 from t10c.hardware.width import size_bytes
 from t10c.ir.expression import TensorExpression
 from t10c.ir.plan import Plan, RTensor, rtensor
-from t10c.schedule.assignment import Assignment, exchange_cycles
+from t10c.schedule.assignment import Assignment, transitions
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.reconcile import lower_bound
 from t10c.schedule.result import (
@@ -117,7 +117,7 @@ class _Shared:
         setting, plan = self.setting, self.chosen.plans[step]
         choices = setting.of_step(step)
         entry = choices.plans[plan]
-        transition = exchange_cycles(setting, self.chosen.transitions[step])
+        transition = self.chosen.fetches[step].cycles
         if not setting.exact:
             transition = float(choices.uniform_transition[plan])
         cost = CostTerms(
@@ -175,7 +175,7 @@ def _operator_plan(shared: _Shared, step: int) -> OperatorPlan:
         rtensors=shared.rtensors(step),
         piece_bytes=entry.piece_bytes,
         idle=idle,
-        transitions=chosen.transitions[step],
+        transitions=transitions(setting.sequence.steps[step], chosen.fetches[step]),
         memory_bytes=shared.memory(step),
         cost_cycles=shared.cost(step),
     )

@@ -18,19 +18,28 @@ from t10c.search.space import IntArray
 _TRIED_ALLOCATIONS = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """What a step's reads come to: (bytes received, whether of a copy, bytes kept) of each."""
+
+    prices: tuple[tuple[int, bool, int], ...]
+    kept_bytes: int
+    cycles: float
+
+
 @dataclass(frozen=True)
 class Assignment:
     """A choice for every step: its option and the option's plan, with exact price and memory.
 
     `options` and `plans` index a step's `Choices`, `homes` and `memory` are bytes per core at every
-    step, `transitions` those of a step's reads (none where they are priced uniformly).
+    step, `fetches` what a step's reads come to (nothing where they are priced uniformly).
     """
 
     options: list[int]
     plans: list[int]
     homes: Homes
     memory: StepMemory
-    transitions: list[tuple[Transition, ...]]
+    fetches: list[Fetch]
     cycles: float
 
 
@@ -148,34 +157,23 @@ def _price(
         cycles += fetch.cycles
         if not setting.exact:
             cycles += float(choices.uniform_transition[plans[step]])
-    steps = setting.sequence.steps
-    transitions = [_transitions(step, f) for step, f in zip(steps, fetches, strict=True)]
-    return Assignment(options, plans, homes, memory, transitions, cycles)
-
-
-@dataclass(frozen=True, slots=True)
-class _Fetch:
-    """What a step's reads come to: (bytes received, whether of a copy, bytes kept) of each."""
-
-    prices: tuple[tuple[int, bool, int], ...]
-    kept_bytes: int
-    cycles: float
+    return Assignment(options, plans, homes, memory, fetches, cycles)
 
 
 def _fetches(
     setting: Setting, plans: list[int], options: list[int], fetch_bytes: IntArray, available: int
-) -> list[_Fetch]:
+) -> list[Fetch]:
     """Every step's fetch; copies are reused where `available` bytes have room for them."""
-    known: dict[tuple[object, ...], _Fetch] = {}
+    known: dict[tuple[object, ...], Fetch] = {}
 
-    def found(step: int, reusing: bool) -> _Fetch:
+    def found(step: int, reusing: bool) -> Fetch:
         key = (reusing, *setting.neighbours.fetching(step, plans, options))
         if key not in known:
             known[key] = _fetch(setting, plans, options, step, reusing)
         return known[key]
 
     if not setting.exact:
-        return [_Fetch((), 0, 0.0)] * len(plans)
+        return [Fetch((), 0, 0.0)] * len(plans)
     fetches = [found(step, True) for step in range(len(plans))]
     for step, demand_bytes in enumerate(fetch_bytes.tolist()):
         kept = fetches[step].kept_bytes
@@ -186,7 +184,7 @@ def _fetches(
 
 def _fetch(
     setting: Setting, plans: list[int], options: list[int], step: int, reusing: bool
-) -> _Fetch:
+) -> Fetch:
     """Exact prices of a step's reads."""
     pricer = setting.pricer
     prices = []
@@ -195,10 +193,10 @@ def _fetch(
         reuse = pricer.reuse_state(step, position, plans) if reusing else None
         prices.append(pricer.received_bytes(step, position, plans[step], states, reuse, options))
     cycles = pricer.exchange_cycles(sum(size for size, _, _ in prices))
-    return _Fetch(tuple(prices), sum(kept for _, _, kept in prices), cycles)
+    return Fetch(tuple(prices), sum(kept for _, _, kept in prices), cycles)
 
 
-def _transitions(step: Step, fetch: _Fetch) -> tuple[Transition, ...]:
+def transitions(step: Step, fetch: Fetch) -> tuple[Transition, ...]:
     """The transitions of a step's reads; none where they are priced uniformly."""
     return tuple(
         Transition(
@@ -211,8 +209,3 @@ def _transitions(step: Step, fetch: _Fetch) -> tuple[Transition, ...]:
         )
         for read, (size, reused, kept) in zip(step.reads, fetch.prices, strict=False)
     )
-
-
-def exchange_cycles(setting: Setting, transitions: tuple[Transition, ...]) -> float:
-    """Cycles of the one exchange that fetches all operands of an operator."""
-    return setting.pricer.exchange_cycles(sum(t.received_bytes for t in transitions))

@@ -26,9 +26,17 @@ def settle_idle(
     most_idle = capacity_bytes - homes.end - fixed_bytes
     if int(peak.max(initial=0)) > capacity_bytes or total > most_idle:
         return None
-    room = _Room(peak, capacity_bytes, most_idle - total)
-    reached = [0] * len(keys)
-    for step, rank, size in _gains(setting, keys, ladders):
+    gains = _gains(setting, keys, ladders)
+    # the first ones fit whoever gets them
+    left = min(capacity_bytes - int(peak.max()), most_idle - total)
+    sure = gains[: int(np.searchsorted(np.cumsum(gains[:, 2]), left, side="right"))]
+    given = np.zeros(len(keys), dtype=np.int64)
+    np.add.at(given, sure[:, 0], sure[:, 2])
+    ranks = np.bincount(sure[:, 0], minlength=len(keys))
+    grown = int(given.sum())
+    room = _Room(peak + grown - given, capacity_bytes, most_idle - total - grown)
+    reached: list[int] = ranks.tolist()
+    for step, rank, size in gains[len(sure) :].tolist():
         if reached[step] == rank - 1 and room.give(step, size):
             reached[step] = rank
     return [ladders[key][rank] for key, rank in zip(keys, reached, strict=True)]
@@ -79,8 +87,8 @@ class _Room:
 
 def _gains(
     setting: Setting, keys: list[tuple[int, int]], ladders: dict[tuple[int, int], list[int]]
-) -> list[list[int]]:
-    """(step, rank, bytes) of every rung of the steps' ladders, the steepest first."""
+) -> IntArray:
+    """Rows of step, rank and bytes, one for every rung of the steps' ladders, steepest first."""
     members: dict[tuple[int, int], list[int]] = {}
     for step, key in enumerate(keys):
         members.setdefault(key, []).append(step)
@@ -89,15 +97,14 @@ def _gains(
     for key, steps in members.items():
         choices, ladder = setting.choices[key[0]], ladders[key]
         sizes = np.diff(choices.idle_bytes[ladder])
-        slope = np.diff(choices.setup[ladder]) / sizes
+        # a ladder is convex; rounding must not let a rung come before the one below it
+        slope = np.maximum.accumulate(np.diff(choices.setup[ladder]) / sizes)
         ranks = np.arange(1, len(ladder))
         slopes.append(np.repeat(slope, len(steps)))
         columns = (np.tile(steps, len(ranks)), *(np.repeat(x, len(steps)) for x in (ranks, sizes)))
         parts.append(np.stack(columns, axis=1).astype(np.int64))
     gains = np.concatenate(parts)
-    order = np.lexsort((gains[:, 1], gains[:, 0], np.concatenate(slopes)))
-    found: list[list[int]] = gains[order].tolist()
-    return found
+    return gains[np.lexsort((gains[:, 1], gains[:, 0], np.concatenate(slopes)))]
 
 
 def _ladder(choices: Choices, plan: int) -> list[int]:
