@@ -10,6 +10,7 @@ import numpy as np
 
 from t10c.schedule.choices import Choices
 from t10c.schedule.memory import Homes
+from t10c.schedule.reconcile import largest_within
 from t10c.schedule.setting import Setting
 from t10c.search.space import FloatArray, IntArray
 
@@ -79,8 +80,18 @@ def forward_start(
 
 
 def _own_keys(setting: Setting, homes: Homes, allowed: IntArray) -> list[tuple[int, int, int]]:
-    """What a step's own costs depend on: its choices, the homes that die there, allowed bytes."""
-    return list(zip(setting.choice_of, homes.dying.tolist(), allowed.tolist(), strict=True))
+    """What a step's own costs depend on: choices, homes that die there, bytes it may demand.
+
+    Of the bytes, only which options they have room for.
+    """
+    dying: list[int] = homes.dying.tolist()
+    members: dict[tuple[int, int], list[int]] = {}
+    for step, key in enumerate(zip(setting.choice_of, dying, strict=True)):
+        members.setdefault(key, []).append(step)
+    most = np.zeros(len(dying), dtype=np.int64)
+    for (choice, size), steps in members.items():
+        most[steps] = largest_within(option_extra(setting.choices[choice], size), allowed[steps])
+    return list(zip(setting.choice_of, dying, most.tolist(), strict=True))
 
 
 def _bytes_in(setting: Setting, plans: list[int], step: int) -> FloatArray:

@@ -55,6 +55,16 @@ def lower_hull(menu: Menu, allowed_extra: int) -> Hull | None:
     return Hull(chosen, menu.idle[chosen], menu.time[chosen])
 
 
+def largest_within(sizes: IntArray, allowed: IntArray) -> IntArray:
+    """For every entry of `allowed` the largest of the sizes that it has room for, -1 for none.
+
+    As long as that is the same, the same options fit.
+    """
+    steps = np.concatenate([[-1], np.unique(sizes)])
+    found: IntArray = steps[np.searchsorted(steps[1:], allowed, side="right")]
+    return found
+
+
 def _above(menu: Menu, a: int, b: int, c: int) -> bool:
     """Whether b lies on or above the line from a to c."""
     run = menu.idle[c] - menu.idle[a]
@@ -149,24 +159,27 @@ def reconcile(
     With W idle bytes in all, a step's options must have extra <= capacity - W - rest; W is at most
     `most_idle_bytes`, what is left after the last step.
     """
-    # steps with the same menu and the same rest have the same hull
-    kinds, kind_of = np.unique(
-        np.stack([np.asarray(menu_of, dtype=np.int64), rest]), axis=1, return_inverse=True
-    )
-    kind_of = kind_of.reshape(-1)
-    counts = np.bincount(kind_of)
-    least = sum(int(menus[m].idle.min()) * int(n) for m, n in zip(kinds[0], counts, strict=True))
+    menu = np.asarray(menu_of, dtype=np.int64)
+    counts = np.bincount(menu, minlength=len(menus))
+    least = sum(int(m.idle.min()) * int(n) for m, n in zip(menus, counts, strict=True))
     if least > most_idle_bytes:
         return []
+    members = [np.flatnonzero(menu == number) for number in range(len(menus))]
     allocations = []
     for limit in np.unique(np.linspace(least, most_idle_bytes, _GRID).astype(np.int64)):
+        allowed = capacity_bytes - int(limit) - rest
+        for steps, m in zip(members, menus, strict=True):
+            allowed[steps] = largest_within(m.extra, allowed[steps])
+        # steps with the same menu and the same options that fit have the same hull
+        number = menu * (int(allowed.max(initial=0)) + 2) + allowed + 1
+        _, first, kind_of = np.unique(number, return_index=True, return_inverse=True)
         hulls: list[Hull] = []
-        for menu, others in kinds.T:
-            hull = lower_hull(menus[menu], int(capacity_bytes - limit - others))
+        for step in first:
+            hull = lower_hull(menus[menu[step]], int(allowed[step]))
             if hull is None:
                 break
             hulls.append(hull)
-        if len(hulls) < len(counts):
+        if len(hulls) < len(first):
             continue
         allocation = allocate(hulls, kind_of, int(limit))
         if allocation is not None:

@@ -214,6 +214,7 @@ def _spans(
         for view in table.views.get(name, ()):
             last[view.tensor] = end
     kept = {view.tensor for name in persistent for view in table.views.get(name, ())}
+    inputs = frozenset(graph.inputs)
     spans: list[Span] = []
     produced = {step.operator.output: step.index for step in steps}
     copied = {copy.operator.output: copy.before_step for copy in copies}
@@ -225,7 +226,7 @@ def _spans(
             first = produced[tensor.name]
             born = -1 if tensor.name in kept else first
             spans.append(Span(tensor.name, first, *size, born, last[tensor.name]))
-        elif tensor.name in graph.inputs:
+        elif tensor.name in inputs:
             spans.append(Span(tensor.name, -1, *size, -1, last[tensor.name]))
         elif tensor.name in copied:
             before = copied[tensor.name] - 1
