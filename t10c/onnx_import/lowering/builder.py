@@ -55,6 +55,7 @@ class GraphBuilder:
         self._weights = set(model.weights) | set(model.constants)
         self._names = {node.name for node in model.nodes}
         self._expanded: dict[str, str] = {}
+        self._expressions: dict[TensorExpression, TensorExpression] = {}
         self._used: set[str] = set()
         self._op_type = ""
         self._nodes: tuple[str, ...] = ()
@@ -201,12 +202,15 @@ class GraphBuilder:
     def compute(
         self, suffix: str, expression: TensorExpression, inputs: Sequence[str], output: str
     ) -> None:
-        """Add a planned operator; `suffix` names the further operators of one node."""
+        """Add a planned operator; `suffix` names the further operators of one node.
+
+        Equal expressions become one object.
+        """
         self._add(
             Operator(
                 name=self._operator_name(suffix),
                 op_type=self._op_type,
-                expression=expression,
+                expression=self._expressions.setdefault(expression, expression),
                 inputs=tuple(inputs),
                 output=output,
                 nodes=self._nodes,
