@@ -14,6 +14,7 @@ Two phases, each a function from frozen values to frozen values, between them re
     evaluate.py; widening.py says what to keep all the same), all other shapes are inferred
     (infer.py, guards.py) or, where they depend on data, taken from declarations and bounds
     (open_shapes.py, declared.py, bounds.py); origins.py says what would make them known.
+    Nodes like one before take its outcome (recurring.py).
 - importer.py: the `ResolvedModel` to a `Graph`.
   - Lower every node (lower.py): renamings and repetitions go (simplify.py), subgraphs that spell
     out one operator are recognised (patterns.py), and a node becomes what its lowering says

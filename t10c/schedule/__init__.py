@@ -7,7 +7,8 @@ In the order of the data's way; docs/planning.md tells the same in prose:
 - problem.py, pool.py, idle.py, choices.py: what every distinct operator may choose from.
 - layout.py, layout_store.py, received.py, transition.py: what moves between two layouts.
 - setting.py, memory.py: what stays fixed while plans are chosen, and what a choice demands.
-- reconcile.py (greedy, bound), descent.py, smallest.py, assignment.py: the choice itself.
+- neighbours.py: which steps are connected alike, so that one decision or price serves them all.
+- reconcile.py (greedy, bound), descent.py, settle.py, smallest.py, assignment.py: the choice.
 - assemble.py, fit.py: the result as values (result.py); document.py: plan files.
 
 Public face: `schedule_model` (model.py) with `ScheduleOptions`; the result is a `ModelPlan` or a

@@ -1,10 +1,18 @@
 """Sharing out idle memory, against loops that go step by step."""
 
+import itertools
+from typing import Any
+
 import numpy as np
 import pytest
+from planned_graphs import chip, residual
 
+from t10c.schedule import assignment
+from t10c.schedule.memory import Homes
+from t10c.schedule.model import schedule_model
 from t10c.schedule.reconcile import Allocation, Hull, allocate, largest_within
-from t10c.schedule.settle import _Room
+from t10c.schedule.setting import Setting
+from t10c.schedule.settle import _ladder, _Room, settle_idle
 
 SEEDS = range(60)
 
@@ -82,3 +90,60 @@ def test_room_for_growing_weights(seed: int) -> None:
 def test_sizes_that_fit() -> None:
     allowed = np.array([-5, 0, 3, 4, 9, 100])
     assert largest_within(np.array([9, 4, 4, 0]), allowed).tolist() == [-1, 0, 0, 4, 9, 9]
+
+
+def slow_settling(
+    setting: Setting, plans: list[int], homes: Homes, fixed_bytes: int, capacity_bytes: int
+) -> list[int] | None:
+    """Smallest idle cuts first, then gain after gain, every one tried on all steps."""
+    steps = range(len(plans))
+    ladders = [_ladder(setting.of_step(step), plans[step]) for step in steps]
+    option = [ladder[0] for ladder in ladders]
+    idle = np.array([setting.of_step(s).idle_bytes[option[s]] for s in steps])
+    needs = [setting.of_step(s).demand_bytes(int(homes.dying[s]))[plans[s]] for s in steps]
+    peak = int(idle.sum()) - idle + np.array(needs) + homes.live + fixed_bytes
+    total, most_idle = int(idle.sum()), capacity_bytes - homes.end - fixed_bytes
+    if int(peak.max()) > capacity_bytes or total > most_idle:
+        return None
+    gains = []
+    for step, ladder in enumerate(ladders):
+        choices = setting.of_step(step)
+        for rank, (low, high) in enumerate(itertools.pairwise(ladder), start=1):
+            size = int(choices.idle_bytes[high] - choices.idle_bytes[low])
+            gain = float(choices.setup[low] - choices.setup[high])
+            gains.append((-gain / size, step, rank, size))
+    reached = [0] * len(plans)
+    for _, step, rank, size in sorted(gains):
+        others = peak.copy()
+        others[step] -= size
+        fits = int(others.max()) + size <= capacity_bytes and total + size <= most_idle
+        if reached[step] == rank - 1 and fits:
+            peak, total = others + size, total + size
+            reached[step] = rank
+            option[step] = ladders[step][rank]
+    return option
+
+
+def test_settled_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans of a few layers, where little, some and all memory is left for idle weights."""
+    met: list[tuple[Any, ...]] = []
+
+    def noted(*given: Any) -> list[int] | None:
+        met.append(given)
+        return settle_idle(*given)
+
+    monkeypatch.setattr(assignment, "settle_idle", noted)
+    schedule_model(residual(layers=5), chip(cores=8, kib=10))
+    setting, _, homes, fixed_bytes, _ = met[0]
+    random = np.random.default_rng(0)
+    different = set()
+    for _ in range(20):
+        plans = [
+            int(random.integers(len(setting.of_step(s).plans))) for s in range(len(homes.live))
+        ]
+        for capacity in range(fixed_bytes, 16 * 1024, 211):
+            found = settle_idle(setting, plans, homes, fixed_bytes, capacity)
+            assert found == slow_settling(setting, plans, homes, fixed_bytes, capacity)
+            different.add(None if found is None else tuple(found))
+    assert None in different
+    assert len(different) > 60
