@@ -121,10 +121,11 @@ class Folder:
 
     def process(self, node: NodeProto) -> None:
         """Fold a node or keep it, and learn the shapes of its outputs."""
-        if any(name and name not in self.facts for name in node.input):
+        names = list(node.input)
+        facts = [self.facts.get(name) if name else None for name in names]
+        if None in facts and any(n and f is None for n, f in zip(names, facts, strict=True)):
             self._check_known_operator(node)
             return
-        facts = [self.facts[name] if name else None for name in node.input]
         alike = self._recurring.key(node, facts)
         known = self._recurring.outputs(alike)
         if known is not None:

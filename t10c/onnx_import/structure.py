@@ -156,11 +156,11 @@ def _cycle_message(nodes: Sequence[NodeProto], stuck: Set[int], producer: dict[s
 
 def reaching(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> list[bool]:
     """For each of the topologically ordered nodes, whether an output depends on it."""
-    wanted = set(outputs)
+    wanted = set(filter(None, outputs))
     live = [False] * len(nodes)
     for index in range(len(nodes) - 1, -1, -1):
         node = nodes[index]
-        if any(name in wanted for name in node.output if name):
+        if not wanted.isdisjoint(node.output):
             live[index] = True
             wanted.update(needed_names(node))
     return live

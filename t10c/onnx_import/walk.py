@@ -60,9 +60,11 @@ class _Walk:
         self._sequences: dict[str, tuple[str, ...]] = {}
         self._optionals: dict[str, str] = {}
         folder.wanted.update(outputs)
-        folder.wanted.update(name for node in nodes for name in needed_names(node))
-        taken = {*self._facts, *folder.wanted}
-        taken.update(name for node in nodes for name in node.output)
+        taken = set(self._facts)
+        for node in nodes:
+            folder.wanted.update(needed_names(node))
+            taken.update(node.output)
+        taken |= folder.wanted
         self._names = Names(node_names, NameScope(taken), folder.opset)
         self._inliner = Inliner(self._names, sizes)
 
