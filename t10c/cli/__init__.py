@@ -105,11 +105,14 @@ def cli(quiet: bool, verbose: bool) -> None:
     """Compile ONNX models to compute-shift plans for inter-core connected AI chips."""
 
 
+GARBAGE_THRESHOLDS = (100_000, 50, 100)
+"""Graphs and plans are many small values, hardly any in cycles: looking for those is dear."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the documented code."""
     _settle_streams()
-    # graphs and plans are many small values, hardly any in cycles: looking for those is dear
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(arguments))
 
