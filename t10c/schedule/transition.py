@@ -14,6 +14,7 @@ from t10c.hardware.width import size_bytes
 from t10c.schedule.atoms import View, identity_view
 from t10c.schedule.choices import Choices
 from t10c.schedule.layout import Layout
+from t10c.schedule.layout_batch import LayoutRole
 from t10c.schedule.layout_store import LayoutStore
 from t10c.schedule.received import received_elements
 from t10c.schedule.steps import Read, Sequence, Source
@@ -259,7 +260,7 @@ class TransitionPricer:
     def _has_state(source: Source) -> bool:
         return source.step >= 0 or source.weight_of >= 0
 
-    def _role(self, source: Source, state: State) -> tuple[str, int, int, int]:
+    def _role(self, source: Source, state: State) -> tuple[LayoutRole, int, int, int]:
         """Layout lookup of a source: a producer's output, or a weight in its owner's plan."""
         if source.step >= 0:
             return ("out", state[0], state[1], 0)
