@@ -82,21 +82,20 @@ def _matrix(
     width = np.int32 if _narrow(need, held, views) else np.int64
     readers = [_Reader.of(need, view, held.flat, cores, width) for view in views]
     source = _stacked(layout_bounds(held), cores, width)
-    row_elements = max(1, len(need.start))
     matrix = np.zeros((len(held.start) // cores, len(need.start) // cores), dtype=np.int64)
-    for plans in _runs(len(matrix), _TABLE_ELEMENTS // row_elements):
+    for plans in _runs(len(matrix), len(need.start), _TABLE_ELEMENTS):
         own = _some(source, plans)
         tables = [reader.tables(own, plans.stop - plans.start) for reader in readers]
         rows = matrix[plans]
-        for few in _runs(len(rows), _CACHED_ELEMENTS // row_elements):
+        for few in _runs(len(rows), len(need.start), _CACHED_ELEMENTS):
             missing = [r.missing(t, few) for r, t in zip(readers, tables, strict=True)]
             rows[few] = over_cores(missing)
     return np.asarray(matrix[source_of[:, None], reader_of])
 
 
-def _runs(count: int, most: int) -> Iterator[slice]:
-    """Numbers below `count` in runs of at most so many, but at least one."""
-    step = max(1, most)
+def _runs(count: int, each: int, most: int) -> Iterator[slice]:
+    """Plans in runs of at most `most` numbers, `each` a plan, but of at least one plan."""
+    step = max(1, most // max(1, each))
     return (slice(low, min(low + step, count)) for low in range(0, count, step))
 
 
@@ -190,7 +189,7 @@ def _counts(factor: Factor, need: _Ways, held: _Ways, cores: int) -> IntArray:
     counts = np.empty((held.count, need.count, cores), dtype=held.bounds.start[0].dtype)
     needed = _each(need.bounds, lambda side: side[None])
     lying = _each(held.bounds, lambda side: side[:, None])
-    for few in _runs(held.count, _CACHED_ELEMENTS // (need.count * cores)):
+    for few in _runs(held.count, need.count * cores, _CACHED_ELEMENTS):
         counts[few] = factor.count(needed, _some(lying, few))
     return counts
 
