@@ -6,7 +6,7 @@ In the order of the data's way; docs/planning.md tells the same in prose:
 - steps.py: the graph as steps; views.py, atoms.py and reshape.py follow layout-only operators.
 - problem.py, pool.py, idle.py, choices.py: what every distinct operator may choose from.
 - layout.py, layout_store.py, received.py, transition.py: what moves between two layouts;
-  layout_batch.py, levels.py: layouts of whole pools in arrays.
+  layout_batch.py, levels.py, received_matrix.py: the same for whole pools, in arrays.
 - setting.py, memory.py: what stays fixed while plans are chosen, and what a choice demands.
 - neighbours.py: which steps are connected alike, so that one decision or price serves them all.
 - reconcile.py (greedy, bound), descent.py, settle.py, smallest.py, assignment.py: the choice.

@@ -19,7 +19,8 @@ from t10c.schedule.layout import (
 from t10c.schedule.layout_batch import LayoutRole, PlacedPool, joined_layout, placed_pools
 
 _SAMPLE_CORES = 128
-_PLACED_POOLS = 8
+_PLACED_POOLS = 4
+"""Pools whose coordinates and offsets are kept; the roles of one are mostly asked for together."""
 
 
 class LayoutStore:
