@@ -205,15 +205,11 @@ def _distinct(layout: Layout, cores: int) -> tuple[Layout, IntArray]:
 
 def _alike(rows: IntArray) -> tuple[IntArray, IntArray]:
     """Where each different row comes first, and which of them every row is."""
-    numbers: dict[bytes, int] = {}
-    first: list[int] = []
-    which: list[int] = []
-    for index, row in enumerate(rows):
-        number = numbers.setdefault(row.tobytes(), len(numbers))
-        if number == len(first):
-            first.append(index)
-        which.append(number)
-    return np.array(first, dtype=np.int64), np.array(which, dtype=np.int64)
+    first: dict[bytes, int] = {}
+    like = [first.setdefault(row.tobytes(), index) for index, row in enumerate(rows)]
+    # a dictionary keeps the order in which it grew
+    places = np.array(list(first.values()), dtype=np.int64)
+    return places, np.searchsorted(places, like)
 
 
 def _narrow(need: Layout, held: Layout, views: Sequence[View]) -> bool:
