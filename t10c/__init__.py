@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from t10c.baselines.model import plan_vgm
     from t10c.baselines.program import lower_vgm
     from t10c.baselines.result import VgmPlan
+    from t10c.cache.answers import CachedAnswers
+    from t10c.cache.cache import Cache, open_cache
+    from t10c.cache.manage import CacheUsage, cache_usage, clear_cache
+    from t10c.cache.searches import CachedSearches
+    from t10c.cache.settings import CacheSettings, cache_settings
     from t10c.gates.difference import Difference, ReportSource, diff_reports
     from t10c.gates.limits import Allowance, Limit, Outcome, read_allowance
     from t10c.gates.metrics import METRICS, metric_named
@@ -74,6 +79,11 @@ __all__ = [
     "FOLD_RULE",
     "METRICS",
     "Allowance",
+    "Cache",
+    "CacheSettings",
+    "CacheUsage",
+    "CachedAnswers",
+    "CachedSearches",
     "Calibration",
     "CatalogueEntry",
     "Choices",
@@ -108,9 +118,12 @@ __all__ = [
     "VerifyOptions",
     "VgmPlan",
     "build_model",
+    "cache_settings",
+    "cache_usage",
     "calibrate",
     "changed_spec",
     "check_program",
+    "clear_cache",
     "compared_batch",
     "comparison_document",
     "comparison_schema",
@@ -130,6 +143,7 @@ __all__ = [
     "lower_vgm",
     "metric_named",
     "named_expression",
+    "open_cache",
     "operator_catalogue",
     "parse_expression",
     "plan_vgm",
@@ -165,6 +179,11 @@ _HOMES = {
     "t10c.baselines.model": ("plan_vgm",),
     "t10c.baselines.program": ("lower_vgm",),
     "t10c.baselines.result": ("VgmPlan",),
+    "t10c.cache.answers": ("CachedAnswers",),
+    "t10c.cache.cache": ("Cache", "open_cache"),
+    "t10c.cache.manage": ("CacheUsage", "cache_usage", "clear_cache"),
+    "t10c.cache.searches": ("CachedSearches",),
+    "t10c.cache.settings": ("CacheSettings", "cache_settings"),
     "t10c.gates.difference": ("Difference", "ReportSource", "diff_reports"),
     "t10c.gates.limits": ("Allowance", "Limit", "Outcome", "read_allowance"),
     "t10c.gates.metrics": ("METRICS", "metric_named"),

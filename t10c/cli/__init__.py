@@ -48,6 +48,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "hw": ("t10c.cli.hw:hw", "List, show and check hardware specifications."),
     "calibrate": ("t10c.cli.calibrate:calibrate", "Fit a cost model to measured samples."),
+    "cache": ("t10c.cli.cache:cache", "Show and clear the cache of searches and plans."),
     "zoo": ("t10c.cli.zoo:zoo", "List and build benchmark models."),
 }
 

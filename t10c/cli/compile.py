@@ -5,8 +5,10 @@ from typing import Literal
 import click
 
 from t10c.cli import options as shared
+from t10c.cli.answer import report_misfit
+from t10c.cli.caching import caching
 from t10c.cli.group import examples
-from t10c.cli.planning import PlanRequest, plan_model, planning_options, report_misfit
+from t10c.cli.planning import PlanRequest, plan_model, planning_options
 
 
 @click.command(
@@ -45,26 +47,23 @@ def compile_command(
     standard error if the file goes to standard output. Exit 7: the model does not fit; the report
     says why, and nothing is written.
     """
-    from t10c import DoesNotFit, dump_plan, dump_program, lower_plan
+    from t10c import dump_program, lower_plan
     from t10c.cli.output import check_writable, emit, print_result, write_atomic
     from t10c.cli.progress import progress
     from t10c.errors import UsageError
-    from t10c.report import summary
 
     if emitted == "program" and output is None:
         raise UsageError("--emit program writes a file: name it with -o, or - for standard output")
     check_writable(output, request.model, request.hardware)
-    with progress(quiet) as shown:
-        plan = plan_model(request, shown)
+    with caching(request.cache_place, quiet, verbose) as cache, progress(quiet) as shown:
+        answer = plan_model(request, shown, cache)
     err = output == "-"
-    if isinstance(plan, DoesNotFit):
-        return report_misfit(plan, form, quiet, err)
+    if not answer.fits:
+        return report_misfit(answer, form, quiet, err)
     if output is not None:
-        data = dump_program(lower_plan(plan)) if emitted == "program" else dump_plan(plan)
+        data = dump_program(lower_plan(answer.plan())) if emitted == "program" else answer.file()
         write_atomic(output, data)
-    print_result(
-        form, quiet, lambda: summary.plan_document(plan), lambda: summary.plan_lines(plan), err
-    )
+    print_result(form, quiet, lambda: answer.document, lambda: answer.lines, err)
     if verbose:
-        emit("\n".join(summary.search_lines(plan)), err=True)
+        emit("\n".join(answer.details), err=True)
     return 0

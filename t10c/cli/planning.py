@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from t10c.cli import options as shared
+from t10c.cli.answer import Answer, fresh_answer, keep_answer, recalled_answer
+from t10c.cli.caching import cache_option
 from t10c.cli.progress import Progress, searcher
-from t10c.errors import DoesNotFitError
 
 if TYPE_CHECKING:
-    from t10c import DoesNotFit, Graph, HardwareSpec, ModelPlan
-
-DOES_NOT_FIT = DoesNotFitError.exit_code
-"""Exit code of a model for which there is no room."""
+    from t10c import Cache, DoesNotFit, Graph, HardwareSpec, ModelPlan
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+_NOT_ASKED = frozenset({"model", "hardware", "buffers", "jobs", "cache_place"})
+"""Options that decide an answer by what they name, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,28 @@ class PlanRequest:
     pruning: Literal["pruned", "exhaustive"]
     persistent: tuple[str, ...]
     jobs: int
+    cache_place: str | None
 
     @property
     def all_overrides(self) -> tuple[str, ...]:
         """What is changed about the chip, `--buffers` included."""
         return shared.all_overrides(self.overrides, self.buffers)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What decides the answer beside the model and the chip, as JSON values (UsageError).
+
+        Every option counts but those that are named here, so that a new one cannot be forgotten.
+        """
+        counts = {field.name for field in fields(self)} - _NOT_ASKED
+        return {
+            **{name: getattr(self, name) for name in counts},
+            "overrides": self.all_overrides,
+            "dims": shared.read_dims(self.dims),
+            "shapes": shared.read_shapes(self.shapes),
+            "values": shared.read_values(self.values),
+            "persistent": sorted(set(self.persistent)),
+        }
 
 
 def planning_options(command: Callable[..., int]) -> Callable[..., int]:
@@ -56,6 +75,7 @@ def planning_options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def _declared(command: Command) -> Command:
+    command = cache_option(command)
     command = click.option(
         "--jobs",
         type=click.IntRange(min=1),
@@ -82,39 +102,40 @@ def _declared(command: Command) -> Command:
     return click.argument("model", metavar="MODEL")(command)
 
 
-def plan_model(request: PlanRequest, shown: Progress) -> "ModelPlan | DoesNotFit":
-    """The plan of a model on a chip, or why it does not fit."""
-    from t10c import load_spec
+def plan_model(request: PlanRequest, shown: Progress, cache: "Cache") -> Answer:
+    """The answer to a request: found in the cache, or planned and kept there."""
+    from t10c import CachedAnswers, load_spec
+    from t10c.files import MODEL_WANTED
 
     spec = load_spec(request.hardware, request.all_overrides)
     shown.stage("reading the model")
-    graph = import_graph(request.model, request.dims, request.shapes, request.values)
-    return plan_graph(graph, spec, request, shown)
+    check_model_name(request.model)
+    data = shared.read_bytes("-", MODEL_WANTED) if request.model == "-" else None
+    source = Path(request.model) if data is None else data
+    answers = CachedAnswers(cache, source, spec, request.asked)
+    known = recalled_answer(answers)
+    if known is not None:
+        return known
+    graph = import_graph(request.model, request.dims, request.shapes, request.values, data)
+    answer = fresh_answer(plan_graph(graph, spec, request, shown, cache))
+    if cache.in_use:
+        keep_answer(answers, answer)
+    return answer
 
 
 def plan_graph(
-    graph: "Graph", spec: "HardwareSpec", request: PlanRequest, shown: Progress
+    graph: "Graph", spec: "HardwareSpec", request: PlanRequest, shown: Progress, cache: "Cache"
 ) -> "ModelPlan | DoesNotFit":
-    """The same of a model that has been imported, with the options of the request."""
-    from t10c import ScheduleOptions, SearchOptions, schedule_model
+    """The plan of a model that has been imported, or why it does not fit."""
+    from t10c import CachedSearches, ScheduleOptions, SearchOptions, schedule_model
 
     _check_persistent(request.persistent, graph)
     persistent = tuple(sorted(set(request.persistent)))
     options = ScheduleOptions(SearchOptions(request.pruning), request.transitions, persistent)
-    work = searcher(spec, options, request.jobs, shown)
-    return schedule_model(graph, spec, options, work, request.all_overrides)
-
-
-def report_misfit(value: "DoesNotFit", form: str, quiet: bool, err: bool = False) -> int:
-    """Say why a model does not fit; returns the exit code."""
-    from t10c.cli.output import emit, print_result
-    from t10c.report import summary
-
-    lines = summary.misfit_lines(value)
-    print_result(form, quiet, lambda: summary.misfit_document(value), lambda: lines, err)
-    if quiet:
-        emit(lines[0], err=True)
-    return DOES_NOT_FIT
+    uniform = request.transitions == "uniform"
+    searches = CachedSearches(cache, spec, options.search, uniform)
+    work = searcher(spec, options, request.jobs, shown, searches)
+    return schedule_model(graph, spec, options, work, request.all_overrides, searches.problem_front)
 
 
 def import_graph(
@@ -126,11 +147,10 @@ def import_graph(
 ) -> "Graph":
     """The graph of a model argument; `-` is standard input, or `data` if that has been read."""
     from t10c import import_model
-    from t10c.errors import UnsupportedOperatorError, UsageError
+    from t10c.errors import UnsupportedOperatorError
     from t10c.files import MODEL_WANTED
 
-    if not model:
-        raise UsageError("MODEL is empty: name an ONNX file, or - for standard input")
+    check_model_name(model)
     source: bytes | Path = Path(model)
     if model == "-":
         source = shared.read_bytes("-", MODEL_WANTED) if data is None else data
@@ -146,6 +166,14 @@ def import_graph(
         if str(error).startswith(f"{place}: "):
             raise
         raise UnsupportedOperatorError(f"{place}: {error}", error.nodes) from error
+
+
+def check_model_name(model: str) -> None:
+    """UsageError if MODEL is empty."""
+    from t10c.errors import UsageError
+
+    if not model:
+        raise UsageError("MODEL is empty: name an ONNX file, or - for standard input")
 
 
 def _check_persistent(names: tuple[str, ...], graph: "Graph") -> None:

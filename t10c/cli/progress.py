@@ -14,7 +14,7 @@ from t10c.errors import T10cError
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-    from t10c import Choices, HardwareSpec, Problem, ScheduleOptions
+    from t10c import CachedSearches, Choices, HardwareSpec, Problem, ScheduleOptions
 
 _PATIENCE_SECONDS = 1.0
 
@@ -105,9 +105,16 @@ def progress(quiet: bool) -> Iterator[Progress]:
 
 
 def searcher(
-    spec: "HardwareSpec", options: "ScheduleOptions", jobs: int, shown: Progress
+    spec: "HardwareSpec",
+    options: "ScheduleOptions",
+    jobs: int,
+    shown: Progress,
+    searches: "CachedSearches",
 ) -> "Callable[[list[Problem]], list[Choices]]":
-    """A function that searches problems in order; the answer does not depend on `jobs`."""
+    """A function that searches problems in order; the answer does not depend on `jobs`.
+
+    What `searches` knows is not searched again.
+    """
     from t10c import find_choices
 
     uniform = options.transitions == "uniform"
@@ -116,7 +123,8 @@ def searcher(
     def search(problems: "list[Problem]") -> "list[Choices]":
         shown.stage("searching operators", len(problems))
         found = []
-        with contextlib.closing(_results(work, problems, jobs)) as results:
+        made = searches.choices(problems, lambda missing: _results(work, missing, jobs))
+        with contextlib.closing(made) as results:
             for result in results:
                 found.append(result)
                 shown.advance()

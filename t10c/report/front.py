@@ -70,6 +70,7 @@ def front_document(
         "lower_bound_cycles": record.lower_bound_cycles,
         "gap": _gap(result),
         "cpu_seconds": result.cpu_seconds,
+        "cached": result.recalled,
         "front": [entry_document(expression, entry) for entry in result.front],
     }
 
@@ -115,7 +116,7 @@ def front_lines(
         + ("" if record.exhausted else "; ended early, not exhausted"),
         f"lower bound {cycles_text(record.lower_bound_cycles)} cycles"
         + (f", gap of the fastest plan {percent_text(gap)}" if gap is not None else "")
-        + f"; {result.cpu_seconds:.2f} CPU s",
+        + ("; from the cache" if result.recalled else f"; {result.cpu_seconds:.2f} CPU s"),
     ]
     if not rows:
         lines.append(misfit_line(spec, result))

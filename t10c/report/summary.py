@@ -44,6 +44,7 @@ def plan_document(plan: ModelPlan) -> dict[str, Any]:
             "candidates": sum(r.legal_plans for r in records),
             "splits": sum(r.splits for r in records),
             "cpu_seconds": plan.search_cpu_seconds,
+            "cached_operators": plan.recalled_problems,
             "exhausted": all(r.exhausted for r in records),
             "thresholds_dropped_operators": sum(r.thresholds_dropped for r in records),
             "gap": plan.gap,
@@ -210,6 +211,8 @@ def search_line(plan: ModelPlan) -> str:
     )
     if plan.search_cpu_seconds:
         text += f" in {plan.search_cpu_seconds:.2f} CPU s"
+    if plan.recalled_problems:
+        text += f"; {plan.recalled_problems} of {len(records)} from the cache"
     if not all(r.exhausted for r in records):
         text += "; ended early, not exhausted"
     return text

@@ -68,6 +68,7 @@ def assemble(
         uniform_cycles=uniform,
         end_bytes=chosen.memory.end,
         search_cpu_seconds=sum(c.search.cpu_seconds for c in setting.choices),
+        recalled_problems=sum(c.search.recalled for c in setting.choices),
     )
     # equal up to the order of summation where every operator got its best plan
     assert bound <= result.latency_cycles * (1 + 1e-9), "the bound holds for every plan"

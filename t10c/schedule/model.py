@@ -18,7 +18,7 @@ from t10c.schedule.options import DEFAULT_SCHEDULE, ScheduleOptions
 from t10c.schedule.positions import model_positions
 from t10c.schedule.problem import Problem
 from t10c.schedule.result import DoesNotFit, ModelPlan
-from t10c.schedule.rowwise import split_rowwise
+from t10c.schedule.rowwise import FrontSearcher, split_rowwise
 from t10c.schedule.setting import Setting
 from t10c.schedule.smallest import smallest_assignment
 from t10c.schedule.steps import build_sequence
@@ -34,12 +34,15 @@ def schedule_model(
     options: ScheduleOptions = DEFAULT_SCHEDULE,
     searcher: Searcher | None = None,
     overrides: tuple[str, ...] = (),
+    fronts: FrontSearcher | None = None,
 ) -> ModelPlan | DoesNotFit:
     """Choose plans for all operators within every core's memory (docs/planning.md).
 
-    `overrides` are recorded in the plan. Deterministic: the same input gives the same plan.
+    `searcher` and `fronts` search, by default here and in turn; `overrides` are recorded in the
+    plan. Deterministic: the same input gives the same plan.
     """
-    sequence = build_sequence(split_rowwise(graph, spec, options.search), options.persistent)
+    chained = split_rowwise(graph, spec, options.search, fronts)
+    sequence = build_sequence(chained, options.persistent)
     problem_of: dict[Problem, int] = {}
     for step in sequence.steps:
         problem_of.setdefault(step.problem, len(problem_of))

@@ -141,6 +141,8 @@ class ModelPlan:
     positions: CorePositions | None = None
     search_cpu_seconds: float = field(default=0.0, compare=False)
     """CPU seconds of all searches; not part of the plan's identity and not written to its file."""
+    recalled_problems: int = field(default=0, compare=False)
+    """How many of the searches were found in the cache; not part of the plan's identity either."""
 
     @cached_property
     def latency_cycles(self) -> float:

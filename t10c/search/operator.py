@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -74,13 +74,15 @@ class FrontEntry:
 class SearchResult:
     """The exact Pareto front of (memory, cycles) by rising memory, and the record of the search.
 
-    `cpu_seconds` is not part of the record, which is the same on every machine.
+    `cpu_seconds` is not part of the record, which is the same on every machine; `recalled` says
+    that the result was found earlier, and kept.
     """
 
     front: tuple[FrontEntry, ...]
     record: SearchRecord
     smallest_legal_bytes: int
     cpu_seconds: float
+    recalled: bool = field(default=False, compare=False)
 
 
 Visitor = Callable[[Candidates, Costs], None]
