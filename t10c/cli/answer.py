@@ -28,19 +28,19 @@ class Answer:
 
     def file(self) -> bytes:
         """The plan file's bytes."""
-        from t10c import dump_plan
-
         if self.plan_file is not None:
             return self.plan_file
+        from t10c import dump_plan
+
         assert self.planned is not None, "what fits has a plan"
         return dump_plan(self.planned)
 
     def plan(self) -> "ModelPlan":
         """The plan as a value."""
-        from t10c import load_plan
-
         if self.planned is not None:
             return self.planned
+        from t10c import load_plan
+
         assert self.plan_file is not None, "what fits has a plan"
         plan = load_plan(self.plan_file, "the cache")
         return replace(plan, recalled_problems=len(plan.problems))

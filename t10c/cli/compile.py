@@ -5,7 +5,7 @@ from typing import Literal
 import click
 
 from t10c.cli import options as shared
-from t10c.cli.answer import report_misfit
+from t10c.cli.answer import Answer, report_misfit
 from t10c.cli.caching import caching
 from t10c.cli.group import examples
 from t10c.cli.planning import PlanRequest, plan_model, planning_options
@@ -47,7 +47,6 @@ def compile_command(
     standard error if the file goes to standard output. Exit 7: the model does not fit; the report
     says why, and nothing is written.
     """
-    from t10c import dump_program, lower_plan
     from t10c.cli.output import check_writable, emit, print_result, write_atomic
     from t10c.cli.progress import progress
     from t10c.errors import UsageError
@@ -61,9 +60,14 @@ def compile_command(
     if not answer.fits:
         return report_misfit(answer, form, quiet, err)
     if output is not None:
-        data = dump_program(lower_plan(answer.plan())) if emitted == "program" else answer.file()
-        write_atomic(output, data)
+        write_atomic(output, answer.file() if emitted == "plan" else _program_file(answer))
     print_result(form, quiet, lambda: answer.document, lambda: answer.lines, err)
     if verbose:
         emit("\n".join(answer.details), err=True)
     return 0
+
+
+def _program_file(answer: Answer) -> bytes:
+    from t10c import dump_program, lower_plan
+
+    return dump_program(lower_plan(answer.plan()))

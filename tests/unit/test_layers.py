@@ -27,6 +27,7 @@ ALLOWED = {
     "onnx_import": {"ir"},
     "zoo": set(),
     "schedule": {"ir", "hardware", "search"},
+    "cache": {"ir", "hardware", "search", "schedule", "onnx_import"},
     "lower": {"ir", "hardware", "search", "schedule"},
     "program": {"ir"},
     "simulate": {"ir", "hardware", "program"},
