@@ -125,7 +125,9 @@ class Store:
                 "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)",
                 [(key, kind, len(value), now, value) for key, kind, value in sealed],
             )
-            self._evict()
+            evicted = self._evict()
+        if evicted:
+            self._shrink()
 
     def drop(self, key: bytes) -> None:
         """Forget a key."""
@@ -176,23 +178,29 @@ class Store:
         (last,) = self._connection.execute("SELECT MAX(used) FROM entries").fetchone()
         return (last or 0) + 1
 
-    def _evict(self) -> None:
-        """Drop entries, least recently used first, down to the share of the limit that is kept."""
+    def _evict(self) -> int:
+        """Drop entries, least recently used first, down to the share of the limit that is kept.
+
+        Returns how many were dropped.
+        """
         (size,) = self._connection.execute("SELECT SUM(size) FROM entries").fetchone()
-        if (size or 0) <= self.limit_bytes:
-            return
+        if size <= self.limit_bytes:
+            return 0
         doomed = []
         rows = self._connection.execute("SELECT rowid, size FROM entries ORDER BY used, size, key")
-        for row, entry_bytes in rows:
+        for row, entry_bytes in rows.fetchall():
             if size <= self.limit_bytes * _ROOM:
                 break
             size -= entry_bytes
             doomed.append((row,))
         self._connection.executemany("DELETE FROM entries WHERE rowid = ?", doomed)
-        self._shrink()
+        return len(doomed)
 
     def _shrink(self) -> None:
-        self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+        """Give free pages back to the file system; not within a transaction."""
+        with _told():
+            # execute() would free a single page: the statement yields no rows to step through
+            self._connection.executescript("PRAGMA incremental_vacuum")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
