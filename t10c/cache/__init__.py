@@ -7,5 +7,6 @@
 - cache.py: the store as commands use it: what it cannot serve is computed, and said once.
 - searches.py: searches of operators; answers.py: plans of whole models.
 
-Public face: `open_cache` with `CacheSettings`, `cached_choices`, `cached_front`, `ModelKey`.
+Public face: `open_cache` with `cache_settings`, then `CachedSearches` and `CachedAnswers`;
+`cache_usage` and `clear_cache` look after it.
 """

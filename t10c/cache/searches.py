@@ -12,7 +12,7 @@ from t10c.cache.keys import Key, key_of
 from t10c.hardware.document import spec_hash
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import TensorExpression
-from t10c.schedule.choices import Choices
+from t10c.schedule.choices import Choices, find_choices
 from t10c.schedule.problem import Problem, problem_search
 from t10c.search.operator import SearchResult, search_operator
 from t10c.search.options import SearchOptions
@@ -49,6 +49,15 @@ class CachedSearches:
                     found = next(fresh)
                     self._keep(key, Choices, found, found.search)
                 yield found
+
+    def search(self, problems: list[Problem]) -> list[Choices]:
+        """The same, those that are not known searched here and in turn."""
+
+        def searching(missing: list[Problem]) -> Generator[Choices, None, None]:
+            for problem in missing:
+                yield find_choices(problem, self._spec, self._search, self._uniform)
+
+        return list(self.choices(problems, searching))
 
     def operator_front(self, expression: TensorExpression) -> SearchResult:
         """What `search_operator` finds."""

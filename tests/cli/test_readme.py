@@ -91,6 +91,7 @@ def test_the_readme_shows_commands() -> None:
         "diff",
         "hw",
         "calibrate",
+        "cache",
     ]:
         assert f"t10c {command} " in shown
     assert "import t10c" in shown
