@@ -57,10 +57,18 @@ def fresh_answer(value: "ModelPlan | DoesNotFit") -> Answer:
     return Answer(True, document, lines, summary.search_lines(value), value)
 
 
-def keep_answer(answers: "CachedAnswers", answer: Answer) -> None:
-    """Keep an answer, its report as it will read when it comes from the cache."""
+def keep_answer(answers: "CachedAnswers", answer: Answer) -> Answer:
+    """Keep an answer, its report as it will read when it comes from the cache.
+
+    A plan is not kept if a search was stopped by anything but the number of candidates. Returns the
+    answer, with the plan's file where that has been made.
+    """
     kept, data = answer, None
     if answer.planned is not None:
+        most = answer.planned.options.search.max_candidates
+        records = [problem.search for problem in answer.planned.problems]
+        if not all(record.exhausted or record.legal_plans >= most for record in records):
+            return answer
         data = answer.file()
         plan = replace(
             answer.planned, search_cpu_seconds=0.0, recalled_problems=len(answer.planned.problems)
@@ -73,6 +81,7 @@ def keep_answer(answers: "CachedAnswers", answer: Answer) -> None:
         "details": kept.details,
     }
     answers.keep(report, data)
+    return replace(answer, plan_file=data)
 
 
 def recalled_answer(answers: "CachedAnswers") -> Answer | None:

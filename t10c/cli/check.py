@@ -61,9 +61,8 @@ def check_command(
     from t10c.report.simulation import simulation_lines
 
     limits = _limits(max_latency, max_core_memory, min_utilisation)
-    with progress(quiet) as shown:
-        with caching(request.cache_place, quiet, verbose) as cache:
-            answer = plan_model(request, shown, cache)
+    with caching(request.cache_place, quiet, verbose) as cache, progress(quiet) as shown:
+        answer = plan_model(request, shown, cache)
         if not answer.fits:
             return report_misfit(answer, form, quiet)
         plan = answer.plan()

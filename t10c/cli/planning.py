@@ -118,9 +118,7 @@ def plan_model(request: PlanRequest, shown: Progress, cache: "Cache") -> Answer:
         return known
     graph = import_graph(request.model, request.dims, request.shapes, request.values, data)
     answer = fresh_answer(plan_graph(graph, spec, request, shown, cache))
-    if cache.in_use:
-        keep_answer(answers, answer)
-    return answer
+    return keep_answer(answers, answer) if cache.in_use else answer
 
 
 def plan_graph(

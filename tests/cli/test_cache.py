@@ -135,6 +135,17 @@ def test_changing_one_layer_searches_one_operator(
     assert "from the cache" not in table
 
 
+def test_searches_that_are_found_again_take_no_time(
+    t10c: Command, nerf: Path, searched: list[str]
+) -> None:
+    assert t10c("compile", nerf, *HARDWARE).code == 0
+    del searched[:]
+    again = report(t10c("compile", "-", *HARDWARE, "--format", "json", stdin=nerf.read_bytes()))
+    assert searched == []
+    assert again["search"]["cached_operators"] == again["search"]["distinct_operators"] == 3
+    assert again["search"]["cpu_seconds"] == 0
+
+
 def test_the_number_of_processes_does_not_matter(
     t10c: Command, nerf: Path, searched: list[str], tmp_path: Path
 ) -> None:

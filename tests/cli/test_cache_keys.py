@@ -76,6 +76,25 @@ def test_a_value_decides(t10c: Command, tmp_path: Path) -> None:
     assert kinds(t10c)["report"]["hits"] == 1
 
 
+def test_the_chip_decides_not_the_name_of_its_file(t10c: Command, tmp_path: Path) -> None:
+    model = perceptron(tmp_path / "net.onnx", (8, 12, 16))
+    chip = tmp_path / "chip.yaml"
+    usual = ("compile", model, "--hw", chip, "-o", "-", "-q")
+    plans = []
+    for cores in (8, 16):
+        chip.write_text(f"extends: ipu-mk2\nname: chip\ncores: {{count: {cores}, source: mine}}\n")
+        found = t10c(*usual)
+        assert found.code == 0, found.stderr
+        assert found.stdout == t10c(*usual, "--cache", "off").stdout
+        plans.append(found.stdout)
+    assert plans[0] != plans[1]
+    assert kinds(t10c)["report"]["hits"] == 0
+    moved = chip.rename(tmp_path / "other.yaml")
+    again = ("compile", model, "--hw", moved, "-o", "-", "-q")
+    assert t10c(*again).stdout == plans[1] == t10c(*again, "--cache", "off").stdout
+    assert kinds(t10c)["report"]["hits"] == 1
+
+
 def test_the_order_of_options_does_not_matter_where_it_does_not_show(
     t10c: Command, tmp_path: Path
 ) -> None:
