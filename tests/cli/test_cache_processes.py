@@ -1,7 +1,7 @@
 """Two processes that compile with one cache, one of them killed at random, again and again.
 
-T10C_CACHE_ROUNDS is how often the process that lives compiles all nine pairs of model and chip: 12 are
-108 plans.
+T10C_CACHE_ROUNDS is how often the process that lives compiles all nine pairs of model and chip:
+12 are 108 plans.
 """
 
 import os
