@@ -9,6 +9,7 @@ from t10c.hardware.width import size_bytes
 from t10c.ir.expression import TensorExpression
 from t10c.ir.plan import Plan, RTensor, rtensor
 from t10c.schedule.assignment import Assignment, transitions
+from t10c.schedule.joint import Joint
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.reconcile import lower_bound
 from t10c.schedule.result import (
@@ -31,6 +32,7 @@ def assemble(
     options: ScheduleOptions,
     chosen: Assignment,
     overrides: tuple[str, ...],
+    joint: Joint | None = None,
 ) -> ModelPlan:
     """The chosen assignment as values."""
     shared = _Shared(setting, spec, chosen)
@@ -56,6 +58,8 @@ def assemble(
     bound = 0.0
     if setting.choices:
         bound = max(0.0, lower_bound(setting.choices, setting.choice_of, spec.usable_bytes))
+    if joint is not None:
+        bound = max(bound, joint.bound_cycles)
     result = ModelPlan(
         graph=setting.sequence.graph,
         spec=spec,
@@ -67,6 +71,7 @@ def assemble(
         lower_bound_cycles=bound,
         uniform_cycles=uniform,
         end_bytes=chosen.memory.end,
+        joint=None if joint is None else joint.record,
         search_cpu_seconds=sum(c.search.cpu_seconds for c in setting.choices),
         recalled_problems=sum(c.search.recalled for c in setting.choices),
     )

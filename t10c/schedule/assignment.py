@@ -128,6 +128,16 @@ def _complete(
     return best
 
 
+def settled(setting: Setting, plans: list[int], spec: HardwareSpec) -> Assignment | None:
+    """Plans of all steps with their weights settled in the memory; None if there is no room."""
+    fixed = fixed_demand_bytes(setting.sequence, spec)
+    homes = setting.homes(plans, spec)
+    options = settle_idle(setting, plans, homes, fixed, spec.usable_bytes)
+    if options is None:
+        return None
+    return _price(setting, plans, options, homes, fixed, spec.usable_bytes)
+
+
 def from_smallest(setting: Setting, smallest: Smallest, spec: HardwareSpec) -> Assignment:
     """The plans that need least memory, with what is left of it given to idle weights."""
     fixed = fixed_demand_bytes(setting.sequence, spec)

@@ -20,7 +20,7 @@ from t10c.ir.graph import Bindings, Graph, LayoutOp, NodeRecord, Operator, Tenso
 from t10c.ir.plan import Plan, Rotation
 from t10c.ir.positions import CorePositions
 from t10c.schedule.options import ScheduleOptions
-from t10c.schedule.result import CopyPlan, ModelPlan, OperatorPlan, ProblemRecord
+from t10c.schedule.result import CopyPlan, JointRecord, ModelPlan, OperatorPlan, ProblemRecord
 from t10c.serialise import (
     NO_COMMONS,
     content_hash,
@@ -79,6 +79,7 @@ def _body(plan: ModelPlan, common: Callable[[Any], Any]) -> dict[str, Any]:
         "hardware_overrides": list(plan.overrides),
         "hardware_hash": spec_hash(plan.spec),
         "hardware": spec_to_document(plan.spec),
+        **({"joint": encode(plan.joint)} if plan.joint is not None else {}),
         **({"positions": encode(plan.positions)} if plan.positions is not None else {}),
         "model": {
             "name": graph.name,
@@ -190,6 +191,7 @@ def from_document(document: object) -> ModelPlan:
         uniform_cycles=number(_key(known, "uniform_cycles"), "uniform_cycles"),
         end_bytes=whole_number(_key(known, "end_bytes"), "end_bytes"),
         positions=_positions(known, spec),
+        joint=decode(JointRecord, known["joint"], "joint") if "joint" in known else None,
     )
     written = to_document(plan)
     for key in _DERIVED:

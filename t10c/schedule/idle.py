@@ -28,13 +28,15 @@ class IdleCut:
     setup_cycles: float
 
 
-def idle_combinations(
-    problem: Problem, entry: FrontEntry, spec: HardwareSpec
-) -> list[tuple[IdleCut, ...]]:
-    """Undominated (idle bytes, setup) combinations of the idle cuts of all weights."""
+def weight_cuts(problem: Problem, entry: FrontEntry, spec: HardwareSpec) -> list[list[IdleCut]]:
+    """All undominated idle cuts of every weight of a problem under a plan."""
+    return [idle_cuts(problem.expression, entry.plan, index, spec) for index in problem.weights]
+
+
+def idle_combinations(by_weight: list[list[IdleCut]]) -> list[tuple[IdleCut, ...]]:
+    """Undominated (idle bytes, setup) combinations of idle cuts, one per weight."""
     combinations: list[tuple[int, float, tuple[IdleCut, ...]]] = [(0, 0.0, ())]
-    for index in problem.weights:
-        choices = idle_cuts(problem.expression, entry.plan, index, spec)
+    for choices in by_weight:
         extended = [
             (idle + cut.idle_bytes, setup + cut.setup_cycles, (*cuts, cut))
             for idle, setup, cuts in combinations

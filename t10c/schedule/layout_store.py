@@ -117,6 +117,20 @@ class LayoutStore:
             del self._placements[next(iter(self._placements))]
         return pools
 
+    def stacked(self, role: LayoutRole, choice: int, plans: IntArray, operand: int) -> Layout:
+        """Sampled layouts of some plans, one after the other."""
+        choices = self.choices[choice]
+        expression = choices.problem.expression
+        which = expression.output if role == "out" else expression.inputs[operand]
+        chosen = [choices.plans[int(plan)].plan for plan in plans]
+        return stacked_layout(expression, chosen, which, role, self.sample)
+
+    def grown(self, choices: tuple[Choices, ...]) -> "LayoutStore":
+        """A store for choices that have the same plans and more after them; keeps what it knows."""
+        store = LayoutStore(choices, self.spec)
+        store._layouts = {k: v for k, v in self._layouts.items() if k[0] != "pool"}
+        return store
+
 
 def _pad(layout: Layout, cores: int) -> Layout:
     extra = cores - len(layout.start)

@@ -1,5 +1,6 @@
 """The whole-model schedule: search every distinct operator, choose plans, price the result."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from t10c.schedule.fit import (
     too_many_weights,
     unplaceable_operator,
 )
+from t10c.schedule.joint import Joint, Status, Watcher, improve
 from t10c.schedule.options import DEFAULT_SCHEDULE, ScheduleOptions
 from t10c.schedule.positions import model_positions
 from t10c.schedule.problem import Problem
@@ -35,12 +37,15 @@ def schedule_model(
     searcher: Searcher | None = None,
     overrides: tuple[str, ...] = (),
     fronts: FrontSearcher | None = None,
+    watch: Watcher | None = None,
 ) -> ModelPlan | DoesNotFit:
     """Choose plans for all operators within every core's memory (docs/planning.md).
 
     `searcher` and `fronts` search, by default here and in turn; `overrides` are recorded in the
-    plan. Deterministic: the same input gives the same plan.
+    plan. Deterministic: the same input gives the same plan, as long as a time limit is not reached.
+    `watch` is asked after every round of a search under a time limit, and may end it.
     """
+    deadline = time.monotonic() + (options.time_limit_seconds or 0.0)
     chained = split_rowwise(graph, spec, options.search, fronts)
     sequence = build_sequence(chained, options.persistent)
     problem_of: dict[Problem, int] = {}
@@ -51,7 +56,9 @@ def schedule_model(
         return early
     uniform = options.transitions == "uniform"
     if searcher is None:
-        choices = [find_choices(p, spec, options.search, uniform) for p in problem_of]
+        choices = [
+            find_choices(p, spec, options.search, uniform, options.joint) for p in problem_of
+        ]
     else:
         choices = searcher(list(problem_of))
     choice_of = tuple(problem_of[step.problem] for step in sequence.steps)
@@ -73,5 +80,20 @@ def schedule_model(
         if smallest.memory.most > spec.usable_bytes:
             return does_not_fit(setting, spec, smallest)
         chosen = from_smallest(setting, smallest, spec)
-    plan = assemble(setting, spec, options, chosen, overrides)
+    joint: Joint | None = None
+    if options.joint and sequence.steps:
+        joint = improve(setting, spec, chosen, _limited(watch, deadline))
+        setting = joint.setting
+        chosen = joint.assignment or chosen
+    plan = assemble(setting, spec, options, chosen, overrides, joint)
     return replace(plan, positions=model_positions(plan))
+
+
+def _limited(watch: Watcher | None, deadline: float) -> Watcher:
+    """`watch`, and `time` once the deadline on the monotonic clock has passed."""
+
+    def stopped(status: Status) -> str:
+        why = watch(status) if watch is not None else ""
+        return why or ("time" if time.monotonic() >= deadline else "")
+
+    return stopped

@@ -1,6 +1,6 @@
 """What a schedule may do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from t10c.search.options import DEFAULT_SEARCH, SearchOptions
@@ -12,12 +12,19 @@ class ScheduleOptions:
 
     `transitions`: `exact` prices the bytes each core must receive between two layouts, `uniform`
     charges every operator the published price for moving its output. `persistent` tensors stay in
-    memory for the whole inference.
+    memory for the whole inference. With a `time_limit_seconds` plans of all steps are chosen
+    together until the gap is small or so much time has passed; it takes exact transitions.
     """
 
     search: SearchOptions = DEFAULT_SEARCH
     transitions: Literal["exact", "uniform"] = "exact"
     persistent: tuple[str, ...] = ()
+    time_limit_seconds: float | None = field(default=None, metadata={"omit_default": True})
+
+    @property
+    def joint(self) -> bool:
+        """Whether plans of all steps are chosen together."""
+        return self.time_limit_seconds is not None and self.transitions == "exact"
 
 
 DEFAULT_SCHEDULE = ScheduleOptions()

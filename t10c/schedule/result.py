@@ -118,6 +118,24 @@ class CopyPlan:
     cycles: float
 
 
+@dataclass(frozen=True, slots=True)
+class JointRecord:
+    """How the search over all steps together ended.
+
+    `plans` were compared singly, over all problems. `stopped` is `gap` (small enough), `exhausted`
+    (nothing left to compare), `time` (the limit) or `interrupted`.
+    """
+
+    rounds: int
+    plans: int
+    stopped: str
+
+    @property
+    def truncated(self) -> bool:
+        """Whether more time could have brought more."""
+        return self.stopped in ("time", "interrupted")
+
+
 @dataclass(frozen=True)
 class ModelPlan:
     """Plans of all operators of a model, with the bound no plan can undercut.
@@ -125,7 +143,8 @@ class ModelPlan:
     `lower_bound_cycles` holds over all feasible plans of the searched spaces; `gap` is the share of
     the latency above it. `uniform_cycles` is the latency with uniform transitions instead.
     `end_bytes` is the demand per core after the last operator: idle weights and graph outputs.
-    `positions` says where the cores are on a mesh or torus, None on other chips.
+    `positions` says where the cores are on a mesh or torus, None on other chips; `joint` how the
+    search over all steps together ended, None without a time limit.
     """
 
     graph: Graph
@@ -139,6 +158,7 @@ class ModelPlan:
     uniform_cycles: float
     end_bytes: int
     positions: CorePositions | None = None
+    joint: JointRecord | None = None
     search_cpu_seconds: float = field(default=0.0, compare=False)
     """CPU seconds of all searches; not part of the plan's identity and not written to its file."""
     recalled_problems: int = field(default=0, compare=False)

@@ -6,6 +6,8 @@ the six syncs that the published uniform transition takes; nothing if no byte mo
 compared on a sample of the cores; final prices look at every core.
 """
 
+import math
+
 import numpy as np
 
 from t10c.hardware.kernels import exchange_cycles
@@ -17,6 +19,7 @@ from t10c.schedule.layout import Layout
 from t10c.schedule.layout_batch import LayoutRole
 from t10c.schedule.layout_store import LayoutStore
 from t10c.schedule.received import received_elements
+from t10c.schedule.received_matrix import received_matrix
 from t10c.schedule.steps import Read, Sequence, Source
 from t10c.search.space import FloatArray, IntArray
 
@@ -67,7 +70,7 @@ class TransitionPricer:
             ]
             size = self._worst(need, read.views, held)
             if reuse is not None:
-                kept = self.layouts.sampled("after", *reuse, self._reuse_operand(step, position))
+                kept = self.layouts.sampled("after", *reuse, self.reuse_operand(step, position))
                 view = (_as_itself(read, self.sequence),)
                 size = np.minimum(size, self._worst(need, view, [kept]))
             self._prices[key] = size
@@ -120,7 +123,7 @@ class TransitionPricer:
             size = int(self._received(need, read.views, held).max(initial=0))
             reused, beside = False, 0
             if reuse is not None:
-                operand = self._reuse_operand(step, position)
+                operand = self.reuse_operand(step, position)
                 kept = self.layouts.full("after", *reuse, operand)
                 view = (_as_itself(read, self.sequence),)
                 again = int(self._received(need, view, [kept]).max(initial=0))
@@ -171,6 +174,32 @@ class TransitionPricer:
             self._exchanges[size_bytes] = float(self.cycles(size_bytes))
         return self._exchanges[size_bytes]
 
+    def grown(self, choices: tuple[Choices, ...]) -> "TransitionPricer":
+        """A pricer of choices that have the same plans and more after them; keeps layouts."""
+        pricer = TransitionPricer(self.sequence, choices, self.choice_of, self.spec)
+        pricer.layouts = self.layouts.grown(choices)
+        return pricer
+
+    def most_received(self, read: Read, need: Layout, held: Layout, copy: bool) -> FloatArray:
+        """Most bytes that a sampled core receives of a read, (plans of `held`, plans of `need`).
+
+        Both stack plans x sampled cores; `held` are layouts of the read's only source, or with
+        `copy` of the read tensor itself.
+        """
+        views = (_as_itself(read, self.sequence),) if copy else read.views
+        elements = received_matrix(need, held, views, len(self.layouts.sample))
+        bits = self.sequence.graph.tensor[views[0].tensor].bits
+        return np.asarray(size_bytes(self.spec, elements, bits), dtype=np.float64)
+
+    def even_share_bytes(self, source: Source) -> int:
+        """Bytes per core, at most, of a tensor that lies evenly spread."""
+        tensor = self.sequence.graph.tensor[source.tensor]
+        return self.even_bytes(math.prod(tensor.shape), tensor.bits)
+
+    def even_bytes(self, elements: int, bits: int) -> int:
+        """Bytes per core, at most, of so many elements spread evenly."""
+        return int(size_bytes(self.spec, -(-elements // self.spec.core_count), bits))
+
     def _worst(self, need: Layout, views: tuple[View, ...], held: list[Layout]) -> FloatArray:
         """Most bytes per plan; layouts are stacked: plans x sampled cores, single ones repeat."""
         rows = max([len(need.start), *(len(h.start) for h in held)])
@@ -205,13 +234,13 @@ class TransitionPricer:
                     (s.step >= 0, s.weight_of >= 0, tensors[s.tensor].shape, tensors[s.tensor].bits)
                     for s in read.sources
                 ),
-                self._reuse_operand(step, position),
+                self.reuse_operand(step, position),
                 tensors[read.tensor].bits,
             )
             self._keys[step, position] = self._numbers.setdefault(key, len(self._numbers))
         return self._keys[step, position]
 
-    def _reuse_operand(self, step: int, position: int) -> int:
+    def reuse_operand(self, step: int, position: int) -> int:
         """Operand of the step before that reads the same tensor, or -1."""
         if step == 0:
             return -1
@@ -223,7 +252,7 @@ class TransitionPricer:
 
     def has_copy(self, step: int, position: int) -> bool:
         """Whether the step before has just read the same tensor."""
-        return self._reuse_operand(step, position) >= 0
+        return self.reuse_operand(step, position) >= 0
 
     def reuse_state(self, step: int, position: int, plans: list[int]) -> State | None:
         """State of the step before if it has just read the same tensor, else None."""
@@ -244,7 +273,7 @@ class TransitionPricer:
         if key not in self._prices:
             read = self.sequence.steps[step].reads[position]
             need = self.layouts.sampled("in", choice, plan, read.operand)
-            kept = self.layouts.sampled("after", *reuse, self._reuse_operand(step, position))
+            kept = self.layouts.sampled("after", *reuse, self.reuse_operand(step, position))
             self._prices[key] = self._worst(need, (_as_itself(read, self.sequence),), [kept])
         return bool(self._prices[key][0] == 0)
 

@@ -1,0 +1,262 @@
+"""The choice over a model as a network: a node per step, edges where data or copies pass.
+
+A state of a step is a kind of plan (kinds.py), whether its exchange moves anything (then it takes
+the exchange's syncs), and for every operand that the step before has just read, whether it comes
+from its home or from that copy. With these told apart, the price of an exchange is a sum over its
+operands, so every term depends on two steps at most. Where a term is not a function of two steps
+(an operand made of several tensors), it is left out: the network's least total never exceeds
+the least latency.
+"""
+
+import itertools
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+
+import numpy as np
+
+from t10c.hardware.kernels import exchange_cycles, move_cycles
+from t10c.hardware.spec import HardwareSpec
+from t10c.schedule.kinds import Kinds
+from t10c.schedule.layout import Layout
+from t10c.schedule.messages import FORBIDDEN, NO_TABLE, Edge, Node
+from t10c.schedule.setting import Setting
+from t10c.schedule.shortlist import is_plain
+from t10c.schedule.steps import Read, Step
+from t10c.search.space import FloatArray
+
+_MOST_COPIES = 2
+"""Operands of a step that may come from copies and are told apart; others are left out."""
+
+_HOME, _COPY = "home", "copy"
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """One operand of a step in the network: its read, and where it may come from."""
+
+    position: int
+    origins: tuple[str, ...]
+
+
+class NetworkBuilder:
+    """Builds the network of a setting for given kinds; tables are remembered between builds."""
+
+    def __init__(self, setting: Setting, spec: HardwareSpec) -> None:
+        self.setting = setting
+        self.spec = spec
+        self.fetches = [self._fetches(step) for step in setting.sequence.steps]
+        self._exact: dict[tuple[object, ...], FloatArray] = {}
+
+    def build(self, kinds: Seq[Kinds]) -> tuple[list[Node], list[Edge]]:
+        """Nodes and edges; `kinds` are those of every choices of the setting."""
+        tables: dict[tuple[object, ...], FloatArray] = {}
+        nodes: dict[tuple[object, ...], Node] = {}
+        edges: dict[tuple[object, ...], Edge] = {}
+        found_nodes, found_edges = [], []
+        for step in self.setting.sequence.steps:
+            fetches = self.fetches[step.index]
+            keys = tuple(self.setting.pricer.read_key(step.index, f.position) for f in fetches)
+            own = (self.setting.choice_of[step.index], tuple(fetches), keys)
+            constant = tuple(self._is_constant(step, f) for f in fetches)
+            if (own, constant) not in nodes:
+                nodes[own, constant] = self._node(step, fetches, kinds)
+            found_nodes.append(nodes[own, constant])
+            for first, terms in self._terms(step, fetches).items():
+                key = (own, self.setting.choice_of[first], terms)
+                if key not in edges:
+                    edges[key] = self._edge(step, fetches, first, terms, kinds, tables)
+                edge = edges[key]
+                found_edges.append(Edge(first, step.index, edge.tables, edge.table_of))
+        return found_nodes, found_edges
+
+    def _fetches(self, step: Step) -> list[_Fetch]:
+        """Operands whose exchange is a function of two steps."""
+        fetches, copies = [], 0
+        for position, read in enumerate(step.reads):
+            if len(read.sources) != 1 or read.sources[0].weight_of >= 0:
+                continue
+            reusable = self.setting.pricer.reuse_operand(step.index, position) >= 0
+            copies += reusable
+            if copies > _MOST_COPIES and reusable:
+                continue
+            fetches.append(_Fetch(position, (_HOME, _COPY) if reusable else (_HOME,)))
+        return fetches
+
+    def _is_constant(self, step: Step, fetch: _Fetch) -> bool:
+        """Whether the operand's home does not depend on a choice: it lies evenly spread."""
+        return step.reads[fetch.position].sources[0].step < 0
+
+    def _blocks(self, fetches: Seq[_Fetch]) -> list[tuple[bool, tuple[str, ...]]]:
+        """(moves anything, origin of every operand) of a step's blocks of states."""
+        origins = list(itertools.product(*(fetch.origins for fetch in fetches)))
+        return [
+            (moves, origin)
+            for origin in origins
+            for moves in ((True, False) if fetches else (False,))
+        ]
+
+    def _node(self, step: Step, fetches: Seq[_Fetch], kinds: Seq[Kinds]) -> Node:
+        own = kinds[self.setting.choice_of[step.index]]
+        costs = []
+        for moves, origin in self._blocks(fetches):
+            cost = own.cost + (float(exchange_cycles(self.spec, 0.0)) if moves else 0.0)
+            for fetch, place in zip(fetches, origin, strict=True):
+                if place == _HOME and self._is_constant(step, fetch):
+                    size = self._even_bytes(step, fetch, own)
+                    cost = cost + self._cycles(size, moves)
+            costs.append(cost)
+        return Node(np.stack(costs))
+
+    def _terms(self, step: Step, fetches: Seq[_Fetch]) -> dict[int, tuple[tuple[int, str], ...]]:
+        """Per earlier step that has a say: (number of the fetch, origin) of what comes from it."""
+        terms: dict[int, list[tuple[int, str]]] = {}
+        for number, fetch in enumerate(fetches):
+            source = step.reads[fetch.position].sources[0].step
+            if source >= 0:
+                terms.setdefault(source, []).append((number, _HOME))
+            if _COPY in fetch.origins:
+                terms.setdefault(step.index - 1, []).append((number, _COPY))
+        return {first: tuple(found) for first, found in terms.items()}
+
+    def _edge(
+        self,
+        step: Step,
+        fetches: Seq[_Fetch],
+        first: int,
+        terms: tuple[tuple[int, str], ...],
+        kinds: Seq[Kinds],
+        tables: dict[tuple[object, ...], FloatArray],
+    ) -> Edge:
+        made: list[FloatArray] = []
+        number_of: dict[tuple[bool, tuple[tuple[int, str], ...]], int] = {}
+        table_of = []
+        for moves, origin in self._blocks(fetches):
+            used = tuple((number, place) for number, place in terms if origin[number] == place)
+            if not used:
+                table_of.append(NO_TABLE)
+                continue
+            if (moves, used) not in number_of:
+                number_of[moves, used] = len(made)
+                total: FloatArray | float = 0.0
+                for number, place in used:
+                    size = self._bytes(step, fetches[number], first, place, kinds, tables)
+                    total = total + self._cycles(size, moves)
+                made.append(np.asarray(total))
+            table_of.append(number_of[moves, used])
+        return Edge(first, step.index, tuple(made), tuple(table_of))
+
+    def _cycles(self, size: FloatArray, moves: bool) -> FloatArray:
+        """An operand's part of an exchange, the syncs left out; FORBIDDEN if nothing may move."""
+        if moves:
+            return np.asarray(move_cycles(self.spec, size))
+        return np.where(size > 0, FORBIDDEN, 0.0)
+
+    def _even_bytes(self, step: Step, fetch: _Fetch, own: Kinds) -> FloatArray:
+        """Bytes of an operand that lies evenly spread, (kinds,)."""
+        pricer = self.setting.pricer
+        read = step.reads[fetch.position]
+        exact = pricer.bytes_in(step.index, fetch.position, [(-1, -1)], None)[own.plans]
+        needed, floor = self._sizes(step, read, own)
+        share = pricer.even_share_bytes(read.sources[0])
+        size = np.maximum(floor, needed - share)
+        size[: own.single] = exact
+        return size
+
+    def _bytes(
+        self,
+        step: Step,
+        fetch: _Fetch,
+        first: int,
+        place: str,
+        kinds: Seq[Kinds],
+        tables: dict[tuple[object, ...], FloatArray],
+    ) -> FloatArray:
+        """Most bytes that a core receives of an operand, at least, (kinds of first, own kinds)."""
+        pricer, choice_of = self.setting.pricer, self.setting.choice_of
+        own, other = kinds[choice_of[step.index]], kinds[choice_of[first]]
+        read = step.reads[fetch.position]
+        operand = -1
+        if place == _COPY:
+            operand = pricer.reuse_operand(step.index, fetch.position)
+        read_key = pricer.read_key(step.index, fetch.position)
+        key = (choice_of[step.index], read_key, choice_of[first], operand)
+        if key in tables:
+            return tables[key]
+        needed, floor = self._sizes(step, read, own)
+        if place == _HOME:
+            size = np.maximum(floor, needed - other.home[:, None])
+        else:
+            size = np.maximum(0.0, needed - other.held[:, operand][:, None])
+        exact = self._between_plans(step, read, first, operand, key, own, other)
+        size[: other.single, : own.single] = exact
+        tables[key] = size
+        return size
+
+    def _sizes(self, step: Step, read: Read, own: Kinds) -> tuple[FloatArray, FloatArray]:
+        """(needed, floor) of an operand; 0 where its view is not one to one."""
+        if not one_to_one(read, self.setting):
+            zeros = np.zeros(len(own.cost))
+            return zeros, zeros
+        operand = step.problem.expression.inputs[read.operand]
+        needed = own.needed[:, read.operand] if is_plain(operand) else np.zeros(len(own.cost))
+        return needed, own.floor[:, read.operand]
+
+    def _between_plans(
+        self,
+        step: Step,
+        read: Read,
+        first: int,
+        operand: int,
+        key: tuple[object, ...],
+        own: Kinds,
+        other: Kinds,
+    ) -> FloatArray:
+        """The same between single plans, by their layouts on the sampled cores."""
+        known = (*key, own.plans.tobytes(), other.plans.tobytes())
+        if known not in self._exact:
+            layouts, choice_of = self.setting.pricer.layouts, self.setting.choice_of
+            need = layouts.stacked("in", choice_of[step.index], own.plans, read.operand)
+            role = "out" if operand < 0 else "after"
+            held = layouts.stacked(role, choice_of[first], other.plans, max(operand, 0))
+            self._exact[known] = self._matrix(step, read, operand >= 0, need, held)
+        return self._exact[known]
+
+    def _matrix(self, step: Step, read: Read, copy: bool, need: Layout, held: Layout) -> FloatArray:
+        pricer = self.setting.pricer
+        rows = len(pricer.layouts.sample)
+        known: dict[tuple[bytes, bytes], FloatArray] = {}
+        found = []
+        for start in range(0, len(held.start), rows):
+            one = Layout(
+                held.start[start : start + rows], held.stop[start : start + rows], held.flat
+            )
+            key = (one.start.tobytes(), one.stop.tobytes())
+            if key not in known:
+                known[key] = pricer.most_received(step.index, read, need, one, copy)
+            found.append(known[key])
+        return np.array(found).reshape(len(held.start) // rows, -1)
+
+
+def always_floored(setting: Setting) -> list[tuple[int, ...]]:
+    """Operands of every choices that all their steps receive from one copy, one to one."""
+    found: list[set[int] | None] = [None] * len(setting.choices)
+    for step in setting.sequence.steps:
+        own = {
+            read.operand
+            for position, read in enumerate(step.reads)
+            if len(read.sources) == 1
+            and read.sources[0].weight_of < 0
+            and one_to_one(read, setting)
+            and setting.pricer.reuse_operand(step.index, position) < 0
+        }
+        number = setting.choice_of[step.index]
+        known = found[number]
+        found[number] = own if known is None else known & own
+    return [tuple(sorted(operands or ())) for operands in found]
+
+
+def one_to_one(read: Read, setting: Setting) -> bool:
+    """Whether every element of the operand's tensor is one of the source's own."""
+    view = read.views[0]
+    shape = setting.sequence.graph.tensor[read.tensor].shape
+    return all(atom.source for atom in view.atoms) and view.extent == tuple(shape)
