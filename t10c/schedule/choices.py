@@ -129,7 +129,7 @@ def find_choices(
         bound_prices=collector.prices,
         bound_values=collector.minima,
         every_cut=EveryCut(none, none, none, np.zeros(0)),
-        shortlist=None if listing is None else listing.shortlist(),
+        shortlist=listing.shortlist() if listing is not None and entries else None,
         search=result,
     )
     return with_plans(empty, entries, spec)

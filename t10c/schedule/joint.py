@@ -23,7 +23,7 @@ from t10c.schedule.messages import FORBIDDEN, Messages
 from t10c.schedule.network import NetworkBuilder, always_floored
 from t10c.schedule.result import JointRecord
 from t10c.schedule.setting import Setting
-from t10c.search.operator import front_entry
+from t10c.search.operator import FrontEntry, front_entry
 from t10c.search.space import FloatArray, IntArray
 from t10c.search.temporal import slot_table
 
@@ -206,7 +206,7 @@ class _Search:
         expression, listed = choices.problem.expression, choices.listed
         table = slot_table(expression)
         known = {(e.plan.split, e.plan.rotations): i for i, e in enumerate(choices.plans)}
-        entries = []
+        entries: list[FrontEntry] = []
         for row in rows:
             entry = front_entry(expression, table, listed.candidates, listed.costs, row, self.spec)
             key = (entry.plan.split, entry.plan.rotations)

@@ -13,8 +13,8 @@ import numpy as np
 from t10c.hardware.kernels import exchange_cycles, move_cycles, sync_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
-from t10c.schedule.shortlist import replicas_of, weight_cycles
-from t10c.search.space import FloatArray, IntArray
+from t10c.schedule.shortlist import READERS, replicas_of, weight_cycles
+from t10c.search.space import BoolArray, FloatArray, IntArray
 from t10c.search.temporal import slot_table
 
 _CLASS_RATIO = 1.2
@@ -63,17 +63,11 @@ def find_kinds(
     plans = np.array(list(drawn.values()), dtype=np.int64)
     row_cost = row_costs(choices, price, spec)
     floored_cost = row_cost + _exchange(spec, listed.floor_bytes[:, list(floored)].sum(axis=1))
-    inputs = [i for i in range(listed.fetched_bytes.shape[1]) if i not in choices.problem.weights]
-    fetched_sum = listed.fetched_bytes[:, inputs].sum(axis=1)
-    ceiling = float(np.min(row_cost + _exchange(spec, fetched_sum), initial=np.inf))
-    gain = 3 * _exchange(spec, listed.home_bytes) + _exchange(
-        spec, listed.fetched_bytes[:, [i for i in inputs if i not in floored]].sum(axis=1)
-    )
-    far = floored_cost - gain > ceiling
+    far = _far(choices, row_cost, floored_cost, floored, spec)
     far[rows] = False
-    taken = np.zeros(len(listed), dtype=bool)
-    taken[rows] = True
-    others = np.flatnonzero(~far & ~taken)
+    near = ~far
+    near[rows] = False
+    others = np.flatnonzero(near)
     single_cost = choices.plan_costs_at(price)[plans]
     sizes = np.column_stack([listed.fetched_bytes, listed.floor_bytes, listed.home_bytes])
     keys = np.floor(np.log(np.maximum(sizes[others], 1.0)) / np.log(_CLASS_RATIO)).astype(np.int64)
@@ -105,12 +99,31 @@ def find_kinds(
         needed=np.concatenate([fetched[rows], lowest(fetched), zeros]),
         floor=np.concatenate([floor[rows], lowest(floor), zeros]),
         held=np.concatenate([fetched[rows], highest(fetched), unlimited]),
-        home=np.concatenate(
-            [home[rows], highest(home), unlimited[:, 0] if inputs else [np.inf] * int(last)]
-        ),
+        home=np.concatenate([home[rows], highest(home), np.full(int(last), np.inf)]),
         member_of=member_of,
         row_cost=row_cost,
     )
+
+
+def _far(
+    choices: Choices,
+    row_cost: FloatArray,
+    floored_cost: FloatArray,
+    floored: tuple[int, ...],
+    spec: HardwareSpec,
+) -> BoolArray:
+    """Rows that some other row beats at this price, whatever the neighbours do (shortlist.py).
+
+    They are summed up with the rest: to tell them apart could not raise the bound.
+    """
+    listed = choices.listed
+    inputs = [i for i in range(listed.fetched_bytes.shape[1]) if i not in choices.problem.weights]
+    fetched = listed.fetched_bytes[:, inputs].sum(axis=1)
+    copied = listed.fetched_bytes[:, [i for i in inputs if i not in floored]].sum(axis=1)
+    gain = READERS * _exchange(spec, listed.home_bytes) + _exchange(spec, copied)
+    ceiling = float(np.min(row_cost + _exchange(spec, fetched), initial=np.inf))
+    far: BoolArray = floored_cost - gain > ceiling
+    return far
 
 
 def _exchange(spec: HardwareSpec, size: FloatArray) -> FloatArray:

@@ -136,7 +136,7 @@ class Messages:
         key = (True, id(edge.tables), edge.table_of, own.tobytes())
         if key not in self._known:
             reached = [np.min(own[:, None] + table, axis=0) for table in edge.tables]
-            reached.append(np.full(self._forward[number].shape[1], own.min()))
+            reached.append(np.full(len(self._forward[number][0]), own.min()))
             self._known[key] = _rounded(np.stack([reached[table] for table in edge.table_of]))
         return self._known[key]
 

@@ -73,7 +73,7 @@ class NetworkBuilder:
         """Operands whose exchange is a function of two steps."""
         fetches, copies = [], 0
         for position, read in enumerate(step.reads):
-            if len(read.sources) != 1 or read.sources[0].weight_of >= 0:
+            if len(read.sources) != 1 or read.sources[0].weight_of >= step.index:
                 continue
             reusable = self.setting.pricer.reuse_operand(step.index, position) >= 0
             copies += reusable
@@ -84,7 +84,8 @@ class NetworkBuilder:
 
     def _is_constant(self, step: Step, fetch: _Fetch) -> bool:
         """Whether the operand's home does not depend on a choice: it lies evenly spread."""
-        return step.reads[fetch.position].sources[0].step < 0
+        source = step.reads[fetch.position].sources[0]
+        return max(source.step, source.weight_of) < 0
 
     def _blocks(self, fetches: Seq[_Fetch]) -> list[tuple[bool, tuple[str, ...]]]:
         """(moves anything, origin of every operand) of a step's blocks of states."""
@@ -111,9 +112,10 @@ class NetworkBuilder:
         """Per earlier step that has a say: (number of the fetch, origin) of what comes from it."""
         terms: dict[int, list[tuple[int, str]]] = {}
         for number, fetch in enumerate(fetches):
-            source = step.reads[fetch.position].sources[0].step
-            if source >= 0:
-                terms.setdefault(source, []).append((number, _HOME))
+            source = step.reads[fetch.position].sources[0]
+            first = max(source.step, source.weight_of)
+            if first >= 0:
+                terms.setdefault(first, []).append((number, _HOME))
             if _COPY in fetch.origins:
                 terms.setdefault(step.index - 1, []).append((number, _COPY))
         return {first: tuple(found) for first, found in terms.items()}
@@ -178,16 +180,20 @@ class NetworkBuilder:
         operand = -1
         if place == _COPY:
             operand = pricer.reuse_operand(step.index, fetch.position)
+        owned = place == _HOME and read.sources[0].weight_of >= 0
+        if owned:  # its idle pieces are parts of the active ones, in one copy or several
+            operand = pricer.weight_operand(read.sources[0])
         read_key = pricer.read_key(step.index, fetch.position)
-        key = (choice_of[step.index], read_key, choice_of[first], operand)
+        key = (choice_of[step.index], read_key, choice_of[first], operand, place)
         if key in tables:
             return tables[key]
         needed, floor = self._sizes(step, read, own)
-        if place == _HOME:
+        if place == _HOME and not owned:
             size = np.maximum(floor, needed - other.home[:, None])
         else:
             size = np.maximum(0.0, needed - other.held[:, operand][:, None])
-        exact = self._between_plans(step, read, first, operand, key, own, other)
+        role = "in" if owned else "after" if place == _COPY else "out"
+        exact = self._between_plans(step, read, first, (role, operand), key, own, other)
         size[: other.single, : own.single] = exact
         tables[key] = size
         return size
@@ -206,7 +212,7 @@ class NetworkBuilder:
         step: Step,
         read: Read,
         first: int,
-        operand: int,
+        lies: tuple[str, int],
         key: tuple[object, ...],
         own: Kinds,
         other: Kinds,
@@ -216,9 +222,9 @@ class NetworkBuilder:
         if known not in self._exact:
             layouts, choice_of = self.setting.pricer.layouts, self.setting.choice_of
             need = layouts.stacked("in", choice_of[step.index], own.plans, read.operand)
-            role = "out" if operand < 0 else "after"
+            role, operand = lies
             held = layouts.stacked(role, choice_of[first], other.plans, max(operand, 0))
-            self._exact[known] = self._matrix(step, read, operand >= 0, need, held)
+            self._exact[known] = self._matrix(step, read, role == "after", need, held)
         return self._exact[known]
 
     def _matrix(self, step: Step, read: Read, copy: bool, need: Layout, held: Layout) -> FloatArray:

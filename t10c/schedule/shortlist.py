@@ -29,7 +29,7 @@ from t10c.search.temporal import SlotTable, slot_table
 MOST_PLANS = 6000
 """Plans kept of a problem; more are summed up in the rest, dearest first."""
 
-_READERS = 3
+READERS = 3
 """Readers of the output that are reckoned with; more make the bound looser, not wrong."""
 
 
@@ -108,7 +108,7 @@ class ShortlistCollector:
         syncs of its exchange; so does a next operator that uses a copy of an operand.
         """
         home = costs.piece_bytes[:, -1].astype(np.float64)
-        return _READERS * _exchange(self.spec, home) + _exchange(self.spec, fetched)
+        return READERS * _exchange(self.spec, home) + _exchange(self.spec, fetched)
 
     def _possible(self, priced: FloatArray, gain: FloatArray) -> BoolArray:
         kept: BoolArray = np.any(priced - gain <= self._ceiling[:, None], axis=0)
@@ -127,47 +127,8 @@ class ShortlistCollector:
             total += weight_cycles(self.prices[:, None], size, copies, per_byte, sync)
         return total
 
-    def _nothing(self) -> Shortlist:
-        """The shortlist of a problem without feasible plans."""
-        axes, slots = len(self.problem.expression.axes), len(self.table.slots)
-        inputs = len(self.problem.expression.inputs)
-        none = np.zeros(0)
-        whole = np.zeros((0, axes), np.int64)
-        candidates = Candidates(
-            whole,
-            whole,
-            np.zeros((0, slots), np.int64),
-            whole,
-            whole,
-            np.zeros((0, inputs + 1), np.int64),
-            np.zeros(0, np.int64),
-        )
-        count = np.zeros(0, np.int64)
-        costs = Costs(
-            np.zeros((0, inputs + 1), np.int64),
-            count,
-            np.zeros(0, bool),
-            none,
-            none,
-            none,
-            none,
-            none,
-        )
-        return Shortlist(
-            self.prices,
-            candidates,
-            costs,
-            np.zeros((len(self.prices), 0)),
-            self._rest,
-            np.zeros((0, inputs)),
-            np.zeros((0, inputs)),
-            none,
-        )
-
     def shortlist(self) -> Shortlist:
         """What is left when all chunks have been seen."""
-        if not self._kept:
-            return self._nothing()
         candidates = [k[0] for k in self._kept]
         costs = [k[1] for k in self._kept]
         priced = np.concatenate([k[2] for k in self._kept], axis=1)

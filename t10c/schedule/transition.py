@@ -293,8 +293,12 @@ class TransitionPricer:
         """Layout lookup of a source: a producer's output, or a weight in its owner's plan."""
         if source.step >= 0:
             return ("out", state[0], state[1], 0)
+        return ("in", state[0], state[1], self.weight_operand(source))
+
+    def weight_operand(self, source: Source) -> int:
+        """Which of its owner's operands a weight is."""
         operator = self.sequence.steps[source.weight_of].operator
-        return ("in", state[0], state[1], operator.inputs.index(source.tensor))
+        return operator.inputs.index(source.tensor)
 
     def _source(self, source: Source, state: State) -> Layout:
         if not self._has_state(source):
