@@ -16,7 +16,14 @@ from t10c.schedule.layout import (
     output_layout,
     place,
 )
-from t10c.schedule.layout_batch import LayoutRole, PlacedPool, joined_layout, placed_pools
+from t10c.schedule.layout_batch import (
+    LayoutRole,
+    PlacedPool,
+    joined_layout,
+    placed_pools,
+    stacked_layout,
+)
+from t10c.search.space import IntArray
 
 _SAMPLE_CORES = 128
 _PLACED_POOLS = 4

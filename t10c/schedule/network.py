@@ -17,7 +17,7 @@ import numpy as np
 from t10c.hardware.kernels import exchange_cycles, move_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.kinds import Kinds
-from t10c.schedule.layout import Layout
+from t10c.schedule.layout_batch import LayoutRole
 from t10c.schedule.messages import FORBIDDEN, NO_TABLE, Edge, Node
 from t10c.schedule.setting import Setting
 from t10c.schedule.shortlist import is_plain
@@ -192,7 +192,7 @@ class NetworkBuilder:
             size = np.maximum(floor, needed - other.home[:, None])
         else:
             size = np.maximum(0.0, needed - other.held[:, operand][:, None])
-        role = "in" if owned else "after" if place == _COPY else "out"
+        role: LayoutRole = "in" if owned else "after" if place == _COPY else "out"
         exact = self._between_plans(step, read, first, (role, operand), key, own, other)
         size[: other.single, : own.single] = exact
         tables[key] = size
@@ -212,7 +212,7 @@ class NetworkBuilder:
         step: Step,
         read: Read,
         first: int,
-        lies: tuple[str, int],
+        lies: tuple[LayoutRole, int],
         key: tuple[object, ...],
         own: Kinds,
         other: Kinds,
@@ -224,23 +224,9 @@ class NetworkBuilder:
             need = layouts.stacked("in", choice_of[step.index], own.plans, read.operand)
             role, operand = lies
             held = layouts.stacked(role, choice_of[first], other.plans, max(operand, 0))
-            self._exact[known] = self._matrix(step, read, role == "after", need, held)
+            most = self.setting.pricer.most_received(read, need, held, role == "after")
+            self._exact[known] = most
         return self._exact[known]
-
-    def _matrix(self, step: Step, read: Read, copy: bool, need: Layout, held: Layout) -> FloatArray:
-        pricer = self.setting.pricer
-        rows = len(pricer.layouts.sample)
-        known: dict[tuple[bytes, bytes], FloatArray] = {}
-        found = []
-        for start in range(0, len(held.start), rows):
-            one = Layout(
-                held.start[start : start + rows], held.stop[start : start + rows], held.flat
-            )
-            key = (one.start.tobytes(), one.stop.tobytes())
-            if key not in known:
-                known[key] = pricer.most_received(step.index, read, need, one, copy)
-            found.append(known[key])
-        return np.array(found).reshape(len(held.start) // rows, -1)
 
 
 def always_floored(setting: Setting) -> list[tuple[int, ...]]:
