@@ -33,7 +33,7 @@ TARGET_GAP = 0.01
 _FIRST_DRAWN = 32
 """Plans of every problem that are compared singly from the start."""
 
-_DRAWN_PER_CLASS = 16
+_DRAWN_PER_CLASS = 64
 _SWEEPS = 8
 _STILL = 1e-5
 """Sweeps end when the bound rises by less than this share."""
