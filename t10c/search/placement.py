@@ -13,7 +13,7 @@ equally often. Two constructions:
 
 import itertools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -229,6 +229,22 @@ def ring_steps(
     return tuple(prime_map.digits[columns[j]] for j in pivots), steps
 
 
+def may_overlap(table: SlotTable, splits: IntArray) -> bool:
+    """Whether any plan of the splits rotates operands together that are shared over one axis."""
+    return any(bool((splits[:, common] > 1).any()) for _, _, common in _overlaps(table))
+
+
+def _overlaps(table: SlotTable) -> Iterator[tuple[int, int, list[int]]]:
+    """Pairs of slots on one axis whose operands are both shared over some axes, and those axes."""
+    for slots in table.by_axis:
+        for a, b in itertools.combinations(slots, 2):
+            common = set(table.shared_axes[table.slots[a].operand]) & set(
+                table.shared_axes[table.slots[b].operand]
+            )
+            if common:
+                yield a, b, sorted(common)
+
+
 def placeable_mask(
     expression: TensorExpression, table: SlotTable, splits: IntArray, factors: IntArray
 ) -> BoolArray:
@@ -238,14 +254,9 @@ def placeable_mask(
     The rest fall into few patterns of prime exponents, and each pattern is decided once.
     """
     overlapping = np.zeros(len(splits), dtype=bool)
-    for slots in table.by_axis:
-        for a, b in itertools.combinations(slots, 2):
-            common = set(table.shared_axes[table.slots[a].operand]) & set(
-                table.shared_axes[table.slots[b].operand]
-            )
-            if common:
-                both = (factors[:, a] > 1) & (factors[:, b] > 1)
-                overlapping |= both & np.any(splits[:, sorted(common)] > 1, axis=1)
+    for a, b, common in _overlaps(table):
+        both = (factors[:, a] > 1) & (factors[:, b] > 1)
+        overlapping |= both & np.any(splits[:, common] > 1, axis=1)
     mask = np.ones(len(splits), dtype=bool)
     unsure = np.flatnonzero(overlapping)
     if len(unsure):

@@ -17,7 +17,8 @@ from t10c.hardware.load import load_spec
 from t10c.hardware.spec import ShiftBuffer
 from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
 from t10c.ir.plan import Plan, Rotation, replicas, sharing
-from t10c.search import operator as operator_module
+from t10c.search import blocks as blocks_module
+from t10c.search import explore as explore_module
 from t10c.search.bound import lower_bound_cycles
 from t10c.search.notation import parse_expression
 from t10c.search.operator import SearchResult, search_operator
@@ -76,7 +77,8 @@ SMALL = {
 def test_chunks_do_not_show(name, pruning, monkeypatch):
     expression, spec = named_expression(name, SMALL[name]), chip(cores=24, kib=1)
     whole = search_operator(expression, spec, SearchOptions(pruning))
-    monkeypatch.setattr(operator_module, "_CHUNK_CANDIDATES", 3)
+    monkeypatch.setattr(explore_module, "_CHUNK_PLANS", 3)
+    monkeypatch.setattr(blocks_module, "_BLOCK_CUTS", 10)
     pieces: list[int] = []
     tiny = search_operator(
         expression, spec, SearchOptions(pruning), lambda c, costs: pieces.append(len(c))
@@ -92,7 +94,7 @@ def test_a_stopped_search_says_so(monkeypatch):
     expression, spec = named_expression("matmul", SMALL["matmul"]), chip(cores=24)
     whole = search_operator(expression, spec, SearchOptions("exhaustive"))
     assert whole.record.exhausted
-    monkeypatch.setattr(operator_module, "_CHUNK_CANDIDATES", 50)
+    monkeypatch.setattr(explore_module, "_CHUNK_PLANS", 50)
     part = search_operator(expression, spec, SearchOptions("exhaustive", max_candidates=200))
     assert not part.record.exhausted
     assert 200 <= part.record.legal_plans < whole.record.legal_plans

@@ -1,0 +1,89 @@
+"""Cycles of compute tiles, tabulated over the lengths that tiles of one expression can have."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.tiles import tile_cycles
+from t10c.ir.expression import TensorExpression
+from t10c.search.space import TIE, FloatArray, IntArray, Thresholds
+
+_BATCH_CELLS = 2**17
+
+
+@dataclass(frozen=True)
+class TileTable:
+    """Kernel cycles by tile, one cell per combination of lengths.
+
+    `lengths` has the lengths of every axis, ascending; a tile's cell is the sum over the axes of
+    position * `strides`. `cycles` (cells,) is the kernel's time for the tile, `rate` (cells,) the
+    least cycles per point of all tiles that are nowhere longer.
+    """
+
+    lengths: tuple[IntArray, ...]
+    strides: tuple[int, ...]
+    cycles: FloatArray
+    rate: FloatArray
+
+    def cells(self, axis: int, lengths: IntArray | FloatArray) -> IntArray:
+        """What tiles of the given lengths along the axis add to the number of their cell."""
+        cells: IntArray = np.searchsorted(self.lengths[axis], lengths) * self.strides[axis]
+        return cells
+
+
+def tile_lengths(length: int, most_pieces: int, least_padding_ratio: float) -> IntArray:
+    """Lengths that a tile may have along an axis cut into up to `most_pieces`, ascending.
+
+    Blocks and steps may each pad down to the threshold, so together to its square. ceil(ceil(L/F)
+    / T) = ceil(L / (F T)), hence one number of pieces stands for both.
+    """
+    root = math.isqrt(length) + 1
+    few = np.arange(1, min(root, most_pieces, length) + 1)
+    lengths = -(-length // few)
+    if most_pieces > root:  # lengths of more pieces are short
+        lengths = np.concatenate([lengths, np.arange(1, min(root, length) + 1)])
+    lengths = np.unique(lengths)
+    pieces = -(-length // lengths)
+    useful = length / (pieces * lengths) >= (least_padding_ratio * TIE) ** 2
+    found: IntArray = lengths[useful & (pieces <= most_pieces) & (-(-length // pieces) == lengths)]
+    return found
+
+
+def tabulate_tiles(
+    expression: TensorExpression, spec: HardwareSpec, thresholds: Thresholds, most_cells: int
+) -> TileTable | None:
+    """The table of all tiles that may occur, or None if it has more than `most_cells` cells."""
+    lengths = []
+    cells = 1
+    for axis in expression.axes:
+        found = np.array([axis.length])
+        if axis.splittable:
+            pieces = min(axis.length, spec.core_count**2)
+            if min(math.isqrt(axis.length), pieces) > most_cells:
+                return None
+            found = tile_lengths(axis.length, pieces, thresholds.padding)
+        lengths.append(found)
+        cells *= len(found)
+    if cells > most_cells:
+        return None
+    shape = [len(found) for found in lengths]
+    strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    cycles = np.empty(cells)
+    points = np.empty(cells)
+    for begin in range(0, cells, _BATCH_CELLS):
+        batch = np.arange(begin, min(begin + _BATCH_CELLS, cells))
+        tiles = np.stack(
+            [
+                found[batch // stride % len(found)].astype(np.float64)
+                for found, stride in zip(lengths, strides, strict=True)
+            ],
+            axis=1,
+        ).reshape(len(batch), len(shape))
+        cycles[batch] = tile_cycles(spec, expression, tiles)
+        points[batch] = np.prod(tiles, axis=1)
+    rate = (cycles / points).reshape(shape)
+    for dimension in range(len(shape)):
+        rate = np.minimum.accumulate(rate, axis=dimension)
+    return TileTable(tuple(lengths), strides, cycles, rate.ravel())
