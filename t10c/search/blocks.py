@@ -21,8 +21,8 @@ from t10c.search.space import FloatArray, IntArray, Thresholds
 from t10c.search.temporal import Cuts, SlotTable, cut_counts, operand_cuts
 from t10c.search.tile_table import TileTable
 
-_BLOCK_CUTS = 2**19
-"""Cuts of all operands in a block: at most about 60 MiB of tables."""
+_BLOCK_CUTS = 2**18
+"""Cuts of all operands in a block: at most about 30 MiB of tables."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class SplitRun:
     cuts: tuple[Cuts, ...]
 
     @property
-    def combinations(self) -> float:
-        """Ways to combine the operands' cuts, over all splits: at least the legal plans."""
+    def combinations(self) -> FloatArray:
+        """Ways to combine the operands' cuts, (splits,): at least the legal plans."""
         product = np.ones(len(self.splits))
         for cuts in self.cuts:
             product *= cuts.counts
-        return float(product.sum())
+        return product
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class Block:
 
 def split_runs(space: Space, splits: IntArray) -> Iterator[SplitRun]:
     """The splits in order, in runs whose tables stay small."""
+    if not len(splits):
+        return
     load = np.cumsum(cut_counts(space.slots, splits))
     lengths = np.array(space.expression.lengths, dtype=np.int64)
     start = 0
@@ -89,7 +91,7 @@ def split_run(space: Space, splits: IntArray, blocks: IntArray) -> SplitRun:
     return SplitRun(splits, blocks, cuts)
 
 
-def make_block(space: Space, run: SplitRun, tiles: TileTable | None) -> Block:
+def make_block(space: Space, run: SplitRun, tiles: TileTable) -> Block:
     """The tables of a run."""
     expression, spec, slots = space.expression, space.spec, space.slots
     tables = []

@@ -1,13 +1,17 @@
-"""Walking the plans of one operator: counted, bounded by floors, priced where that leaves doubt."""
+"""Walking the plans of one operator: counted, bounded by floors, priced where that leaves doubt.
+
+A space of up to COUNTED_PLANS combinations is enumerated in full, so that its counts are exact; of
+a larger one, splits and prefixes are bounded away before their plans are enumerated.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
 from t10c.hardware.tiles import tile_cycles
-from t10c.search.blocks import Block, Space, candidates_of, make_block, split_runs
-from t10c.search.bound import compute_bound_rate
+from t10c.search.blocks import Block, Space, SplitRun, candidates_of, make_block, split_runs
 from t10c.search.candidates import Candidates
 from t10c.search.evaluate import Costs, evaluate_unshifted, memory_bytes, with_shifts
 from t10c.search.floors import SLACK
@@ -15,7 +19,12 @@ from t10c.search.join import Prefixes, begin, factor_matrix, join, step_matrix
 from t10c.search.pareto import NO_PLANS, Staircase, pareto_front
 from t10c.search.placement import may_overlap, placeable_mask
 from t10c.search.space import FloatArray, IntArray
+from t10c.search.subspaces import Judge, PrefixBounds, prefix_bounds, prices_along, split_minima
+from t10c.search.temporal import cut_counts
 from t10c.search.tile_table import TileTable, tabulate_tiles
+
+COUNTED_PLANS = 2**24
+"""Combinations of operands' cuts up to which every plan is counted: a few CPU seconds."""
 
 _CHUNK_PLANS = 2**17
 """Plans joined at once: arrays of about a mebibyte, which caches hold."""
@@ -26,19 +35,27 @@ _MOST_CELLS = 2**22
 _SAMPLES = (32, 1)
 """Of every so many plans one is looked at for plans that rule out others."""
 
+_SEED_CUTS = 2**18
+"""Cuts of the splits, evenly spread over all, that yield the first known plans."""
+_SEEDS_PER_PRICE = 8
+"""Splits of the least bound for every price whose plans are looked at before all others."""
+_PRICES = 8
+
 Visitor = Callable[[Candidates, Costs], None]
 """Receives every chunk of feasible candidates, in a fixed order."""
 
 
 @dataclass
 class Tally:
-    """Counts of plans, as SearchRecord has them."""
+    """Counts of plans and splits, as SearchRecord has them."""
 
     legal: int = 0
     placeable: int = 0
     feasible: int = 0
     evaluated: int = 0
     padding_pruned: int = 0
+    bounded_splits: int = 0
+    uncounted: float = 0.0
     smallest_bytes: int = np.iinfo(np.int64).max
 
 
@@ -55,38 +72,101 @@ class Explorer:
     tally: Tally = field(default_factory=Tally)
     found: list[tuple[Candidates, Costs]] = field(default_factory=list)
     known: Staircase = NO_PLANS
-    tiles: TileTable | None = None
-    rate: float = 0.0
+    tiles: TileTable = field(init=False)
 
     def explore(self, splits: IntArray, most_plans: int) -> bool:
         """Look at all plans of the splits; False if it ended early, at `most_plans` legal ones."""
-        first = next(split_runs(self.space, splits), None)
-        self._tabulate(first.combinations if first else 0)
-        for run in split_runs(self.space, splits):
-            block = make_block(self.space, run, self.tiles)
+        combinations, first = self._count(splits)
+        self.tiles = tabulate_tiles(
+            self.space.expression,
+            self.space.spec,
+            self.space.thresholds,
+            int(min(combinations, _MOST_CELLS)),
+        )
+        prices = None
+        if self.visit is None and combinations > COUNTED_PLANS:
+            cuts = int(cut_counts(self.space.slots, splits).sum())
+            self._look_around(splits[:: 1 + cuts // _SEED_CUTS])
+            prices = prices_along(self.known, _PRICES)
+            splits, first = self._promising(splits, prices), []
+        after = sum(len(run.splits) for run in first)
+        for run in chain(first, split_runs(self.space, splits[after:])):
             self.tally.padding_pruned += sum(cuts.pruned for cuts in run.cuts)
-            rows = np.arange(len(run.splits))
-            for plans in self._complete(block, begin(rows, block.cells, block.floors)):
+            for block, plans in self._plans(run, prices):
                 if self.tally.legal >= most_plans:
                     return False
                 self._look_at(block, plans)
         return True
 
-    def _tabulate(self, combinations: float) -> None:
-        """Tabulate tiles where that is less work than pricing the tile of every plan."""
-        space = self.space
-        most_cells = int(min(combinations, _MOST_CELLS))
-        self.tiles = tabulate_tiles(space.expression, space.spec, space.thresholds, most_cells)
-        if self.tiles is None:
-            self.rate = compute_bound_rate(space.expression, space.spec)
+    def _count(self, splits: IntArray) -> tuple[float, list[SplitRun]]:
+        """Combinations of cuts, as far as it takes to tell many from few, and the first run."""
+        combinations = 0.0
+        first: list[SplitRun] = []
+        for run in split_runs(self.space, splits):
+            combinations += float(run.combinations.sum())
+            if not first:
+                first.append(run)
+            if combinations > COUNTED_PLANS:
+                break
+        return combinations, first
 
-    def _complete(self, block: Block, prefixes: Prefixes) -> Iterator[Prefixes]:
+    def _look_around(self, splits: IntArray) -> None:
+        """Let the plans of some splits be known, so that they rule out others."""
+        for run in split_runs(self.space, splits):
+            for block, plans in self._plans(run, None):
+                feasible = self._feasible(block, self._placeable(block, plans))
+                self._undominated(block, feasible)
+
+    def _promising(self, splits: IntArray, prices: FloatArray) -> IntArray:
+        """The splits that are not bounded away, after looking at those of the least bounds."""
+        priced, memory, combinations = [], [], []
+        for run in split_runs(self.space, splits):
+            block = make_block(self.space, run, self.tiles)
+            found = split_minima(block, prices, self.tiles)
+            # single precision halves the memory; the slack of the judge is wider than its rounding
+            priced.append(found.priced.astype(np.float32))
+            memory.append(found.memory)
+            combinations.append(run.combinations)
+        bounds = np.concatenate(priced, axis=1)
+        least = bounds * np.float32(1 - 1e-6)
+        seeds = [np.argsort(row, kind="stable")[:_SEEDS_PER_PRICE] for row in bounds]
+        self._look_around(splits[np.unique(np.concatenate(seeds))])
+        judge = self._judge(prices)
+        alive = judge.alive(np.concatenate(memory), lambda j, chosen: least[j][chosen])
+        self.tally.bounded_splits = len(splits) - len(alive)
+        total = np.concatenate(combinations)
+        self.tally.uncounted += float(total.sum() - total[alive].sum())
+        return splits[alive]
+
+    def _judge(self, prices: FloatArray) -> Judge:
+        """What the known plans rule out; without any, only what takes more memory than was seen."""
+        limit = float(self.space.spec.usable_bytes)
+        if not len(self.known.memory):
+            limit = max(limit, self.tally.smallest_bytes - 1.0)
+        return Judge(self.known, prices, limit)
+
+    def _plans(self, run: SplitRun, prices: FloatArray | None) -> Iterator[tuple[Block, Prefixes]]:
+        """All plans of the run in chunks; with prices, those that are not bounded away."""
+        block = make_block(self.space, run, self.tiles)
+        bounds = None if prices is None else prefix_bounds(block, prices, self.tiles)
+        whole = begin(np.arange(len(run.splits)), block.cells, block.floors)
+        for plans in self._complete(block, whole, bounds):
+            yield block, plans
+
+    def _complete(
+        self, block: Block, prefixes: Prefixes, bounds: PrefixBounds | None
+    ) -> Iterator[Prefixes]:
         """All plans that begin with the prefixes, in order, in chunks."""
         depth = len(prefixes.chosen)
         if depth == len(block.tables):
             if len(prefixes):
                 yield prefixes
             return
+        if bounds is not None and depth:
+            alive = bounds.alive(self._judge(bounds.prices), prefixes)
+            every = bounds.combinations(prefixes)
+            self.tally.uncounted += float(every.sum() - every[alive].sum())
+            prefixes = prefixes.take(alive)
         table = block.tables[depth]
         load = np.cumsum(table.cuts.counts[prefixes.rows])
         start = 0
@@ -97,7 +177,7 @@ class Explorer:
             part = prefixes.take(slice(start, stop))
             longer, pruned = join(part, table, self.space.thresholds.padding)
             self.tally.padding_pruned += pruned
-            yield from self._complete(block, longer)
+            yield from self._complete(block, longer, bounds)
             start = stop
 
     def _look_at(self, block: Block, plans: Prefixes) -> None:
@@ -136,7 +216,7 @@ class Explorer:
         sure = block.most_memory[plans.rows] <= usable
         if sure.all():
             return plans
-        if not self.tally.feasible:
+        if not len(self.known.memory):
             self._note_smallest(block, plans)
         doubtful = np.flatnonzero(~sure & (plans.memory <= usable))
         fits = sure
@@ -169,11 +249,7 @@ class Explorer:
 
         The most promising are those whose floors no other's beat: first of a sample, then of all.
         """
-        if self.tiles is not None:
-            cycles = plans.cycles + plans.steps * self.tiles.cycles[plans.cells]
-        else:
-            cycles = self._computing(block, plans)
-        cycles *= SLACK
+        cycles = self._floor_cycles(block, plans) * SLACK
         alive = np.flatnonzero(cycles <= self.known.least_cycles(plans.memory))
         for sample in _SAMPLES:
             if len(alive) > 2 * sample:
@@ -184,14 +260,17 @@ class Explorer:
                 alive = alive[cycles[alive] <= self.known.least_cycles(plans.memory[alive])]
         return alive
 
-    def _computing(self, block: Block, plans: Prefixes) -> FloatArray:
-        """Floors on cycles without a table of tiles: the tile is priced where a rate does not do.
+    def _floor_cycles(self, block: Block, plans: Prefixes) -> FloatArray:
+        """Least cycles of plans, computing included.
 
-        Plans that the rate's floor rules out keep it.
+        Without a table of tiles, those that a mere rate rules out keep the rate's floor.
         """
+        if self.tiles.cycles is not None:
+            known: FloatArray = plans.cycles + plans.steps * self.tiles.cycles[plans.cells]
+            return known
         space = self.space
         points = np.prod(block.run.blocks.astype(np.float64), axis=1)
-        cycles: FloatArray = plans.cycles + self.rate * points[plans.rows]
+        cycles: FloatArray = plans.cycles + points[plans.rows] * self.tiles.rate[plans.cells]
         alive = np.flatnonzero(cycles * SLACK <= self.known.least_cycles(plans.memory))
         factors = factor_matrix(space.slots, block.tables, plans.take(alive))
         steps = step_matrix(space.slots, factors)

@@ -5,7 +5,6 @@ plan. What a prefix needs later (steps, tile, floors) is carried along as sums a
 from tables per cut, so that nothing is derived anew for every plan.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,19 +86,16 @@ class CutTable:
     closing: frozenset[int]
 
 
-def whole_cells(tiles: TileTable | None, blocks: IntArray) -> IntArray:
-    """Cells of tiles that are whole blocks, (splits,); 0 without a table of tiles."""
+def whole_cells(tiles: TileTable, blocks: IntArray) -> IntArray:
+    """Cells of tiles that are whole blocks, (splits,)."""
     total = np.zeros(len(blocks), dtype=np.int64)
-    if tiles is not None:
-        for axis in range(blocks.shape[1]):
-            total += tiles.cells(axis, blocks[:, axis])
+    for axis in range(blocks.shape[1]):
+        total += tiles.cells(axis, blocks[:, axis])
     return total
 
 
-def cut_cells(tiles: TileTable | None, cuts: Cuts, axes: tuple[int, ...]) -> tuple[IntArray, ...]:
+def cut_cells(tiles: TileTable, cuts: Cuts, axes: tuple[int, ...]) -> tuple[IntArray, ...]:
     """What each cut adds to the cell of the whole block, per slot, at most 0."""
-    if tiles is None:
-        return tuple(np.zeros(len(cuts.rows), dtype=np.int64) for _ in axes)
     return tuple(
         tiles.cells(axis, np.ceil(block / factor)) - tiles.cells(axis, block)
         for axis, factor, block in zip(axes, cuts.factors, cuts.blocks, strict=True)
@@ -232,8 +228,3 @@ def step_matrix(slots: SlotTable, factors: IntArray) -> IntArray:
 def open_cells(prefixes: Prefixes) -> IntArray:
     """Cells of the tiles that prefixes stand for, as if no operand to come were cut."""
     return sum((state.cells for state in prefixes.axes.values()), prefixes.cells)
-
-
-def total_pairs(tables: tuple[CutTable, ...], splits: int) -> FloatArray:
-    """For every split, the number of combinations of its operands' cuts, (splits,)."""
-    return math.prod((t.cuts.counts.astype(np.float64) for t in tables), start=np.ones(splits))

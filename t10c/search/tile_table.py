@@ -8,6 +8,7 @@ import numpy as np
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.tiles import tile_cycles
 from t10c.ir.expression import TensorExpression
+from t10c.search.bound import compute_bound_rate
 from t10c.search.space import TIE, FloatArray, IntArray, Thresholds
 
 _BATCH_CELLS = 2**17
@@ -19,16 +20,19 @@ class TileTable:
 
     `lengths` has the lengths of every axis, ascending; a tile's cell is the sum over the axes of
     position * `strides`. `cycles` (cells,) is the kernel's time for the tile, `rate` (cells,) the
-    least cycles per point of all tiles that are nowhere longer.
+    least cycles per point of all tiles that are nowhere longer. Where there would be too many
+    cells, one stands for all tiles, and `cycles` is None.
     """
 
     lengths: tuple[IntArray, ...]
     strides: tuple[int, ...]
-    cycles: FloatArray
+    cycles: FloatArray | None
     rate: FloatArray
 
     def cells(self, axis: int, lengths: IntArray | FloatArray) -> IntArray:
         """What tiles of the given lengths along the axis add to the number of their cell."""
+        if self.cycles is None:
+            return np.zeros(len(lengths), dtype=np.int64)
         cells: IntArray = np.searchsorted(self.lengths[axis], lengths) * self.strides[axis]
         return cells
 
@@ -53,8 +57,32 @@ def tile_lengths(length: int, most_pieces: int, least_padding_ratio: float) -> I
 
 def tabulate_tiles(
     expression: TensorExpression, spec: HardwareSpec, thresholds: Thresholds, most_cells: int
-) -> TileTable | None:
-    """The table of all tiles that may occur, or None if it has more than `most_cells` cells."""
+) -> TileTable:
+    """The table of all tiles that may occur, if it has at most `most_cells` cells."""
+    lengths = _all_lengths(expression, spec, thresholds, most_cells)
+    if lengths is None:
+        return TileTable((), (), None, np.array([compute_bound_rate(expression, spec)]))
+    shape = [len(found) for found in lengths]
+    strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    cycles = np.empty(math.prod(shape))
+    points = np.empty(len(cycles))
+    for begin in range(0, len(cycles), _BATCH_CELLS):
+        batch = np.arange(begin, min(begin + _BATCH_CELLS, len(cycles)))
+        tiles = np.empty((len(batch), len(shape)))
+        for axis, (found, stride) in enumerate(zip(lengths, strides, strict=True)):
+            tiles[:, axis] = found[batch // stride % len(found)]
+        cycles[batch] = tile_cycles(spec, expression, tiles)
+        points[batch] = np.prod(tiles, axis=1)
+    rate = (cycles / points).reshape(shape)
+    for dimension in range(len(shape)):
+        rate = np.minimum.accumulate(rate, axis=dimension)
+    return TileTable(tuple(lengths), strides, cycles, rate.ravel())
+
+
+def _all_lengths(
+    expression: TensorExpression, spec: HardwareSpec, thresholds: Thresholds, most_cells: int
+) -> list[IntArray] | None:
+    """Lengths of tiles along every axis; None if there are too many combinations."""
     lengths = []
     cells = 1
     for axis in expression.axes:
@@ -66,24 +94,4 @@ def tabulate_tiles(
             found = tile_lengths(axis.length, pieces, thresholds.padding)
         lengths.append(found)
         cells *= len(found)
-    if cells > most_cells:
-        return None
-    shape = [len(found) for found in lengths]
-    strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
-    cycles = np.empty(cells)
-    points = np.empty(cells)
-    for begin in range(0, cells, _BATCH_CELLS):
-        batch = np.arange(begin, min(begin + _BATCH_CELLS, cells))
-        tiles = np.stack(
-            [
-                found[batch // stride % len(found)].astype(np.float64)
-                for found, stride in zip(lengths, strides, strict=True)
-            ],
-            axis=1,
-        ).reshape(len(batch), len(shape))
-        cycles[batch] = tile_cycles(spec, expression, tiles)
-        points[batch] = np.prod(tiles, axis=1)
-    rate = (cycles / points).reshape(shape)
-    for dimension in range(len(shape)):
-        rate = np.minimum.accumulate(rate, axis=dimension)
-    return TileTable(tuple(lengths), strides, cycles, rate.ravel())
+    return lengths if cells <= most_cells else None
