@@ -1,7 +1,7 @@
 """Blocks of splits with the tables of their operands' cuts, and the plans that these make."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -64,6 +64,13 @@ class Block:
     cells: IntArray
     floors: Floors
     most_memory: FloatArray
+
+    def with_cuts(self, operand: int, chosen: IntArray) -> "Block":
+        """The block with the chosen cuts only of the operand at a position of `tables`."""
+        tables, cuts = list(self.tables), list(self.run.cuts)
+        tables[operand] = tables[operand].take(chosen)
+        cuts[operand] = tables[operand].cuts
+        return replace(self, run=replace(self.run, cuts=tuple(cuts)), tables=tuple(tables))
 
 
 def split_runs(space: Space, splits: IntArray) -> Iterator[SplitRun]:

@@ -14,8 +14,8 @@ from t10c.hardware.tiles import tile_cycles
 from t10c.search.blocks import Block, Space, SplitRun, candidates_of, make_block, split_runs
 from t10c.search.candidates import Candidates
 from t10c.search.evaluate import Costs, evaluate_unshifted, memory_bytes, with_shifts
-from t10c.search.floors import SLACK
-from t10c.search.join import Prefixes, begin, factor_matrix, join, step_matrix
+from t10c.search.floors import SLACK, more_shift_cycles
+from t10c.search.join import Prefixes, begin, factor_matrix, join, known_shifts, step_matrix
 from t10c.search.pareto import NO_PLANS, Staircase, pareto_front
 from t10c.search.placement import may_overlap, placeable_mask
 from t10c.search.space import FloatArray, IntArray
@@ -122,17 +122,16 @@ class Explorer:
         priced, memory, combinations = [], [], []
         for run in split_runs(self.space, splits):
             block = make_block(self.space, run, self.tiles)
-            found = split_minima(block, prices, self.tiles)
-            # single precision halves the memory; the slack of the judge is wider than its rounding
-            priced.append(found.priced.astype(np.float32))
-            memory.append(found.memory)
+            least, least_memory = split_minima(block, prices, self.tiles)
+            priced.append(least.astype(np.float32))  # half the memory
+            memory.append(least_memory)
             combinations.append(run.combinations)
         bounds = np.concatenate(priced, axis=1)
-        least = bounds * np.float32(1 - 1e-6)
         seeds = [np.argsort(row, kind="stable")[:_SEEDS_PER_PRICE] for row in bounds]
         self._look_around(splits[np.unique(np.concatenate(seeds))])
+        bounds *= np.float32(1 - 1e-6)  # more than its rounding
         judge = self._judge(prices)
-        alive = judge.alive(np.concatenate(memory), lambda j, chosen: least[j][chosen])
+        alive = judge.alive(np.concatenate(memory), lambda j, chosen: bounds[j][chosen])
         self.tally.bounded_splits = len(splits) - len(alive)
         total = np.concatenate(combinations)
         self.tally.uncounted += float(total.sum() - total[alive].sum())
@@ -148,8 +147,14 @@ class Explorer:
     def _plans(self, run: SplitRun, prices: FloatArray | None) -> Iterator[tuple[Block, Prefixes]]:
         """All plans of the run in chunks; with prices, those that are not bounded away."""
         block = make_block(self.space, run, self.tiles)
-        bounds = None if prices is None else prefix_bounds(block, prices, self.tiles)
-        whole = begin(np.arange(len(run.splits)), block.cells, block.floors)
+        rows, bounds = np.arange(len(run.splits)), None
+        if prices is not None:
+            bounds = prefix_bounds(block, prices, self.tiles).narrowed(self._judge(prices))
+            block = bounds.block
+            left = block.run.combinations
+            self.tally.uncounted += float(run.combinations.sum() - left.sum())
+            rows = np.flatnonzero(left)
+        whole = begin(rows, block.cells, block.floors)
         for plans in self._complete(block, whole, bounds):
             yield block, plans
 
@@ -251,6 +256,10 @@ class Explorer:
         """
         cycles = self._floor_cycles(block, plans) * SLACK
         alive = np.flatnonzero(cycles <= self.known.least_cycles(plans.memory))
+        some_plans = plans.take(alive)
+        shifts, once = known_shifts(block.tables, some_plans)
+        cycles[alive] += more_shift_cycles(some_plans.steps, shifts, once) * SLACK
+        alive = alive[cycles[alive] <= self.known.least_cycles(plans.memory[alive])]
         for sample in _SAMPLES:
             if len(alive) > 2 * sample:
                 some = alive[::sample]

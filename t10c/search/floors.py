@@ -26,10 +26,27 @@ SLACK = 1 - 1e-9
 
 @dataclass(frozen=True)
 class Floors:
-    """Least `memory` (bytes per core) and `cycles`, one of each per split or per cut."""
+    """Least `memory` (bytes per core) and `cycles`, one of each per split or per cut.
+
+    The cycles count `shifts` shifts of the operand, at least `once` cycles each (infinite if it
+    does not move); a plan may need more (`more_shifts`). `still` are the cycles without shifts.
+    """
 
     memory: FloatArray
     cycles: FloatArray
+    still: FloatArray
+    shifts: FloatArray
+    once: FloatArray
+
+    def take(self, chosen: IntArray) -> "Floors":
+        """The floors of the chosen splits or cuts."""
+        return Floors(
+            self.memory[chosen],
+            self.cycles[chosen],
+            self.still[chosen],
+            self.shifts[chosen],
+            self.once[chosen],
+        )
 
 
 def cut_floors(
@@ -42,7 +59,7 @@ def cut_floors(
 ) -> Floors:
     """What each cut of an operand takes: its piece, its shifts, and, of the output, the end.
 
-    An operand cut into g pieces passes each of them on g - 1 times at least, in whatever loops.
+    An operand cut into g pieces passes them on g - 1 times at least, in whatever loops.
     """
     own = table.by_operand[cuts.operand]
     lengths: dict[int, FloatArray] = {}
@@ -66,8 +83,9 @@ def split_floors(
     blocks: IntArray,
 ) -> Floors:
     """What the operands that are never cut take, and the reserved shift buffer, per split."""
-    memory = np.full(len(splits), float(spec.shift_buffer.reserved_bytes))
-    cycles = np.zeros(len(splits))
+    none = np.zeros(len(splits))
+    memory = none + spec.shift_buffer.reserved_bytes
+    cycles = none.copy()
     for operand, own in enumerate(table.by_operand):
         if own:
             continue
@@ -80,7 +98,18 @@ def split_floors(
         )
         memory += found.memory
         cycles += found.cycles
-    return Floors(memory, cycles)
+    return Floors(memory, cycles, cycles, none, none + np.inf)
+
+
+def more_shift_cycles(steps: FloatArray, shifts: FloatArray, once: FloatArray) -> FloatArray:
+    """Cycles of shifts that plans need beyond those that their operands' floors count.
+
+    Something shifts between any two of the steps; what no operand's own pieces call for is a loop
+    that runs again inside another. `once` is the cheapest shift, infinite where nothing moves.
+    """
+    more = np.maximum(steps - 1 - shifts, 0.0)
+    more *= np.where(more > 0, once, 0.0)
+    return more
 
 
 def most_memory(
@@ -129,16 +158,17 @@ def _floors(
     elements = np.broadcast_to(_elements(expression, operand, lengths), pieces.shape)
     value = expression.operands[operand]
     size = size_bytes(spec, elements.astype(np.int64), value.bits)
-    cycles = np.zeros(len(pieces))
+    still = np.zeros(len(pieces))
     if value is expression.output:
         replicas = sharing / pieces
         width = partial_bits(spec, expression)
         partial = (pieces > 1) | (replicas > 1)
         size = np.where(partial, size_bytes(spec, elements.astype(np.int64), width), size)
         reduction = reduction_terms(spec, replicas, elements, width)
-        cycles += reduction.sync + reduction.transfer + end_cycles(spec, expression, size)
+        still += reduction.sync + reduction.transfer + end_cycles(spec, expression, size)
     once = move_cycles(spec, size) + 2 * sync_cycles(spec) * shift_rounds(spec, size)
-    cycles += (pieces - 1) * once
+    cycles = still + (pieces - 1) * once
     twice = spec.shift_buffer.policy == "double"
     copies = np.where(pieces > 1, 2.0, 1.0) if twice else 1.0
-    return Floors(copies * size.astype(np.float64), cycles)
+    memory = copies * size.astype(np.float64)
+    return Floors(memory, cycles, still, pieces - 1, np.where(pieces > 1, once, np.inf))

@@ -5,6 +5,7 @@ plan. What a prefix needs later (steps, tile, floors) is carried along as sums a
 from tables per cut, so that nothing is derived anew for every plan.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +85,16 @@ class CutTable:
     cells: tuple[IntArray, ...]
     floors: Floors
     closing: frozenset[int]
+
+    def take(self, chosen: IntArray) -> "CutTable":
+        """The table of the chosen cuts only, in ascending order."""
+        return CutTable(
+            self.cuts.take(chosen),
+            self.axes,
+            tuple(cells[chosen] for cells in self.cells),
+            self.floors.take(chosen),
+            self.closing,
+        )
 
 
 def whole_cells(tiles: TileTable, blocks: IntArray) -> IntArray:
@@ -223,6 +234,21 @@ def step_matrix(slots: SlotTable, factors: IntArray) -> IntArray:
         for slot in own:
             np.maximum(steps[:, axis], factors[:, slot], out=steps[:, axis])
     return steps
+
+
+def known_shifts(tables: tuple[CutTable, ...], prefixes: Prefixes) -> tuple[FloatArray, FloatArray]:
+    """Shifts that the floors of prefixes count, and cycles of the cheapest one, (prefixes,)."""
+    shifts = np.zeros(len(prefixes))
+    cheapest = np.full(len(prefixes), np.inf)
+    for table, chosen in zip(tables, prefixes.chosen, strict=False):
+        shifts += table.floors.shifts[chosen]
+        np.minimum(cheapest, table.floors.once[chosen], out=cheapest)
+    return shifts, cheapest
+
+
+def open_steps(prefixes: Prefixes) -> FloatArray:
+    """Least steps of plans that begin with the prefixes."""
+    return math.prod((state.steps for state in prefixes.axes.values()), start=prefixes.steps)
 
 
 def open_cells(prefixes: Prefixes) -> IntArray:

@@ -5,15 +5,15 @@ operands' cuts: it bounds every plan of the subspace from below by a line. A sub
 away if on every step of the staircase of known plans some line lies above it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from t10c.search.blocks import Block
-from t10c.search.floors import SLACK
-from t10c.search.join import Prefixes, open_cells
+from t10c.search.floors import SLACK, more_shift_cycles
+from t10c.search.join import CutTable, Prefixes, begin, join, known_shifts, open_cells, open_steps
 from t10c.search.pareto import Staircase
 from t10c.search.space import BoolArray, FloatArray, IntArray
 from t10c.search.tile_table import TileTable
@@ -49,98 +49,145 @@ def _turns_up(memory: FloatArray, cycles: FloatArray, a: int, b: int, c: int) ->
 
 @dataclass(frozen=True)
 class Minima:
-    """Least cycles + price * bytes of parts of splits, without computing.
+    """Least cycles + price * bytes over cuts of some operands, of every split.
 
-    `priced` (prices, splits); `memory` (splits,) is the least memory in bytes.
+    `priced` and `still` (prices, splits) count the cycles with and without the operands' shifts;
+    `memory` (splits,) is the least memory in bytes, `once` (splits,) the cycles of the cheapest
+    shift.
     """
 
     priced: FloatArray
+    still: FloatArray
     memory: FloatArray
+    once: FloatArray
+
+    def __add__(self, other: "Minima") -> "Minima":
+        """Minima over the operands of both."""
+        return Minima(
+            self.priced + other.priced,
+            self.still + other.still,
+            self.memory + other.memory,
+            np.minimum(self.once, other.once),
+        )
 
 
-def cut_minima(block: Block, prices: FloatArray) -> tuple[Minima, ...]:
-    """Minima over the cuts of every operand, in the order in which they are joined."""
-    found = []
-    for table in block.tables:
-        floors, first = table.floors, table.cuts.first
-        priced = [
-            np.minimum.reduceat(floors.cycles + price * floors.memory, first) for price in prices
-        ]
-        found.append(Minima(np.stack(priced), np.minimum.reduceat(floors.memory, first)))
-    return tuple(found)
+def _cut_minima(table: CutTable, prices: FloatArray) -> Minima:
+    """Minima over the cuts of one operand; infinite for splits that have none left."""
+    floors, cuts = table.floors, table.cuts
+
+    def least(values: FloatArray) -> FloatArray:
+        found = np.full(len(cuts.counts), np.inf)
+        some = np.flatnonzero(cuts.counts)
+        if len(some):
+            found[some] = np.minimum.reduceat(values, cuts.first[some])
+        return found
+
+    return Minima(
+        np.stack([least(floors.cycles + price * floors.memory) for price in prices]),
+        np.stack([least(floors.still + price * floors.memory) for price in prices]),
+        least(floors.memory),
+        least(floors.once),
+    )
 
 
-def split_minima(block: Block, prices: FloatArray, tiles: TileTable) -> Minima:
-    """Least cycles + price * bytes of all plans of every split, computing included.
+def split_minima(
+    block: Block, prices: FloatArray, tiles: TileTable
+) -> tuple[FloatArray, FloatArray]:
+    """Least cycles + price * bytes of all plans of every split, (prices, splits), and memory.
 
     Whatever the others do, a plan computes at the rate of tiles no longer than one operand's cut
     leaves them; the operand for which that says most counts.
     """
-    minima = cut_minima(block, prices)
     points = np.prod(block.run.blocks.astype(np.float64), axis=1)
-    memory = block.floors.memory + sum(m.memory for m in minima)
-    priced = block.floors.cycles + prices[:, None] * block.floors.memory
-    total = sum((m.priced for m in minima), priced)
-    best = total + points * tiles.rate[block.cells]
-    for table, own in zip(block.tables, minima, strict=True):
-        rows, first = table.cuts.rows, table.cuts.first
+    memory = block.floors.memory.copy()
+    computing = []
+    for table in block.tables:
+        memory += np.minimum.reduceat(table.floors.memory, table.cuts.first)
+        rows = table.cuts.rows
         cells = sum(table.cells, block.cells[rows])
-        computing = table.floors.cycles + points[rows] * tiles.rate[cells]
-        for number, price in enumerate(prices):
-            pivot = np.minimum.reduceat(computing + price * table.floors.memory, first)
-            np.maximum(best[number], total[number] - own.priced[number] + pivot, out=best[number])
-    return Minima(best, memory)
+        computing.append(table.floors.cycles + points[rows] * tiles.rate[cells])
+    least = np.empty((len(prices), len(points)))
+    for number, price in enumerate(prices):
+        still = [
+            np.minimum.reduceat(t.floors.cycles + price * t.floors.memory, t.cuts.first)
+            for t in block.tables
+        ]
+        total = sum(still, block.floors.cycles + price * block.floors.memory)
+        best = total + points * tiles.rate[block.cells]
+        for table, cycles, own in zip(block.tables, computing, still, strict=True):
+            pivot = np.minimum.reduceat(cycles + price * table.floors.memory, table.cuts.first)
+            np.maximum(best, total - own + pivot, out=best)
+        least[number] = best
+    return least, memory
 
 
 @dataclass(frozen=True)
 class PrefixBounds:
-    """What bounds the prefixes of one block.
+    """What bounds the prefixes of one block: `minima` over the cuts of every operand, in order."""
 
-    `priced`, `memory` and `counts` give by depth, (prices, splits) and (splits,), the minima over
-    the cuts of the operands that are not joined yet, and the combinations of those cuts.
-    """
-
+    block: Block
     prices: FloatArray
     tiles: TileTable
-    points: FloatArray
-    priced: tuple[FloatArray, ...]
-    memory: tuple[FloatArray, ...]
-    counts: tuple[FloatArray, ...]
+    minima: tuple[Minima, ...]
 
     def alive(self, judge: "Judge", prefixes: Prefixes) -> IntArray:
         """Positions of the prefixes that may become a plan that none of the known beats."""
-        rows, depth = prefixes.rows, len(prefixes.chosen)
-        cells = open_cells(prefixes)
-        cycles = prefixes.cycles + self.points[rows] * self.tiles.rate[cells]
+        rest = self._sum(self.minima[len(prefixes.chosen) :])
+        return self._alive(judge, prefixes, self.block.tables, rest)
+
+    def narrowed(self, judge: "Judge") -> "PrefixBounds":
+        """Bounds of the block with those cuts only that may belong to such a plan."""
+        bounds = self
+        whole = begin(np.arange(len(self.block.run.splits)), self.block.cells, self.block.floors)
+        for operand, table in enumerate(self.block.tables):
+            others = self._sum((*bounds.minima[:operand], *bounds.minima[operand + 1 :]))
+            cuts = join(whole, table, 0.0)[0]
+            block = bounds.block.with_cuts(operand, self._alive(judge, cuts, (table,), others))
+            minima = list(bounds.minima)
+            minima[operand] = _cut_minima(block.tables[operand], self.prices)
+            bounds = PrefixBounds(block, self.prices, self.tiles, tuple(minima))
+        return bounds
+
+    def _sum(self, minima: Iterable[Minima]) -> Minima:
+        splits = len(self.block.run.splits)
+        none = np.zeros((len(self.prices), splits))
+        return sum(minima, Minima(none, none, np.zeros(splits), np.full(splits, np.inf)))
+
+    def _alive(
+        self, judge: "Judge", prefixes: Prefixes, tables: tuple[CutTable, ...], rest: Minima
+    ) -> IntArray:
+        """Positions of prefixes of the tables' operands; `rest` are minima over all others.
+
+        The operands to come either bring their own shifts, or make all those that are missing.
+        """
+        rows = prefixes.rows
+        points = np.prod(self.block.run.blocks.astype(np.float64), axis=1)
+        cycles = prefixes.cycles + points[rows] * self.tiles.rate[open_cells(prefixes)]
+        shifts, once = known_shifts(tables, prefixes)
+        once = np.minimum(once, rest.once[rows])
+        more = more_shift_cycles(open_steps(prefixes), shifts, once)
 
         def priced(number: int, chosen: IntArray) -> FloatArray:
-            own = cycles[chosen] + self.prices[number] * prefixes.memory[chosen]
-            total: FloatArray = own + self.priced[depth][number][rows[chosen]]
-            return total
+            row = rows[chosen]
+            least = np.maximum(rest.priced[number][row], rest.still[number][row] + more[chosen])
+            least += cycles[chosen]
+            least += self.prices[number] * prefixes.memory[chosen]
+            return np.asarray(least)
 
-        return judge.alive(prefixes.memory + self.memory[depth][rows], priced)
+        return judge.alive(prefixes.memory + rest.memory[rows], priced)
 
     def combinations(self, prefixes: Prefixes) -> FloatArray:
         """At least the plans that begin with each prefix, (prefixes,)."""
-        combinations: FloatArray = self.counts[len(prefixes.chosen)][prefixes.rows]
-        return combinations
+        counts = np.ones(len(prefixes))
+        for table in self.block.tables[len(prefixes.chosen) :]:
+            counts *= table.cuts.counts[prefixes.rows]
+        return counts
 
 
 def prefix_bounds(block: Block, prices: FloatArray, tiles: TileTable) -> PrefixBounds:
-    """The bounds of a block's prefixes, for any depth."""
-    splits = len(block.run.splits)
-    priced, memory = [np.zeros((len(prices), splits))], [np.zeros(splits)]
-    counts = [np.ones(splits)]
-    for minima, table in zip(
-        reversed(cut_minima(block, prices)), reversed(block.tables), strict=True
-    ):
-        priced.append(priced[-1] + minima.priced)
-        memory.append(memory[-1] + minima.memory)
-        counts.append(counts[-1] * table.cuts.counts)
-    points = np.prod(block.run.blocks.astype(np.float64), axis=1)
-    return PrefixBounds(
-        prices, tiles, points, tuple(priced[::-1]), tuple(memory[::-1]), tuple(counts[::-1])
-    )
+    """The bounds of a block's prefixes."""
+    minima = tuple(_cut_minima(table, prices) for table in block.tables)
+    return PrefixBounds(block, prices, tiles, minima)
 
 
 class Judge:

@@ -93,6 +93,21 @@ class Cuts:
     ratios: tuple[FloatArray, ...]
     pruned: int
 
+    def take(self, chosen: IntArray) -> "Cuts":
+        """The chosen cuts only, in ascending order; a split may be left without any."""
+        rows = self.rows[chosen]
+        counts = np.bincount(rows, minlength=len(self.counts))
+        return Cuts(
+            self.operand,
+            np.cumsum(counts) - counts,
+            counts,
+            rows,
+            tuple(factor[chosen] for factor in self.factors),
+            tuple(block[chosen] for block in self.blocks),
+            tuple(ratio[chosen] for ratio in self.ratios),
+            self.pruned,
+        )
+
 
 def operand_cuts(
     table: SlotTable, operand: int, splits: IntArray, blocks: IntArray, least_padding_ratio: float
