@@ -167,7 +167,7 @@ class Explorer:
             if len(prefixes):
                 yield prefixes
             return
-        if bounds is not None and depth:
+        if bounds is not None and depth > 1:
             alive = bounds.alive(self._judge(bounds.prices), prefixes)
             every = bounds.combinations(prefixes)
             self.tally.uncounted += float(every.sum() - every[alive].sum())

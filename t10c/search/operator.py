@@ -1,4 +1,4 @@
-"""Search of one operator: candidates in chunks, a record of what was searched, the exact front."""
+"""Search of one operator: the exact front, and a record of what was searched."""
 
 import time
 from dataclasses import dataclass, field
@@ -34,6 +34,11 @@ class SearchRecord:
     and `feasible_plans` fit the memory besides. `padding_pruned` counts what T10's threshold cut
     in time: a partial assignment that was cut counts once for all its completions.
     `thresholds_dropped` says that the thresholds would have left nothing.
+
+    `bounded_plans` of the feasible plans were not priced, because their floors are above the front.
+    In a very large space whole subspaces are bounded away before their plans are enumerated: all
+    plans of `bounded_splits` splits, and some of others. The counts of plans then lack these, which
+    are at most `uncounted_plans`.
     """
 
     splits: int
@@ -44,6 +49,9 @@ class SearchRecord:
     thresholds_dropped: bool
     exhausted: bool
     lower_bound_cycles: float
+    bounded_plans: int = field(default=0, metadata={"omit_default": True})
+    bounded_splits: int = field(default=0, metadata={"omit_default": True})
+    uncounted_plans: int = field(default=0, metadata={"omit_default": True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,9 @@ def search_operator(
             thresholds_dropped=dropped,
             exhausted=exhausted,
             lower_bound_cycles=lower_bound_cycles(expression, spec),
+            bounded_plans=tally.feasible - tally.evaluated,
+            bounded_splits=tally.bounded_splits,
+            uncounted_plans=round(tally.uncounted),
         ),
         smallest_legal_bytes=front[0].memory_bytes if front else tally.smallest_bytes,
         cpu_seconds=time.process_time() - started,

@@ -22,6 +22,8 @@ WordArray = NDArray[np.uint64]
 
 _MOST_STEPS = 62
 """Steps of a staircase that are told apart: one bit each in 64-bit words."""
+_BUCKETS = 4096
+"""Values of levels that are told apart: looking one up costs less than searching for it."""
 
 
 def prices_along(known: Staircase, most: int) -> FloatArray:
@@ -206,10 +208,9 @@ class Judge:
         if len(most) > _MOST_STEPS:
             ends = np.linspace(0, len(most), _MOST_STEPS + 1).astype(np.int64)
             most, cycles = most[ends[1:] - 1], cycles[ends[:-1]]
-        self.most = most
-        self.bits = np.uint64(1) << np.arange(len(most), dtype=np.uint64)
-        self.levels = [_levels(cycles + price * most, self.bits) for price in prices]
-        self.above = np.append(np.bitwise_or.accumulate(self.bits[::-1])[::-1], np.uint64(0))
+        bits = np.uint64(1) << np.arange(len(most), dtype=np.uint64)
+        self.above = _Levels.of(most, bits)
+        self.levels = [_Levels.of(cycles + price * most, bits) for price in prices]
 
     def alive(self, memory: FloatArray, priced: Callable[[int, IntArray], FloatArray]) -> IntArray:
         """Positions of subspaces that may hold such a plan.
@@ -218,18 +219,51 @@ class Judge:
         at the j-th price of the chosen positions.
         """
         chosen = np.flatnonzero(memory <= self.usable_bytes)
-        steps = self.above[np.searchsorted(self.most, memory[chosen], side="left")]
-        for number, (values, masks) in enumerate(self.levels):
-            least = priced(number, chosen) * SLACK
-            steps &= masks[np.searchsorted(values, least, side="left")]
+        steps = self.above.not_below(memory[chosen])
+        for number, levels in enumerate(self.levels):
+            steps &= levels.not_below(priced(number, chosen) * SLACK)
             keep: BoolArray = steps != 0
             if not keep.all():
                 chosen, steps = chosen[keep], steps[keep]
         return chosen
 
 
-def _levels(levels: FloatArray, bits: WordArray) -> tuple[FloatArray, WordArray]:
-    """Levels ascending, and for each the steps whose level is not below it (none beyond)."""
-    order = np.argsort(levels, kind="stable")
-    masks = np.bitwise_or.accumulate(bits[order][::-1])[::-1]
-    return levels[order], np.append(masks, np.uint64(0))
+@dataclass(frozen=True)
+class _Levels:
+    """The steps whose level is not below a value, by the value's place on a scale of buckets.
+
+    `masks` has the steps not below the lower end of each bucket, so that none is ever missed; the
+    last bucket is for values above all levels. Infinite levels are in every other bucket.
+    """
+
+    least: float
+    per_bucket: float
+    masks: WordArray
+
+    @staticmethod
+    def of(levels: FloatArray, bits: WordArray) -> "_Levels":
+        """The scale from the least to the greatest finite level."""
+        finite = levels[np.isfinite(levels)]
+        if not len(finite):
+            return _Levels(0.0, np.inf, np.full(2, np.bitwise_or.reduce(bits)))
+        least, span = float(finite.min()), float(np.ptp(finite))
+        per_bucket = max(span, 1.0) / _BUCKETS
+        ends = least + per_bucket * np.arange(_BUCKETS + 1)
+        ends[0] = -np.inf
+        order = np.argsort(levels, kind="stable")
+        masks = np.append(np.bitwise_or.accumulate(bits[order][::-1])[::-1], np.uint64(0))
+        return _Levels(
+            least,
+            per_bucket,
+            np.append(
+                masks[np.searchsorted(levels[order], ends, side="left")],
+                np.bitwise_or.reduce(bits[~np.isfinite(levels)]),
+            ),
+        )
+
+    def not_below(self, values: FloatArray) -> WordArray:
+        """One mask of steps per value."""
+        place = (values - self.least) / self.per_bucket
+        np.clip(place, 0, len(self.masks) - 1, out=place)
+        masks: WordArray = self.masks[place.astype(np.int64)]
+        return masks

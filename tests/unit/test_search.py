@@ -55,9 +55,11 @@ def test_published_search_spaces(template, axes, splits, legal, fastest, smalles
     assert result.front[-1].plan.rotations == ()
 
 
-def without_seconds(result: SearchResult) -> dict:
+def without_effort(result: SearchResult) -> dict:
+    """All that does not depend on the machine, nor on what is seen together."""
     found = {**asdict(result)}
     del found["cpu_seconds"]
+    del found["record"]["bounded_plans"]
     return found
 
 
@@ -84,10 +86,50 @@ def test_chunks_do_not_show(name, pruning, monkeypatch):
         expression, spec, SearchOptions(pruning), lambda c, costs: pieces.append(len(c))
     )
     assert len(pieces) > 5
-    assert without_seconds(tiny) == without_seconds(whole)
+    assert without_effort(tiny) == without_effort(whole)
     assert sum(pieces) == tiny.record.feasible_plans
     unseen = search_operator(expression, spec, SearchOptions(pruning))
-    assert without_seconds(unseen) == without_seconds(whole)
+    assert without_effort(unseen) == without_effort(whole)
+
+
+BOUNDED = {**SMALL, "grouped": {"g": 2, "o": 4, "c": 3, "h": 5, "w": 1, "kh": 3}}
+
+
+@pytest.mark.parametrize("pruning", ["pruned", "exhaustive"])
+@pytest.mark.parametrize("policy", ["fixed", "double"])
+@pytest.mark.parametrize("name", BOUNDED)
+def test_what_is_bounded_away_is_not_on_the_front(name, policy, pruning, monkeypatch):
+    """Subspaces that are never enumerated change neither the front nor the first of equal plans."""
+    expression = named_expression("conv" if name == "grouped" else name, BOUNDED[name])
+    for kib in (64, 0.6, 0.3):
+        spec = chip(cores=24, kib=kib, policy=policy)
+        whole = search_operator(expression, spec, SearchOptions(pruning))
+        assert whole.record.uncounted_plans == whole.record.bounded_splits == 0
+        with monkeypatch.context() as patch:
+            patch.setattr(explore_module, "COUNTED_PLANS", 0)
+            patch.setattr(explore_module, "_SEED_CUTS", 30)
+            patch.setattr(explore_module, "_SEEDS_PER_PRICE", 1)
+            patch.setattr(explore_module, "_CHUNK_PLANS", 50)
+            bounded = search_operator(expression, spec, SearchOptions(pruning))
+        assert bounded.front == whole.front
+        assert bounded.smallest_legal_bytes == whole.smallest_legal_bytes
+        left = bounded.record.legal_plans
+        assert left <= whole.record.legal_plans <= left + bounded.record.uncounted_plans
+
+
+@pytest.mark.parametrize(
+    ("axes", "pruning", "most_priced", "most_counted"),
+    [
+        ({"m": 512, "n": 1024, "k": 1024}, "pruned", 8_000, 389_217),
+        ({"m": 4096, "n": 4096, "k": 2048}, "exhaustive", 80_000, 2_000_000),
+    ],
+)
+def test_most_plans_are_bounded_away(axes, pruning, most_priced, most_counted):
+    """Counts of what is priced do not depend on the machine: more would be a slower search."""
+    spec = replace(load_spec("ipu-mk2"), shift_buffer=ShiftBuffer("double", 8192))
+    record = search_operator(named_expression("matmul", axes), spec, SearchOptions(pruning)).record
+    assert record.feasible_plans - record.bounded_plans <= most_priced
+    assert record.legal_plans <= most_counted
 
 
 def test_a_stopped_search_says_so(monkeypatch):
