@@ -19,7 +19,7 @@ from t10c.search.join import Prefixes, begin, factor_matrix, join, known_shifts,
 from t10c.search.pareto import NO_PLANS, Staircase, pareto_front
 from t10c.search.placement import may_overlap, placeable_mask
 from t10c.search.space import FloatArray, IntArray
-from t10c.search.subspaces import Judge, PrefixBounds, prefix_bounds, prices_along, split_minima
+from t10c.search.subspaces import Judge, PrefixBounds, narrowed, prices_along, split_minima
 from t10c.search.temporal import cut_counts
 from t10c.search.tile_table import TileTable, tabulate_tiles
 
@@ -37,8 +37,9 @@ _SAMPLES = (32, 1)
 
 _SEED_CUTS = 2**18
 """Cuts of the splits, evenly spread over all, that yield the first known plans."""
+_SEED_STRIDE = 16
 _SEEDS_PER_PRICE = 8
-"""Splits of the least bound for every price whose plans are looked at before all others."""
+"""Of every so many splits, those of the least bounds at every price are looked at next."""
 _PRICES = 8
 
 Visitor = Callable[[Candidates, Costs], None]
@@ -88,7 +89,7 @@ class Explorer:
             cuts = int(cut_counts(self.space.slots, splits).sum())
             self._look_around(splits[:: 1 + cuts // _SEED_CUTS])
             prices = prices_along(self.known, _PRICES)
-            splits, first = self._promising(splits, prices), []
+            self._look_at_promising(splits[::_SEED_STRIDE], prices)
         after = sum(len(run.splits) for run in first)
         for run in chain(first, split_runs(self.space, splits[after:])):
             self.tally.padding_pruned += sum(cuts.pruned for cuts in run.cuts)
@@ -117,25 +118,15 @@ class Explorer:
                 feasible = self._feasible(block, self._placeable(block, plans))
                 self._undominated(block, feasible)
 
-    def _promising(self, splits: IntArray, prices: FloatArray) -> IntArray:
-        """The splits that are not bounded away, after looking at those of the least bounds."""
-        priced, memory, combinations = [], [], []
+    def _look_at_promising(self, splits: IntArray, prices: FloatArray) -> None:
+        """Let the plans of those splits be known that have the least bounds at some price."""
+        bounds = []
         for run in split_runs(self.space, splits):
             block = make_block(self.space, run, self.tiles)
-            least, least_memory = split_minima(block, prices, self.tiles)
-            priced.append(least.astype(np.float32))  # half the memory
-            memory.append(least_memory)
-            combinations.append(run.combinations)
-        bounds = np.concatenate(priced, axis=1)
-        seeds = [np.argsort(row, kind="stable")[:_SEEDS_PER_PRICE] for row in bounds]
+            bounds.append(split_minima(block, prices, self.tiles)[0])
+        least = np.concatenate(bounds, axis=1)
+        seeds = [np.argsort(row, kind="stable")[:_SEEDS_PER_PRICE] for row in least]
         self._look_around(splits[np.unique(np.concatenate(seeds))])
-        bounds *= np.float32(1 - 1e-6)  # more than its rounding
-        judge = self._judge(prices)
-        alive = judge.alive(np.concatenate(memory), lambda j, chosen: bounds[j][chosen])
-        self.tally.bounded_splits = len(splits) - len(alive)
-        total = np.concatenate(combinations)
-        self.tally.uncounted += float(total.sum() - total[alive].sum())
-        return splits[alive]
 
     def _judge(self, prices: FloatArray) -> Judge:
         """What the known plans rule out; without any, only what takes more memory than was seen."""
@@ -149,11 +140,12 @@ class Explorer:
         block = make_block(self.space, run, self.tiles)
         rows, bounds = np.arange(len(run.splits)), None
         if prices is not None:
-            bounds = prefix_bounds(block, prices, self.tiles).narrowed(self._judge(prices))
+            bounds = narrowed(block, prices, self.tiles, self._judge(prices))
             block = bounds.block
             left = block.run.combinations
-            self.tally.uncounted += float(run.combinations.sum() - left.sum())
             rows = np.flatnonzero(left)
+            self.tally.bounded_splits += len(left) - len(rows)
+            self.tally.uncounted += float(run.combinations.sum() - left.sum())
         whole = begin(rows, block.cells, block.floors)
         for plans in self._complete(block, whole, bounds):
             yield block, plans

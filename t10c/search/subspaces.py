@@ -186,10 +186,15 @@ class PrefixBounds:
         return counts
 
 
-def prefix_bounds(block: Block, prices: FloatArray, tiles: TileTable) -> PrefixBounds:
-    """The bounds of a block's prefixes."""
+def narrowed(block: Block, prices: FloatArray, tiles: TileTable, judge: "Judge") -> PrefixBounds:
+    """Bounds of the block without the splits, then the cuts, that hold no plan of interest."""
+    priced, memory = split_minima(block, prices, tiles)
+    alive = np.zeros(len(memory), dtype=bool)
+    alive[judge.alive(memory, lambda number, chosen: priced[number][chosen])] = True
+    for operand, table in enumerate(block.tables):
+        block = block.with_cuts(operand, np.flatnonzero(alive[table.cuts.rows]))
     minima = tuple(_cut_minima(table, prices) for table in block.tables)
-    return PrefixBounds(block, prices, tiles, minima)
+    return PrefixBounds(block, prices, tiles, minima).narrowed(judge)
 
 
 class Judge:
