@@ -193,9 +193,17 @@ class Explorer:
         tally.evaluated += len(plans)
         if self.visit is not None:
             self.visit(candidates, costs)
-        front = pareto_front(costs.memory_bytes, costs.total)
+            self._know_sample(costs)
+        cycles = costs.total
+        alive = np.flatnonzero(cycles <= self.known.least_cycles(costs.memory_bytes))
+        front = alive[pareto_front(costs.memory_bytes[alive], cycles[alive])]
         self.found.append((candidates.take(front), costs.take(front)))
-        self.known = self.known.with_plans(costs.memory_bytes, costs.total)
+        self.known = self.known.with_plans(costs.memory_bytes[front], cycles[front])
+
+    def _know_sample(self, costs: Costs) -> None:
+        """Let some plans be known, so that few of a chunk that was not bounded are sorted."""
+        some = slice(None, None, _SAMPLES[0])
+        self.known = self.known.with_plans(costs.memory_bytes[some], costs.total[some])
 
     def _placeable(self, block: Block, plans: Prefixes) -> Prefixes:
         """The plans that have a placement."""

@@ -29,7 +29,7 @@ class Staircase:
     memory: FloatArray
     cycles: FloatArray
 
-    def least_cycles(self, memory: FloatArray) -> FloatArray:
+    def least_cycles(self, memory: IntArray | FloatArray) -> FloatArray:
         """Cycles of the fastest known plan of at most that memory; infinite if there is none."""
         steps = np.concatenate([[np.inf], self.cycles])
         least: FloatArray = steps[np.searchsorted(self.memory, memory, side="right")]
