@@ -2,8 +2,9 @@
 
 Seconds are the median of three searches in a fresh process (long ones run once), memory is that
 process's peak, imports included. `priced` counts the plans that bounds could not rule out;
-`uncounted` is at most what was ruled out before it was enumerated. `vs peer` divides the CPU seconds published for the peer artifact's search by ours; it
-searched the same space, with double shift buffers.
+`uncounted` is at most what was ruled out before it was enumerated. `vs peer` divides the CPU
+seconds published for the peer artifact's search by ours; it searched the same space, with double
+shift buffers.
 """
 
 import json

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import TensorExpression
-from t10c.search.operator import SearchResult, search_operator
 from t10c.search.explore import Visitor
+from t10c.search.operator import SearchResult, search_operator
 from t10c.search.options import SearchOptions
 
 
