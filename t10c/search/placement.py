@@ -262,12 +262,16 @@ def placeable_mask(
     if len(unsure):
         numbers = np.column_stack([splits[unsure], factors[unsure]])
         verdict = np.ones(len(unsure), dtype=bool)
+        sharers = [
+            tuple(i for i, shared in enumerate(table.shared_axes) if axis in shared)
+            for axis in range(len(expression.axes))
+        ]
         for prime in _primes_dividing(factors[unsure]):
             exponents = _exponents_of(prime, numbers)
             first, inverse = _distinct_rows(exponents)
             balanced = [
-                balanced_matrix(prime, _pattern(expression, table, pattern)) is not None
-                for pattern in exponents[first]
+                balanced_matrix(prime, _pattern(sharers, table, pattern)) is not None
+                for pattern in exponents[first].tolist()
             ]
             verdict &= np.array(balanced)[inverse]
         mask[unsure] = verdict
@@ -303,19 +307,25 @@ def _distinct_rows(numbers: IntArray) -> tuple[IntArray, IntArray]:
     return first, inverse.ravel()
 
 
-def _pattern(expression: TensorExpression, table: SlotTable, exponents: IntArray) -> PrimePattern:
-    """Coordinate and offset digits of one prime, from its exponents in splits and factors."""
-    axes = len(expression.axes)
+def _pattern(
+    sharers: Sequence[tuple[int, ...]], table: SlotTable, exponents: Sequence[int]
+) -> PrimePattern:
+    """Coordinate and offset digits of one prime, from its exponents in splits and factors.
+
+    `sharers` are the operands shared across each axis.
+    """
     columns: list[tuple[int, ...]] = []
-    for index, axis in enumerate(expression.axes):
-        shared = tuple(i for i, o in enumerate(expression.operands) if axis.name not in o.axes)
-        columns += [shared] * int(exponents[index])
+    for shared, exponent in zip(sharers, exponents, strict=False):
+        columns += [shared] * exponent
     rows: list[tuple[int, ...]] = []
     for slots in table.by_axis:
+        own = [exponents[len(sharers) + i] for i in slots]
         below = 0
-        for level in sorted({int(exponents[axes + i]) for i in slots} - {0}):
-            moving = tuple(table.slots[i].operand for i in slots if exponents[axes + i] >= level)
-            rows += [moving] * (level - below)
+        for level in sorted({*own} - {0}):
+            moving = zip(slots, own, strict=True)
+            rows += [tuple(table.slots[i].operand for i, e in moving if e >= level)] * (
+                level - below
+            )
             below = level
     # the order of digits does not matter for whether they can be balanced
     return tuple(sorted(columns)), tuple(sorted(rows))
