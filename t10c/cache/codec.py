@@ -7,7 +7,9 @@ cannot be forgotten; a hint that is not understood is refused before anything is
 
 import base64
 import json
+import math
 import types
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
@@ -22,6 +24,8 @@ T = TypeVar("T")
 
 _SCALARS = (bool, int, float, str, type(None))
 _ARRAY_KINDS = "biuf"
+_COMPRESSED_BYTES = 2**14
+"""Arrays of so many bytes are compressed: lists of plans are long, and repeat themselves."""
 
 
 class CodecError(ValueError):
@@ -70,6 +74,8 @@ def _column(hint: Any) -> _Column:
         return _product_column([_column(argument) for argument in arguments])
     if hint in _SCALARS or _is_choice_of_scalars(hint):
         return _Column(_scalars, _scalars)
+    if origin in (Union, types.UnionType) and len(arguments) == 2 and type(None) in arguments:
+        return _optional_column(_column(next(a for a in arguments if a is not type(None))))
     raise TypeError(f"values of {hint} cannot be stored: teach t10c/cache/codec.py")
 
 
@@ -118,6 +124,23 @@ def _record_column(cls: Any) -> _Column:
     return _Column(encode, decode)
 
 
+def _optional_column(item: _Column) -> _Column:
+    """Values that may be missing: which are there, and those in one column."""
+
+    def encode(values: list[Any]) -> Any:
+        present = [value is not None for value in values]
+        return [present, item.encode([value for value in values if value is not None])]
+
+    def decode(stored: Any) -> list[Any]:
+        present, items = stored[0], item.decode(stored[1])
+        if not all(isinstance(there, bool) for there in present) or sum(present) != len(items):
+            raise CodecError("other values are missing")
+        left = iter(items)
+        return [next(left) if there else None for there in present]
+
+    return _Column(encode, decode)
+
+
 def _sequence_column(item: _Column) -> _Column:
     """Tuples of any length: their lengths, and all items in one column."""
 
@@ -155,13 +178,30 @@ def _packed(array: "np.ndarray[Any, Any]") -> list[Any]:
         raise TypeError(f"arrays of {array.dtype} cannot be stored")
     kind = array.dtype.newbyteorder("<")
     data = np.ascontiguousarray(array, dtype=kind).tobytes()
-    return [kind.str, list(array.shape), base64.b64encode(data).decode()]
+    packing = ["zlib"] if len(data) >= _COMPRESSED_BYTES else []
+    data = zlib.compress(data, level=1) if packing else data
+    return [kind.str, list(array.shape), base64.b64encode(data).decode(), *packing]
 
 
 def _unpacked(stored: Any) -> "np.ndarray[Any, Any]":
-    kind, shape, text = stored
+    kind, shape, text, *packing = stored
     dtype = np.dtype(kind)
-    if dtype.kind not in _ARRAY_KINDS:
-        raise CodecError(f"an array of {kind}")
-    array = np.frombuffer(base64.b64decode(text, validate=True), dtype=dtype).reshape(shape)
+    if dtype.kind not in _ARRAY_KINDS or packing not in ([], ["zlib"]):
+        raise CodecError(f"an array of {kind}, packed as {packing}")
+    data = base64.b64decode(text, validate=True)
+    if packing:
+        data = _unzipped(data, math.prod(shape) * dtype.itemsize)
+    array = np.frombuffer(data, dtype=dtype).reshape(shape)
     return array.astype(dtype.newbyteorder("="))
+
+
+def _unzipped(data: bytes, size_bytes: int) -> bytes:
+    """What was compressed, of a known size: whatever it says, no more memory than that is taken."""
+    stream = zlib.decompressobj()
+    try:
+        found = stream.decompress(data, size_bytes + 1)
+    except zlib.error as error:
+        raise CodecError(f"an array that does not unpack: {error}") from error
+    if len(found) != size_bytes or not stream.eof:
+        raise CodecError("an array of another size")
+    return found

@@ -30,12 +30,18 @@ class CachedSearches:
     """
 
     def __init__(
-        self, cache: Cache, spec: HardwareSpec, search: SearchOptions, uniform: bool = False
+        self,
+        cache: Cache,
+        spec: HardwareSpec,
+        search: SearchOptions,
+        uniform: bool = False,
+        joint: bool = False,
     ) -> None:
         self._cache = cache
         self._spec = spec
         self._search = search
         self._uniform = uniform
+        self._joint = joint
         self._spec_hash = spec_hash(spec) if cache.in_use else ""
 
     def choices(self, problems: list[Problem], search: Searching) -> Generator[Choices, None, None]:
@@ -55,7 +61,7 @@ class CachedSearches:
 
         def searching(missing: list[Problem]) -> Generator[Choices, None, None]:
             for problem in missing:
-                yield find_choices(problem, self._spec, self._search, self._uniform)
+                yield find_choices(problem, self._spec, self._search, self._uniform, self._joint)
 
         return list(self.choices(problems, searching))
 
@@ -94,7 +100,8 @@ class CachedSearches:
 
     def _choices_key(self, problem: Problem) -> Key:
         text = _text(Problem, problem)
-        return self._key("choices", self._search, problem=text, uniform=self._uniform)
+        asked = {"uniform": self._uniform, "joint": self._joint}
+        return self._key("choices", self._search, problem=text, **asked)
 
     def _key(self, kind: str, search: SearchOptions, **parts: Any) -> Key:
         return key_of(kind, {"spec": self._spec_hash, "search": asdict(search), **parts})

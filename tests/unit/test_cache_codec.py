@@ -50,6 +50,14 @@ def test_choices_come_back_in_every_field(name, axes, weights):
     assert same(from_bytes(Choices, to_bytes(Choices, made)), made)
 
 
+def test_choices_with_a_shortlist_come_back_in_every_field():
+    problem = Problem(named_expression("matmul", {"m": 6, "n": 8, "k": 12}), (1,))
+    made = find_choices(problem, chip(cores=8), SearchOptions(), uniform=False, joint=True)
+    assert len(made.listed)
+    made = replace(made, search=replace(made.search, recalled=True))
+    assert same(from_bytes(Choices, to_bytes(Choices, made)), made)
+
+
 def test_choices_of_what_does_not_fit_come_back():
     """Minima over no plan are infinite."""
     problem = Problem(named_expression("matmul", dict.fromkeys("mnk", 512)), (1,))
@@ -80,6 +88,34 @@ class Leaf:
     name: str
     pairs: tuple[tuple[str, str | int | float], ...]
     maybe: float | None = None
+
+
+def test_values_that_may_be_missing_come_back_in_their_places():
+    rows = make_dataclass("Rows", [("leaves", tuple[Leaf | None, ...])], frozen=True)
+    value = rows((None, Leaf("a", ()), None, Leaf("b", (("c", 1),))))
+    data = to_bytes(rows, value)
+    assert same(from_bytes(rows, data), value)
+    assert b"[false,true,false,true]" in data
+    for damaged in (b"[false,true,false]", b"[true,true,false,true]", b"[0,1,0,1]"):
+        with pytest.raises(CodecError):
+            from_bytes(rows, data.replace(b"[false,true,false,true]", damaged))
+
+
+def test_long_arrays_are_compressed_and_come_back():
+    cls = make_dataclass("Numbers", [("numbers", NDArray[np.int64])], frozen=True)
+    value = cls(np.arange(30_000, dtype=np.int64).reshape(3, 10_000) // 1000)
+    data = to_bytes(cls, value)
+    assert len(data) < value.numbers.nbytes / 4
+    assert same(from_bytes(cls, data), value)
+    stored = json.loads(data)
+    for damaged in (["<i8", [4, 10_000]], ["<i8", [2, 10_000]], ["<f4", [3, 10_000]]):
+        column = stored[1]["numbers"][0]
+        stored[1]["numbers"] = [[*damaged, *column[2:]]]
+        with pytest.raises(CodecError, match="another size"):
+            from_bytes(cls, json.dumps(stored).encode())
+    stored[1]["numbers"] = [["<i8", [3, 10_000], "AAAA", "zlib"]]
+    with pytest.raises(CodecError, match="unpack"):
+        from_bytes(cls, json.dumps(stored).encode())
 
 
 @dataclass(frozen=True)
