@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from t10c.program.schema import program_schema
     from t10c.schedule.choices import Choices, find_choices
     from t10c.schedule.document import dump_plan, load_plan
+    from t10c.schedule.joint import Status
     from t10c.schedule.model import schedule_model
     from t10c.schedule.options import ScheduleOptions
     from t10c.schedule.problem import Problem
@@ -112,6 +113,7 @@ __all__ = [
     "SideBySide",
     "Simulation",
     "SimulationReport",
+    "Status",
     "TensorExpression",
     "Tolerance",
     "Verification",
@@ -203,6 +205,7 @@ _HOMES = {
     "t10c.program.schema": ("program_schema",),
     "t10c.schedule.choices": ("Choices", "find_choices"),
     "t10c.schedule.document": ("dump_plan", "load_plan"),
+    "t10c.schedule.joint": ("Status",),
     "t10c.schedule.model": ("schedule_model",),
     "t10c.schedule.options": ("ScheduleOptions",),
     "t10c.schedule.problem": ("Problem",),

@@ -50,6 +50,12 @@ class DoesNotFitError(T10cError):
     exit_code = 7
 
 
+class TimeLimitError(T10cError):
+    """A time limit that passed before there was any plan (exit 8)."""
+
+    exit_code = 8
+
+
 class VerificationError(T10cError):
     """A program whose execution shows that it is wrong (exit 9)."""
 

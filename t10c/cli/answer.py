@@ -16,7 +16,8 @@ DOES_NOT_FIT = DoesNotFitError.exit_code
 class Answer:
     """The report as JSON values and lines, `details` for `-v`, and the plan where there is one.
 
-    Of a plan found in the cache only the file is at hand; it is read when asked for.
+    Of a plan found in the cache only the file is at hand; it is read when asked for. `interrupted`
+    says that Ctrl-C was pressed while the plan was being improved.
     """
 
     fits: bool
@@ -25,6 +26,7 @@ class Answer:
     details: list[str]
     planned: "ModelPlan | None" = None
     plan_file: bytes | None = None
+    interrupted: bool = False
 
     def file(self) -> bytes:
         """The plan file's bytes."""
@@ -60,11 +62,13 @@ def fresh_answer(value: "ModelPlan | DoesNotFit") -> Answer:
 def keep_answer(answers: "CachedAnswers", answer: Answer) -> Answer:
     """Keep an answer, its report as it will read when it comes from the cache.
 
-    A plan is not kept if a search was stopped by anything but the number of candidates. Returns the
-    answer, with the plan's file where that has been made.
+    A plan is not kept if a search was stopped by anything but the number of candidates, or the
+    choice was cut short. Returns the answer, with the plan's file where that has been made.
     """
     kept, data = answer, None
     if answer.planned is not None:
+        if answer.planned.joint is not None and answer.planned.joint.truncated:
+            return answer
         most = answer.planned.options.search.max_candidates
         records = [problem.search for problem in answer.planned.problems]
         if not all(record.exhausted or record.legal_plans >= most for record in records):

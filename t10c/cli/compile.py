@@ -10,6 +10,8 @@ from t10c.cli.caching import caching
 from t10c.cli.group import examples
 from t10c.cli.planning import PlanRequest, plan_model, planning_options
 
+INTERRUPTED = 130
+
 
 @click.command(
     "compile",
@@ -45,7 +47,9 @@ def compile_command(
 
     Writes the plan, or its device program, to -o, if given, and prints a latency report, to
     standard error if the file goes to standard output. Exit 7: the model does not fit; the report
-    says why, and nothing is written.
+    says why, and nothing is written. Exit 8: --time-limit passed before there was a plan. Ctrl-C
+    while a plan is being improved ends that: the best so far is the result, marked truncated, with
+    exit 130; a second Ctrl-C aborts.
     """
     from t10c.cli.output import check_writable, emit, print_result, write_atomic
     from t10c.cli.progress import progress
@@ -55,7 +59,7 @@ def compile_command(
         raise UsageError("--emit program writes a file: name it with -o, or - for standard output")
     check_writable(output, request.model, request.hardware)
     with caching(request.cache_place, quiet, verbose) as cache, progress(quiet) as shown:
-        answer = plan_model(request, shown, cache)
+        answer = plan_model(request, shown, cache, keep_best=True)
     err = output == "-"
     if not answer.fits:
         return report_misfit(answer, form, quiet, err)
@@ -64,6 +68,9 @@ def compile_command(
     print_result(form, quiet, lambda: answer.document, lambda: answer.lines, err)
     if verbose:
         emit("\n".join(answer.details), err=True)
+    if answer.interrupted:
+        emit("interrupted; the result is the best so far", err=True)
+        return INTERRUPTED
     return 0
 
 

@@ -1,8 +1,9 @@
 """A model argument and the options beside it to a plan, as several commands need it."""
 
 import functools
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -11,6 +12,7 @@ import click
 from t10c.cli import options as shared
 from t10c.cli.answer import Answer, fresh_answer, keep_answer, recalled_answer
 from t10c.cli.caching import cache_option
+from t10c.cli.clock import Clock, clock, read_duration
 from t10c.cli.progress import Progress, searcher
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-_NOT_ASKED = frozenset({"model", "hardware", "buffers", "jobs", "cache_place"})
+_NOT_ASKED = frozenset({"model", "hardware", "buffers", "jobs", "cache_place", "begun_seconds"})
 """Options that decide an answer by what they name, or not at all."""
 
 
@@ -37,8 +39,11 @@ class PlanRequest:
     transitions: Literal["exact", "uniform"]
     pruning: Literal["pruned", "exhaustive"]
     persistent: tuple[str, ...]
+    time_limit: str | None
     jobs: int
     cache_place: str | None
+    begun_seconds: float
+    """When the command began, on the monotonic clock."""
 
     @property
     def all_overrides(self) -> tuple[str, ...]:
@@ -59,16 +64,33 @@ class PlanRequest:
             "shapes": shared.read_shapes(self.shapes),
             "values": shared.read_values(self.values),
             "persistent": sorted(set(self.persistent)),
+            # of answers that are kept, no limit cut the choice short: any limit finds them
+            "time_limit": self.limit_seconds is not None,
         }
+
+    @property
+    def limit_seconds(self) -> float | None:
+        """The time limit, None without one (UsageError)."""
+        if self.time_limit is None:
+            return None
+        from t10c.errors import UsageError
+
+        if self.transitions == "uniform":
+            raise UsageError(
+                "--time-limit chooses plans together by what moves between them, which"
+                " --transitions uniform does not price: leave one of them out"
+            )
+        return read_duration(self.time_limit, "--time-limit")
 
 
 def planning_options(command: Callable[..., int]) -> Callable[..., int]:
     """MODEL and all options that decide a plan; the command gets them as one `request`."""
-    names = [field.name for field in fields(PlanRequest)]
+    names = [field.name for field in fields(PlanRequest) if field.name != "begun_seconds"]
 
     @functools.wraps(command)
     def packed(**given: Any) -> int:
-        request = PlanRequest(**{name: given.pop(name) for name in names})
+        options = {name: given.pop(name) for name in names}
+        request = PlanRequest(**options, begun_seconds=time.monotonic())
         return command(request=request, **given)
 
     return _declared(packed)
@@ -83,6 +105,13 @@ def _declared(command: Command) -> Command:
         default=1,
         show_default=True,
         help="Processes to search with; the plan is the same for any number.",
+    )(command)
+    command = click.option(
+        "--time-limit",
+        metavar="SECONDS",
+        help="Choose the plans of all steps together, until none can be faster by more than 1 % or"
+        " so much time (or 500ms, 2min) has passed since the start; the best so far, with its gap,"
+        " is the answer. Without it they are chosen step by step, which takes little time.",
     )(command)
     command = click.option(
         "--persistent",
@@ -102,38 +131,68 @@ def _declared(command: Command) -> Command:
     return click.argument("model", metavar="MODEL")(command)
 
 
-def plan_model(request: PlanRequest, shown: Progress, cache: "Cache") -> Answer:
-    """The answer to a request: found in the cache, or planned and kept there."""
+def plan_model(
+    request: PlanRequest, shown: Progress, cache: "Cache", keep_best: bool = False
+) -> Answer:
+    """The answer to a request: found in the cache, or planned and kept there.
+
+    With `keep_best`, Ctrl-C while a plan is being improved makes the best so far the answer.
+    TimeLimitError if the limit passes before there is a plan.
+    """
     from t10c import CachedAnswers, load_spec
     from t10c.files import MODEL_WANTED
 
+    asked = request.asked
     spec = load_spec(request.hardware, request.all_overrides)
     shown.stage("reading the model")
     check_model_name(request.model)
     data = shared.read_bytes("-", MODEL_WANTED) if request.model == "-" else None
     source = Path(request.model) if data is None else data
-    answers = CachedAnswers(cache, source, spec, request.asked)
+    answers = CachedAnswers(cache, source, spec, asked)
     known = recalled_answer(answers)
     if known is not None:
         return known
-    graph = import_graph(request.model, request.dims, request.shapes, request.values, data)
-    answer = fresh_answer(plan_graph(graph, spec, request, shown, cache))
-    return keep_answer(answers, answer) if cache.in_use else answer
+    with clock(request.time_limit, request.begun_seconds, shown, keep_best) as limit:
+        graph = import_graph(request.model, request.dims, request.shapes, request.values, data)
+        answer = fresh_answer(_planned(graph, spec, request, shown, cache, limit))
+    if cache.in_use:
+        answer = keep_answer(answers, answer)
+    return replace(answer, interrupted=limit.interrupted)
 
 
 def plan_graph(
     graph: "Graph", spec: "HardwareSpec", request: PlanRequest, shown: Progress, cache: "Cache"
 ) -> "ModelPlan | DoesNotFit":
-    """The plan of a model that has been imported, or why it does not fit."""
+    """The plan of a model that has been imported, or why it does not fit.
+
+    A time limit counts from now on; TimeLimitError if it passes before there is a plan.
+    """
+    with clock(request.time_limit, time.monotonic(), shown, keep_best=False) as limit:
+        return _planned(graph, spec, request, shown, cache, limit)
+
+
+def _planned(
+    graph: "Graph",
+    spec: "HardwareSpec",
+    request: PlanRequest,
+    shown: Progress,
+    cache: "Cache",
+    limit: Clock,
+) -> "ModelPlan | DoesNotFit":
     from t10c import CachedSearches, ScheduleOptions, SearchOptions, schedule_model
 
     _check_persistent(request.persistent, graph)
     persistent = tuple(sorted(set(request.persistent)))
-    options = ScheduleOptions(SearchOptions(request.pruning), request.transitions, persistent)
+    options = ScheduleOptions(
+        SearchOptions(request.pruning), request.transitions, persistent, request.limit_seconds
+    )
     uniform = request.transitions == "uniform"
-    searches = CachedSearches(cache, spec, options.search, uniform)
+    searches = CachedSearches(cache, spec, options.search, uniform, options.joint)
     work = searcher(spec, options, request.jobs, shown, searches)
-    return schedule_model(graph, spec, options, work, request.all_overrides, searches.problem_front)
+    shown.stage("searching fronts of operators")
+    return schedule_model(
+        graph, spec, options, work, request.all_overrides, searches.problem_front, limit
+    )
 
 
 def import_graph(

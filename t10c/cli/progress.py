@@ -22,20 +22,31 @@ _PATIENCE_SECONDS = 1.0
 class Progress:
     """Stages of work and how far each has come; shows nothing."""
 
+    def __init__(self) -> None:
+        self._text, self._done = "working", 0
+        self._total: int | None = None
+
+    @property
+    def doing(self) -> str:
+        """The present stage, and how many of its parts are done."""
+        counted = f" {self._done}/{self._total}" if self._total is not None else ""
+        return self._text + counted
+
     def stage(self, text: str, total: int | None = None) -> None:
         """Begin a stage of `total` parts, if that is known."""
+        self._text, self._total, self._done = text, total, 0
 
     def advance(self) -> None:
         """One part of the stage is done."""
+        self._done += 1
 
 
 class _Bar(Progress):
     """A bar that a timer shows once the work has taken a second; rich is imported only then."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._text, self._done = "working", 0
-        self._total: int | None = None
+        super().__init__()
+        self._lock = threading.RLock()  # a signal's handler may begin a stage within another
         self._shown: RichProgress | None = None
         self._timer = threading.Timer(_PATIENCE_SECONDS, self._show)
         self._timer.daemon = True
@@ -44,13 +55,13 @@ class _Bar(Progress):
     def stage(self, text: str, total: int | None = None) -> None:
         """Begin a stage of `total` parts, if that is known."""
         with self._lock:
-            self._text, self._total, self._done = text, total, 0
+            super().stage(text, total)
             self._update()
 
     def advance(self) -> None:
         """One part of the stage is done."""
         with self._lock:
-            self._done += 1
+            super().advance()
             self._update()
 
     def close(self) -> None:
@@ -82,10 +93,9 @@ class _Bar(Progress):
     def _update(self) -> None:
         if self._shown is None:
             return
-        counted = f" {self._done}/{self._total}" if self._total is not None else ""
         self._shown.update(
             self._shown.task_ids[0],
-            description=self._text + counted,
+            description=self.doing,
             total=self._total,
             completed=self._done,
         )
@@ -117,8 +127,8 @@ def searcher(
     """
     from t10c import find_choices
 
-    uniform = options.transitions == "uniform"
-    work = partial(find_choices, spec=spec, search=options.search, uniform=uniform)
+    uniform, joint = options.transitions == "uniform", options.joint
+    work = partial(find_choices, spec=spec, search=options.search, uniform=uniform, joint=joint)
 
     def search(problems: "list[Problem]") -> "list[Choices]":
         shown.stage("searching operators", len(problems))

@@ -16,6 +16,7 @@ from t10c.report.text import (
     time_text,
 )
 from t10c.schedule.result import DoesNotFit, ModelPlan
+from t10c.serialise import encode
 
 _TOP_OPERATORS = 5
 
@@ -49,6 +50,7 @@ def plan_document(plan: ModelPlan) -> dict[str, Any]:
             "thresholds_dropped_operators": sum(r.thresholds_dropped for r in records),
             "gap": plan.gap,
         },
+        **joint_document(plan),
         "top_operators": [
             {"name": name, "cycles": cycles} for name, cycles in _top(plan)[:_TOP_OPERATORS]
         ],
@@ -62,6 +64,13 @@ def plan_document(plan: ModelPlan) -> dict[str, Any]:
         "notes": list(plan.spec.notes),
         "warnings": list(plan.graph.warnings),
     }
+
+
+def joint_document(plan: ModelPlan) -> dict[str, Any]:
+    """How the joint choice ended, as JSON values; nothing if plans were chosen step by step."""
+    if plan.joint is None:
+        return {}
+    return {"joint": {**encode(plan.joint), "truncated": plan.joint.truncated}}
 
 
 def peak_operator(plan: ModelPlan) -> str:
@@ -132,11 +141,11 @@ def plan_lines(plan: ModelPlan) -> list[str]:
             f"memory     peak {peak} of {available} per core ({percent_text(share)}),"
             f" at {shorten(peak_operator(plan), 56)}",
             f"bound      {cycles_text(plan.lower_bound_cycles)} cycles: no plan among those"
-            f" searched can be faster; gap {percent_text(plan.gap)}",
+            f" searched can be faster; gap {percent_text(plan.gap)}{truncation(plan)}",
         ]
     lines += _fallback_lines(plan)
     if plan.problems:
-        lines.append(search_line(plan))
+        lines += [search_line(plan), *_joint_lines(plan)]
         lines += _longest_lines(plan)
     else:
         lines.append("           nothing is computed: no operator needs a plan")
@@ -218,6 +227,31 @@ def search_line(plan: ModelPlan) -> str:
     return text
 
 
+ENDS = {
+    "gap": "no other can be faster by more than 1 %",
+    "exhausted": "nothing was left to compare",
+    "time": "the time limit ended it",
+    "interrupted": "it was interrupted",
+}
+"""Why a joint choice ended, by `JointRecord.stopped`."""
+
+
+def truncation(plan: ModelPlan) -> str:
+    """That the joint choice was cut short and by what, to be added to its gap; else nothing."""
+    if plan.joint is None or not plan.joint.truncated:
+        return ""
+    why = "interrupted" if plan.joint.stopped == "interrupted" else "time limit"
+    return f", truncated ({why})"
+
+
+def _joint_lines(plan: ModelPlan) -> list[str]:
+    """How far the joint choice came and why it ended, if there was one."""
+    if plan.joint is None:
+        return []
+    rounds = "1 round" if plan.joint.rounds == 1 else f"{plan.joint.rounds} rounds"
+    return [f"           all steps together in {rounds}: {ENDS[plan.joint.stopped]}"]
+
+
 def _shares(parts: dict[str, float], total: float) -> str:
     return ", ".join(
         f"{name} {percent_text(cycles / total)}" for name, cycles in parts.items() if cycles
@@ -271,7 +305,13 @@ def search_lines(plan: ModelPlan) -> list[str]:
         for p in plan.problems
     ]
     header = ["axes", "kernel", "operators", "splits", "legal", "feasible", "front"]
-    return table_lines(header, rows, left=(0, 1))
+    lines = table_lines(header, rows, left=(0, 1))
+    if plan.joint is not None:
+        lines.append(
+            f"all steps together: {plan.joint.plans:,} plans compared one by one, the others by"
+            f" bounds, in {plan.joint.rounds} rounds; stopped: {plan.joint.stopped}"
+        )
+    return lines
 
 
 def operator_table(plan: ModelPlan) -> list[str]:

@@ -19,7 +19,7 @@ from t10c.schedule.joint import Joint, Status, Watcher, improve
 from t10c.schedule.options import DEFAULT_SCHEDULE, ScheduleOptions
 from t10c.schedule.positions import model_positions
 from t10c.schedule.problem import Problem
-from t10c.schedule.result import DoesNotFit, ModelPlan
+from t10c.schedule.result import DoesNotFit, JointRecord, ModelPlan
 from t10c.schedule.rowwise import FrontSearcher, split_rowwise
 from t10c.schedule.setting import Setting
 from t10c.schedule.smallest import smallest_assignment
@@ -43,7 +43,8 @@ def schedule_model(
 
     `searcher` and `fronts` search, by default here and in turn; `overrides` are recorded in the
     plan. Deterministic: the same input gives the same plan, as long as a time limit is not reached.
-    `watch` is asked after every round of a search under a time limit, and may end it.
+    `watch` is asked before a search under a time limit (round 0) and after every round of it, and
+    may end it. A limit that did not end the search has decided nothing, and is not recorded.
     """
     deadline = time.monotonic() + (options.time_limit_seconds or 0.0)
     chained = split_rowwise(graph, spec, options.search, fronts)
@@ -82,9 +83,15 @@ def schedule_model(
         chosen = from_smallest(setting, smallest, spec)
     joint: Joint | None = None
     if options.joint and sequence.steps:
-        joint = improve(setting, spec, chosen, _limited(watch, deadline))
+        why = watch(Status(0, chosen.cycles, 0.0)) if watch is not None else ""
+        if why:
+            joint = Joint(setting, chosen, 0.0, JointRecord(0, 0, why))
+        else:
+            joint = improve(setting, spec, chosen, _limited(watch, deadline))
         setting = joint.setting
         chosen = joint.assignment or chosen
+    if joint is None or not joint.record.truncated:
+        options = replace(options, time_limit_seconds=None)
     plan = assemble(setting, spec, options, chosen, overrides, joint)
     return replace(plan, positions=model_positions(plan))
 

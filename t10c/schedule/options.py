@@ -21,6 +21,10 @@ class ScheduleOptions:
     persistent: tuple[str, ...] = ()
     time_limit_seconds: float | None = field(default=None, metadata={"omit_default": True})
 
+    def __post_init__(self) -> None:
+        if self.time_limit_seconds is not None and not self.time_limit_seconds >= 0:
+            raise ValueError("time_limit_seconds is at least 0, or None for none")
+
     @property
     def joint(self) -> bool:
         """Whether plans of all steps are chosen together."""

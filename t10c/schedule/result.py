@@ -118,6 +118,9 @@ class CopyPlan:
     cycles: float
 
 
+_ENDS = ("gap", "exhausted", "time", "interrupted")
+
+
 @dataclass(frozen=True, slots=True)
 class JointRecord:
     """How the search over all steps together ended.
@@ -129,6 +132,12 @@ class JointRecord:
     rounds: int
     plans: int
     stopped: str
+
+    def __post_init__(self) -> None:
+        if min(self.rounds, self.plans) < 0:
+            raise ValueError("rounds and plans are at least 0")
+        if self.stopped not in _ENDS:
+            raise ValueError(f"stopped is one of {', '.join(_ENDS)}, not {self.stopped[:40]!r}")
 
     @property
     def truncated(self) -> bool:
