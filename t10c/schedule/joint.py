@@ -136,7 +136,7 @@ class _Search:
         self.best = best
         self.bound_cycles = 0.0
         self._drawn: list[dict[int, int]] = [{} for _ in setting.choices]
-        self._floored = always_floored(setting)
+        self._floored = always_floored(setting, spec)
         sequence = setting.sequence
         fixed = fixed_demand_bytes(sequence, spec)
         self.capacity_bytes = spec.usable_bytes - fixed - live_homes(sequence, spec).end

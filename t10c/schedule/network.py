@@ -16,6 +16,7 @@ import numpy as np
 
 from t10c.hardware.kernels import exchange_cycles, move_cycles
 from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.width import stored_bits
 from t10c.schedule.kinds import Kinds
 from t10c.schedule.layout_batch import LayoutRole
 from t10c.schedule.messages import FORBIDDEN, NO_TABLE, Edge, Node
@@ -158,7 +159,7 @@ class NetworkBuilder:
         pricer = self.setting.pricer
         read = step.reads[fetch.position]
         exact = pricer.bytes_in(step.index, fetch.position, [(-1, -1)], None)[own.plans]
-        needed, floor = self._sizes(step, read, own)
+        needed, floor = self._sizes(step, read, own, read.sources[0].tensor)
         share = pricer.even_share_bytes(read.sources[0])
         size = np.maximum(floor, needed - share)
         size[: own.single] = exact
@@ -187,7 +188,8 @@ class NetworkBuilder:
         key = (choice_of[step.index], read_key, choice_of[first], operand, place)
         if key in tables:
             return tables[key]
-        needed, floor = self._sizes(step, read, own)
+        moved = read.tensor if place == _COPY else read.sources[0].tensor
+        needed, floor = self._sizes(step, read, own, moved)
         if place == _HOME and not owned:
             size = np.maximum(floor, needed - other.home[:, None])
         else:
@@ -198,14 +200,22 @@ class NetworkBuilder:
         tables[key] = size
         return size
 
-    def _sizes(self, step: Step, read: Read, own: Kinds) -> tuple[FloatArray, FloatArray]:
-        """(needed, floor) of an operand; 0 where its view is not one to one."""
+    def _sizes(
+        self, step: Step, read: Read, own: Kinds, moved: str
+    ) -> tuple[FloatArray, FloatArray]:
+        """(needed, floor) of an operand at the width of the tensor that is moved.
+
+        Both are 0 where the operand's view is not one to one, and `needed` where no core may need a
+        whole piece.
+        """
+        zeros = np.zeros(len(own.cost))
         if not one_to_one(read, self.setting):
-            zeros = np.zeros(len(own.cost))
             return zeros, zeros
         operand = step.problem.expression.inputs[read.operand]
-        needed = own.needed[:, read.operand] if is_plain(operand) else np.zeros(len(own.cost))
-        return needed, own.floor[:, read.operand]
+        moved_bits = self.setting.sequence.graph.tensor[moved].bits
+        wider = relative_width(self.spec, moved_bits, operand.bits)
+        needed = wider * own.needed[:, read.operand] if is_plain(operand) else zeros
+        return needed, wider * own.floor[:, read.operand]
 
     def _between_plans(
         self,
@@ -229,10 +239,15 @@ class NetworkBuilder:
         return self._exact[known]
 
 
-def always_floored(setting: Setting) -> list[tuple[int, ...]]:
-    """Operands of every choices that all their steps receive from one copy, one to one."""
+def always_floored(setting: Setting, spec: HardwareSpec) -> list[tuple[int, ...]]:
+    """Operands of every choices that all their steps receive from one copy, one to one.
+
+    And no narrower than the operand is, so that they receive the floor's bytes at least.
+    """
+    tensors = setting.sequence.graph.tensor
     found: list[set[int] | None] = [None] * len(setting.choices)
     for step in setting.sequence.steps:
+        operands = step.problem.expression.inputs
         own = {
             read.operand
             for position, read in enumerate(step.reads)
@@ -240,11 +255,26 @@ def always_floored(setting: Setting) -> list[tuple[int, ...]]:
             and read.sources[0].weight_of < 0
             and one_to_one(read, setting)
             and setting.pricer.reuse_operand(step.index, position) < 0
+            and relative_width(
+                spec, tensors[read.sources[0].tensor].bits, operands[read.operand].bits
+            )
+            >= 1
         }
         number = setting.choice_of[step.index]
         known = found[number]
         found[number] = own if known is None else known & own
     return [tuple(sorted(operands or ())) for operands in found]
+
+
+def relative_width(spec: HardwareSpec, moved_bits: int, operand_bits: int) -> float:
+    """Bytes that move per byte of an operand, at least: what moves is stored in its own width.
+
+    A piece of elements below a byte is rounded up, so a share of it says nothing.
+    """
+    moved, own = stored_bits(spec, moved_bits), stored_bits(spec, operand_bits)
+    if moved == own:
+        return 1.0
+    return moved / own if own % 8 == 0 else 0.0
 
 
 def one_to_one(read: Read, setting: Setting) -> bool:

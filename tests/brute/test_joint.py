@@ -1,0 +1,195 @@
+"""The joint choice against what every single choice costs: nothing is cheaper than its bound."""
+
+import random
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from planned_graphs import chip
+
+from t10c.hardware.spec import HardwareSpec
+from t10c.ir.graph import Graph
+from t10c.schedule.assignment import _price
+from t10c.schedule.choices import Choices, find_choices, with_plans
+from t10c.schedule.kinds import Kinds, find_kinds
+from t10c.schedule.memory import live_homes
+from t10c.schedule.messages import NO_TABLE, Edge, Messages, Node
+from t10c.schedule.network import NetworkBuilder, always_floored
+from t10c.schedule.problem import Problem, search_problem
+from t10c.schedule.setting import Setting
+from t10c.schedule.shortlist import merge_candidates, merge_costs
+from t10c.schedule.steps import build_sequence
+from t10c.schedule.transition import TransitionPricer
+from t10c.search import SearchOptions
+from t10c.search.candidates import Candidates
+from t10c.search.evaluate import Costs
+from t10c.search.operator import front_entry
+from t10c.search.temporal import slot_table
+
+from .joint_models import random_model
+
+PLENTY = 1 << 40
+
+
+@dataclass(frozen=True)
+class Space:
+    """All feasible plans of a problem."""
+
+    candidates: Candidates
+    costs: Costs
+
+    def key(self, row: int) -> tuple[bytes, bytes]:
+        """What tells a plan from others."""
+        own = self.candidates
+        return own.splits[row].tobytes(), own.factors[row].tobytes()
+
+
+def whole_space(problem: Problem, spec: HardwareSpec, search: SearchOptions) -> Space:
+    """All feasible plans."""
+    seen: list[tuple[Candidates, Costs]] = []
+    search_problem(problem.expression, spec, search, lambda *chunk: seen.append(chunk))
+    return Space(merge_candidates([c for c, _ in seen]), merge_costs([c for _, c in seen]))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A problem's choices with all sampled plans among them, and what the network is told of them.
+
+    `numbers` are the sampled plans, `rows` the shortlist's row of each or -1; `singles` maps rows
+    to plans that the network compares by their layouts.
+    """
+
+    choices: Choices
+    numbers: list[int]
+    rows: list[int]
+    singles: dict[int, int]
+
+
+def drawn(problem: Problem, spec: HardwareSpec, search: SearchOptions, rng: random.Random) -> Drawn:
+    """Some of all plans, the extreme ones among them."""
+    choices = find_choices(problem, spec, search, uniform=False, joint=True)
+    if not choices.plans:
+        return Drawn(choices, [], [], {})
+    space = whole_space(problem, spec, search)
+    count = len(space.candidates)
+    costs = space.costs
+    extremes = [
+        int(np.argmin(values))
+        for values in (costs.total, costs.memory_bytes, costs.total - costs.end, *costs.piece_bytes.T)
+    ]
+    sampled = sorted({*extremes, *(rng.randrange(count) for _ in range(16))})
+    table = slot_table(problem.expression)
+    entries = [
+        front_entry(problem.expression, table, space.candidates, costs, row, spec)
+        for row in sampled
+    ]
+    first = len(choices.plans)
+    listed = choices.listed
+    of_key = {
+        (listed.candidates.splits[r].tobytes(), listed.candidates.factors[r].tobytes()): r
+        for r in range(len(listed))
+    }
+    rows = [of_key.get(space.key(row), -1) for row in sampled]
+    numbers = [first + i for i in range(len(sampled))]
+    singles = {
+        row: number
+        for row, number in zip(rows, numbers, strict=True)
+        if row >= 0 and rng.random() < 0.5
+    }
+    return Drawn(with_plans(choices, entries, spec), numbers, rows, singles)
+
+
+def kind_of(own: Drawn, kinds: Kinds, which: int) -> int:
+    """The kind that stands for a sampled plan."""
+    row = own.rows[which]
+    if row < 0:
+        assert kinds.member_of.max(initial=0) <= len(kinds.cost) - 1
+        assert np.isinf(kinds.home[-1]), "what is not listed is part of the rest"
+        return len(kinds.cost) - 1
+    return int(kinds.member_of[row])
+
+
+def least_total(nodes: list[Node], edges: list[Edge], kinds: list[int]) -> float:
+    """The network's cost of so many kinds, every step in its best block."""
+    blocks = [node.costs[:, kind].copy() for node, kind in zip(nodes, kinds, strict=True)]
+    for edge in edges:
+        for block, table in enumerate(edge.table_of):
+            if table != NO_TABLE:
+                cost = edge.tables[table][kinds[edge.first], kinds[edge.second]]
+                blocks[edge.second][block] += cost
+    return float(sum(own.min() for own in blocks))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model on a chip: its setting with sampled plans."""
+
+    setting: Setting
+    spec: HardwareSpec
+    drawn: list[Drawn]
+
+
+def random_case(seed: int, graph: Graph | None = None) -> Case | None:
+    """The case of a seed; None if some operator has no plan at all."""
+    rng = random.Random(seed)
+    graph = graph or random_model(seed)
+    policy = rng.choice(["fixed", "double"])
+    spec = chip(rng.choice([2, 3, 4, 6, 8, 12]), rng.choice([4, 16, 64]), 64, policy)
+    if rng.random() < 0.2:
+        spec = replace(spec, interconnect=replace(spec.interconnect, sync_cycles=0.0))
+    search = SearchOptions(pruning=rng.choice(["pruned", "exhaustive"]))
+    sequence = build_sequence(graph)
+    number: dict[Problem, int] = {}
+    for step in sequence.steps:
+        number.setdefault(step.problem, len(number))
+    own = [drawn(problem, spec, search, rng) for problem in number]
+    if not all(each.numbers for each in own):
+        return None
+    choices = tuple(each.choices for each in own)
+    choice_of = tuple(number[step.problem] for step in sequence.steps)
+    pricer = TransitionPricer(sequence, choices, choice_of, spec)
+    return Case(Setting(sequence, choices, choice_of, pricer, True), spec, own)
+
+
+def check_relaxation(case: Case, seed: int, tries: int = 12) -> None:
+    """Whatever is chosen, the network's price of it is at most the exact one."""
+    rng = random.Random(seed)
+    setting, spec = case.setting, case.spec
+    per_byte = float(setting.choices[0].bound_prices[1])
+    price = per_byte * rng.choice([0.0, 0.7, 1.0, 2.5, 17.0, 2000.0])
+    floored = always_floored(setting, spec)
+    kinds = [
+        find_kinds(own.choices, own.singles, price, spec, operands)
+        for own, operands in zip(case.drawn, floored, strict=True)
+    ]
+    nodes, edges = NetworkBuilder(setting, spec).build(kinds)
+    least = np.inf
+    even = live_homes(setting.sequence, spec)
+    for _ in range(tries):
+        picks = [rng.randrange(len(case.drawn[n].numbers)) for n in setting.choice_of]
+        plans = [case.drawn[n].numbers[p] for n, p in zip(setting.choice_of, picks, strict=True)]
+        options = [
+            rng.choice(np.flatnonzero(setting.of_step(step).plan == plan).tolist())
+            for step, plan in enumerate(plans)
+        ]
+        homes = setting.homes(plans, spec)
+        exact = _price(setting, plans, options, homes, 0, PLENTY).cycles
+        idle = sum(int(setting.of_step(s).idle_bytes[o]) for s, o in enumerate(options))
+        chosen = [
+            kind_of(case.drawn[n], kinds[n], p)
+            for n, p in zip(setting.choice_of, picks, strict=True)
+        ]
+        total = least_total(nodes, edges, chosen)
+        assert total <= (exact + price * idle) * (1 + 1e-12) + 1e-6
+        assert even.end <= homes.end
+        least = min(least, total)
+    messages = Messages(nodes, edges)
+    assert max(messages.sweep() for _ in range(4)) <= least
+
+
+@pytest.mark.parametrize("seed", range(int(__import__("os").environ.get("LO",0)), int(__import__("os").environ.get("HI",150))))
+def test_no_choice_costs_less_than_its_kinds(seed: int) -> None:
+    case = random_case(seed)
+    if case is not None:
+        check_relaxation(case, seed)
