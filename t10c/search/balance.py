@@ -95,11 +95,14 @@ def _sparse_matrix(prime: int, pattern: PrimePattern) -> tuple[tuple[int, ...], 
         return None
 
     def independent(chosen: list[list[int]], line: list[int], operand: int) -> bool:
-        own = [c for c, row in zip(chosen, rows, strict=False) if operand in row]
-        if any(line[j] and not any(c[j] for c in own) for j in shared[operand]):
+        at = shared[operand]
+        own = [[c[j] for j in at] for c, row in zip(chosen, rows, strict=False) if operand in row]
+        new = [line[j] for j in at]
+        if new in own:
+            return False
+        if any(entry and not any(c[i] for c in own) for i, entry in enumerate(new)):
             return True  # the rows before have no share in this column
-        part = [[c[j] for j in shared[operand]] for c in (*own, line)]
-        return _rank(part, prime) == len(part)
+        return _rank([*own, new], prime) == len(own) + 1
 
     matrix = extend([])
     return None if matrix is None else tuple(tuple(line) for line in matrix)

@@ -267,13 +267,15 @@ def placeable_mask(
             for axis in range(len(expression.axes))
         ]
         for prime in _primes_dividing(factors[unsure]):
-            exponents = _exponents_of(prime, numbers)
+            exponent_of = _exponent_table(prime, int(numbers.max()))
+            cut = np.flatnonzero((exponent_of[factors[unsure]] > 0).any(axis=1))
+            exponents = exponent_of[numbers[cut]]
             first, inverse = _distinct_rows(exponents)
             balanced = [
                 balanced_matrix(prime, _pattern(sharers, table, pattern)) is not None
                 for pattern in exponents[first].tolist()
             ]
-            verdict &= np.array(balanced)[inverse]
+            verdict[cut] &= np.array(balanced)[inverse]
         mask[unsure] = verdict
     return mask
 
@@ -283,16 +285,14 @@ def _primes_dividing(numbers: IntArray) -> list[int]:
     return sorted({p for number in np.unique(numbers) for p in prime_exponents(int(number))})
 
 
-def _exponents_of(prime: int, numbers: IntArray) -> IntArray:
-    """Exponent of the prime in every number."""
-    exponents = np.zeros_like(numbers)
-    rest = numbers
-    while True:
-        divisible = rest % prime == 0
-        if not divisible.any():
-            return exponents
-        exponents += divisible
-        rest = np.where(divisible, rest // prime, rest)
+def _exponent_table(prime: int, most: int) -> IntArray:
+    """Exponent of the prime in every number up to `most` (0 has none)."""
+    exponents = np.zeros(most + 1, dtype=np.int64)
+    power = prime
+    while power <= most:
+        exponents[power::power] += 1
+        power *= prime
+    return exponents
 
 
 def _distinct_rows(numbers: IntArray) -> tuple[IntArray, IntArray]:
