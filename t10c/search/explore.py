@@ -21,7 +21,7 @@ from t10c.search.placement import may_overlap, placeable_mask
 from t10c.search.space import FloatArray, IntArray
 from t10c.search.subspaces import Judge, PrefixBounds, narrowed, prices_along, split_minima
 from t10c.search.temporal import cut_counts
-from t10c.search.tile_table import TileTable, tabulate_tiles
+from t10c.search.tile_table import TileTable, points_of, tabulate_tiles
 
 COUNTED_PLANS = 2**24
 """Combinations of operands' cuts up to which every plan is counted: a few CPU seconds."""
@@ -278,7 +278,7 @@ class Explorer:
             known: FloatArray = plans.cycles + plans.steps * self.tiles.cycles[plans.cells]
             return known
         space = self.space
-        points = np.prod(block.run.blocks.astype(np.float64), axis=1)
+        points = points_of(block.run.blocks)
         cycles: FloatArray = plans.cycles + points[plans.rows] * self.tiles.rate[plans.cells]
         alive = np.flatnonzero(cycles * SLACK <= self.known.least_cycles(plans.memory))
         factors = factor_matrix(space.slots, block.tables, plans.take(alive))

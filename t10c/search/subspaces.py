@@ -16,7 +16,7 @@ from t10c.search.floors import SLACK, more_shift_cycles
 from t10c.search.join import CutTable, Prefixes, begin, join, known_shifts, open_cells, open_steps
 from t10c.search.pareto import Staircase
 from t10c.search.space import BoolArray, FloatArray, IntArray
-from t10c.search.tile_table import TileTable
+from t10c.search.tile_table import TileTable, points_of
 
 WordArray = NDArray[np.uint64]
 
@@ -100,7 +100,7 @@ def split_minima(
     Whatever the others do, a plan computes at the rate of tiles no longer than one operand's cut
     leaves them; the operand for which that says most counts.
     """
-    points = np.prod(block.run.blocks.astype(np.float64), axis=1)
+    points = points_of(block.run.blocks)
     memory = block.floors.memory.copy()
     computing = []
     for table in block.tables:
@@ -163,7 +163,7 @@ class PrefixBounds:
         The operands to come either bring their own shifts, or make all those that are missing.
         """
         rows = prefixes.rows
-        points = np.prod(self.block.run.blocks.astype(np.float64), axis=1)
+        points = points_of(self.block.run.blocks)
         cycles = prefixes.cycles + points[rows] * self.tiles.rate[open_cells(prefixes)]
         shifts, once = known_shifts(tables, prefixes)
         once = np.minimum(once, rest.once[rows])

@@ -12,6 +12,7 @@ from t10c.search.bound import compute_bound_rate
 from t10c.search.space import TIE, FloatArray, IntArray, Thresholds
 
 _BATCH_CELLS = 2**17
+_MOST_POINTS = 1e300
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,20 @@ def tabulate_tiles(
         for axis, (found, stride) in enumerate(zip(lengths, strides, strict=True)):
             tiles[:, axis] = found[batch // stride % len(found)]
         cycles[batch] = tile_cycles(spec, expression, tiles)
-        points[batch] = np.prod(tiles, axis=1)
-    rate = (cycles / points).reshape(shape)
-    for dimension in range(len(shape)):
-        rate = np.minimum.accumulate(rate, axis=dimension)
-    return TileTable(tuple(lengths), strides, cycles, rate.ravel())
+        points[batch] = points_of(tiles)
+    rate = np.where(points < _MOST_POINTS, cycles / points, 0.0)
+    for length, stride in zip(shape, strides, strict=True):
+        if length > 1:
+            along = rate.reshape(-1, length, stride)
+            rate = np.minimum.accumulate(along, axis=1).ravel()
+    return TileTable(tuple(lengths), strides, cycles, rate)
+
+
+def points_of(lengths: IntArray | FloatArray) -> FloatArray:
+    """Points of boxes of (boxes, axes) lengths; those of a fallback may exceed any float."""
+    with np.errstate(over="ignore"):
+        points: FloatArray = np.prod(lengths.astype(np.float64), axis=1)
+    return np.minimum(points, _MOST_POINTS)
 
 
 def _all_lengths(
