@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from t10c.ir.expression import TensorExpression
     from t10c.ir.graph import Graph, NodeRecord, Operator
     from t10c.ir.program import Program, Section
+    from t10c.jobs.place import Place
+    from t10c.jobs.run import run_jobs
     from t10c.lower.model import lower_plan
     from t10c.onnx_import.catalogue import CatalogueEntry, operator_catalogue
     from t10c.onnx_import.importer import import_model
@@ -90,6 +92,7 @@ __all__ = [
     "Operator",
     "OperatorPlan",
     "Outcome",
+    "Place",
     "Problem",
     "Program",
     "ProgramFile",
@@ -138,6 +141,7 @@ __all__ = [
     "read_allowance",
     "read_program",
     "read_samples",
+    "run_jobs",
     "schedule_model",
     "search_operator",
     "simulate_plan",
@@ -176,6 +180,8 @@ _HOMES = {
     "t10c.ir.expression": ("TensorExpression",),
     "t10c.ir.graph": ("Graph", "NodeRecord", "Operator"),
     "t10c.ir.program": ("Program", "Section"),
+    "t10c.jobs.place": ("Place",),
+    "t10c.jobs.run": ("run_jobs",),
     "t10c.lower.model": ("lower_plan",),
     "t10c.onnx_import.catalogue": ("CatalogueEntry", "operator_catalogue"),
     "t10c.onnx_import.importer": ("import_model",),

@@ -36,6 +36,7 @@ class PlanRequest:
     pruning: Literal["pruned", "exhaustive"]
     persistent: tuple[str, ...]
     jobs: int
+    cluster: str | None
 
     @property
     def all_overrides(self) -> tuple[str, ...]:
@@ -56,14 +57,7 @@ def planning_options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def _declared(command: Command) -> Command:
-    command = click.option(
-        "--jobs",
-        type=click.IntRange(min=1),
-        metavar="N",
-        default=1,
-        show_default=True,
-        help="Processes to search with; the plan is the same for any number.",
-    )(command)
+    command = shared.place_options("the plan")(command)
     command = click.option(
         "--persistent",
         multiple=True,
@@ -96,12 +90,13 @@ def plan_graph(
     graph: "Graph", spec: "HardwareSpec", request: PlanRequest, shown: Progress
 ) -> "ModelPlan | DoesNotFit":
     """The same of a model that has been imported, with the options of the request."""
-    from t10c import ScheduleOptions, SearchOptions, schedule_model
+    from t10c import Place, ScheduleOptions, SearchOptions, schedule_model
 
+    place = Place(request.jobs, request.cluster)
     _check_persistent(request.persistent, graph)
     persistent = tuple(sorted(set(request.persistent)))
     options = ScheduleOptions(SearchOptions(request.pruning), request.transitions, persistent)
-    work = searcher(spec, options, request.jobs, shown)
+    work = searcher(spec, options, place, shown)
     return schedule_model(graph, spec, options, work, request.all_overrides)
 
 

@@ -1,20 +1,16 @@
-"""What is going on, on a terminal; and searching many problems, in this process or several."""
+"""What is going on, on a terminal; and searching many problems, wherever that is wanted."""
 
 import contextlib
-import os
-import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
-
-from t10c.errors import T10cError
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-    from t10c import Choices, HardwareSpec, Problem, ScheduleOptions
+    from t10c import Choices, HardwareSpec, Place, Problem, ScheduleOptions
 
 _PATIENCE_SECONDS = 1.0
 
@@ -105,77 +101,25 @@ def progress(quiet: bool) -> Iterator[Progress]:
 
 
 def searcher(
-    spec: "HardwareSpec", options: "ScheduleOptions", jobs: int, shown: Progress
+    spec: "HardwareSpec", options: "ScheduleOptions", place: "Place", shown: Progress
 ) -> "Callable[[list[Problem]], list[Choices]]":
-    """A function that searches problems in order; the answer does not depend on `jobs`."""
-    from t10c import find_choices
+    """A function that searches problems in order; the answer does not depend on the place."""
+    from t10c import find_choices, run_jobs
 
     uniform = options.transitions == "uniform"
     work = partial(find_choices, spec=spec, search=options.search, uniform=uniform)
 
     def search(problems: "list[Problem]") -> "list[Choices]":
         shown.stage("searching operators", len(problems))
-        found = []
-        with contextlib.closing(_results(work, problems, jobs)) as results:
-            for result in results:
-                found.append(result)
-                shown.advance()
+        names = [f"search of {_named(problem)}" for problem in problems]
+        found = run_jobs(work, problems, names, place, lambda index, choices: shown.advance())
         shown.stage("choosing plans")
         return found
 
     return search
 
 
-def _results(
-    work: "Callable[[Problem], Choices]", problems: "list[Problem]", jobs: int
-) -> "Generator[Choices, None, None]":
-    """The results in order; closing it early ends the processes at once."""
-    if jobs == 1 or len(problems) < 2:
-        yield from map(work, problems)
-        return
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        min(jobs, len(problems)), mp_context=context, initializer=_follow_parent
-    )
-    try:
-        with _interrupts_held():  # the processes inherit that: Ctrl-C is for the parent to handle
-            futures = [pool.submit(work, problem) for problem in problems]
-        for future in futures:
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise T10cError(
-            "a search process was killed, perhaps for want of memory\nuse fewer --jobs"
-        ) from error
-    except BaseException:
-        for process in multiprocessing.active_children():
-            process.kill()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _follow_parent() -> None:
-    """End this process when its parent ends, however that happens."""
-    import multiprocessing
-
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "only search processes are followers"
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+def _named(problem: "Problem") -> str:
+    """An operator by its kernel and its axes."""
+    expression = problem.expression
+    return f"{expression.kernel} {' '.join(f'{a.name}={a.length}' for a in expression.axes)}"

@@ -17,6 +17,7 @@ ALLOWED = {
     "search": {"ir", "hardware"},
     "onnx_import": {"ir"},
     "zoo": set(),
+    "jobs": set(),
     "schedule": {"ir", "hardware", "search"},
     "lower": {"ir", "hardware", "search", "schedule"},
     "program": {"ir"},
