@@ -66,6 +66,15 @@ if TYPE_CHECKING:
     )
     from t10c.simulate.result import Simulation
     from t10c.simulate.walk import simulate_program
+    from t10c.sweep.result import PointResult
+    from t10c.sweep.run import Sweep, SweepRow, open_sweep
+    from t10c.sweep.table import (
+        SweepTable,
+        parquet_modules,
+        sweep_csv,
+        sweep_parquet,
+        sweep_table,
+    )
     from t10c.timing import simulate_plan
     from t10c.verify.compare import Comparison, Tolerance
     from t10c.verify.run import Verification, VerifyOptions, verify_plan
@@ -93,6 +102,7 @@ __all__ = [
     "OperatorPlan",
     "Outcome",
     "Place",
+    "PointResult",
     "Problem",
     "Program",
     "ProgramFile",
@@ -105,6 +115,9 @@ __all__ = [
     "SideBySide",
     "Simulation",
     "SimulationReport",
+    "Sweep",
+    "SweepRow",
+    "SweepTable",
     "TensorExpression",
     "Tolerance",
     "Verification",
@@ -133,7 +146,9 @@ __all__ = [
     "lower_vgm",
     "metric_named",
     "named_expression",
+    "open_sweep",
     "operator_catalogue",
+    "parquet_modules",
     "parse_expression",
     "plan_vgm",
     "preset_names",
@@ -152,6 +167,9 @@ __all__ = [
     "simulation_schema",
     "spec_document",
     "spec_hash",
+    "sweep_csv",
+    "sweep_parquet",
+    "sweep_table",
     "verify_plan",
 ]
 
@@ -207,6 +225,15 @@ _HOMES = {
     ),
     "t10c.simulate.result": ("Simulation",),
     "t10c.simulate.walk": ("simulate_program",),
+    "t10c.sweep.result": ("PointResult",),
+    "t10c.sweep.run": ("Sweep", "SweepRow", "open_sweep"),
+    "t10c.sweep.table": (
+        "SweepTable",
+        "parquet_modules",
+        "sweep_csv",
+        "sweep_parquet",
+        "sweep_table",
+    ),
     "t10c.timing": ("simulate_plan",),
     "t10c.verify.compare": ("Comparison", "Tolerance"),
     "t10c.verify.run": ("Verification", "VerifyOptions", "verify_plan"),

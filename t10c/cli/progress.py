@@ -3,6 +3,7 @@
 import contextlib
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from t10c import Choices, HardwareSpec, Place, Problem, ScheduleOptions
 
 _PATIENCE_SECONDS = 1.0
+_LINE_SECONDS = 10.0
 
 
 class Progress:
@@ -25,10 +27,47 @@ class Progress:
         """One part of the stage is done."""
 
 
+class _Lines(Progress):
+    """A plain line per stage, and one now and then that says how far it is and how long yet."""
+
+    def __init__(self) -> None:
+        self._text, self._done = "", 0
+        self._total: int | None = None
+        self._begun = self._said = 0.0
+
+    def stage(self, text: str, total: int | None = None) -> None:
+        """Begin a stage of `total` parts, if that is known."""
+        self._text, self._total, self._done = text, total, 0
+        self._begun = self._said = time.monotonic()
+        self._say(text if total is None else f"{text}: {total} to do")
+
+    def advance(self) -> None:
+        """One part of the stage is done."""
+        self._done += 1
+        now = time.monotonic()
+        if self._total is None or now - self._said < _LINE_SECONDS:
+            return
+        self._said = now
+        left = (now - self._begun) / self._done * (self._total - self._done)
+        self._say(f"{self._text}: {self._done} of {self._total}, {_duration(left)} left")
+
+    def _say(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    if minutes < 1.5:
+        return f"{seconds:.0f} s"
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
 class _Bar(Progress):
     """A bar that a timer shows once the work has taken a second; rich is imported only then."""
 
-    def __init__(self) -> None:
+    def __init__(self, time_left: bool) -> None:
+        self._time_left = time_left
         self._lock = threading.Lock()
         self._text, self._done = "working", 0
         self._total: int | None = None
@@ -58,10 +97,19 @@ class _Bar(Progress):
 
     def _show(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            ProgressColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
         from rich.progress import Progress as RichProgress
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn()]
+        columns.append(TimeElapsedColumn())
+        if self._time_left:
+            columns += [TimeRemainingColumn(), TextColumn("left")]
         shown = RichProgress(
             *columns,
             console=Console(stderr=True),
@@ -88,12 +136,18 @@ class _Bar(Progress):
 
 
 @contextlib.contextmanager
-def progress(quiet: bool) -> Iterator[Progress]:
-    """Progress on a terminal, unless `quiet`; off a terminal, none."""
-    if quiet or not sys.stderr.isatty():
+def progress(quiet: bool, long: bool = False) -> Iterator[Progress]:
+    """Progress on a terminal, unless `quiet`; of `long` work with the time left, and off one, too.
+
+    Off a terminal that is a line at most every ten seconds, and nothing of work that is not long.
+    """
+    if quiet or not (sys.stderr.isatty() or long):
         yield Progress()
         return
-    bar = _Bar()
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    bar = _Bar(time_left=long)
     try:
         yield bar
     finally:

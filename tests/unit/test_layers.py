@@ -35,11 +35,15 @@ ALLOWED = {
         *("ir", "hardware", "search", "schedule", "onnx_import"),
         *("lower", "program", "execute", "verify"),
     },
+    "sweep": {
+        *("ir", "hardware", "search", "schedule", "onnx_import", "zoo"),
+        *("simulate", "timing", "jobs"),
+    },
     "timing": {"ir", "hardware", "schedule", "lower", "program", "simulate"},
     "extend": {"ir", "onnx_import"},
     "report": {
         *("ir", "hardware", "search", "schedule", "onnx_import"),
-        *("lower", "program", "simulate", "gates", "execute", "baselines", "verify"),
+        *("lower", "program", "simulate", "gates", "execute", "baselines", "verify", "sweep"),
     },
 }
 """Packages a package may import, besides itself and the leaves; `cli` may import everything."""
