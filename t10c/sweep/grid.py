@@ -1,6 +1,7 @@
 """The points of a sweep, in a fixed order, and their specifications."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from t10c.errors import InvalidSpecError
 from t10c.hardware.load import load_spec, load_spec_file
 from t10c.hardware.spec import HardwareSpec
+from t10c.resources import resource_directory
 from t10c.sweep.document import Chip, SweepFile
 
 
@@ -61,10 +63,20 @@ def _changed(
         try:
             yield values, _load(chip, changes), ""
         except InvalidSpecError as error:
-            yield values, None, " ".join(str(error).split())
+            yield values, None, _without_folders(str(error), chip)
 
 
 def _load(chip: Chip, overrides: list[str]) -> HardwareSpec:
     if isinstance(chip.spec, Path):
         return load_spec_file(chip.spec, overrides)
     return load_spec(chip.spec, overrides)
+
+
+def _without_folders(text: str, chip: Chip) -> str:
+    """A message in one line that is the same wherever the files lie."""
+    folders = [resource_directory("hwspecs")]
+    if isinstance(chip.spec, Path):
+        folders.append(chip.spec.parent)
+    for folder in folders:
+        text = text.replace(f"{folder}{os.sep}", "")
+    return " ".join(text.split())

@@ -90,9 +90,9 @@ def _recovered(file: BinaryIO, path: Path) -> dict[str, PointResult]:
 
 def _parsed(data: bytes, path: Path) -> tuple[dict[str, PointResult], int]:
     """Results by key, and the length of the whole lines; damaged lines count for nothing."""
-    lines = data.splitlines(keepends=True)
-    head = _content(lines[0]) if lines else None
-    if lines and lines[0].endswith(b"\n") and head != {"schema": SCHEMA, "version": VERSION}:
+    whole = data.rfind(b"\n") + 1
+    lines = data[:whole].split(b"\n")[:-1]
+    if lines and _content(lines[0]) != {"schema": SCHEMA, "version": VERSION}:
         raise InvalidInputError(
             f"'{path}' is no journal of a sweep that this t10c can go on with\n"
             "remove it to begin anew, or choose another -o"
@@ -103,7 +103,6 @@ def _parsed(data: bytes, path: Path) -> tuple[dict[str, PointResult], int]:
         with contextlib.suppress(InvalidInputError, KeyError, TypeError):
             if content is not None:
                 known[str(content["key"])] = decode(PointResult, content["result"], "result")
-    whole = len(data) if data.endswith(b"\n") else data.rfind(b"\n") + 1
     return known, whole
 
 
@@ -115,7 +114,7 @@ def _line(content: dict[str, Any]) -> bytes:
 def _content(line: bytes) -> Any:
     """What a line says; None if it is damaged."""
     try:
-        checksum, _, text = line.decode().rstrip("\n").partition(" ")
+        checksum, _, text = line.decode().partition(" ")
         return json.loads(text) if checksum == _checksum(text) else None
     except (UnicodeDecodeError, ValueError):
         return None

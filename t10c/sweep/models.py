@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from t10c.errors import InvalidInputError, T10cError
+from t10c.errors import InvalidInputError, T10cError, UsageError
 from t10c.ir.graph import Graph
 from t10c.onnx_import.importer import import_model
 from t10c.serialise import encode
@@ -45,6 +45,8 @@ def import_models(sweep: SweepFile, file: str) -> tuple[ImportedModel, ...]:
 def _located(entry: ModelEntry) -> Graph:
     try:
         return _imported(entry.source)
+    except UsageError as error:
+        raise InvalidInputError(f"{entry.place}: {entry.label}: {error}") from error
     except T10cError as error:
         error.args = (f"{entry.place}: {entry.label}: {error}", *error.args[1:])
         raise
