@@ -19,7 +19,7 @@ from t10c.errors import ClusterError, T10cError, UsageError
 from t10c.jobs.identity import differences, identity
 from t10c.jobs.place import Failure, R, T, Work
 
-CONNECT_SECONDS = 10
+CONNECT_SECONDS = 20
 """How long a scheduler may take to answer, and a cluster to have its first worker."""
 
 IDLE_SECONDS = 30

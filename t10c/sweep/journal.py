@@ -90,9 +90,10 @@ def _recovered(file: BinaryIO, path: Path) -> dict[str, PointResult]:
 
 def _parsed(data: bytes, path: Path) -> tuple[dict[str, PointResult], int]:
     """Results by key, and the length of the whole lines; damaged lines count for nothing."""
+    head = _line({"schema": SCHEMA, "version": VERSION})
     whole = data.rfind(b"\n") + 1
     lines = data[:whole].split(b"\n")[:-1]
-    if lines and _content(lines[0]) != {"schema": SCHEMA, "version": VERSION}:
+    if not data.startswith(head) and not head.startswith(data):
         raise InvalidInputError(
             f"'{path}' is no journal of a sweep that this t10c can go on with\n"
             "remove it to begin anew, or choose another -o"

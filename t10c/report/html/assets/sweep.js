@@ -9,7 +9,7 @@ const figures = data.figures.filter((name) => data.rows.some((point) => value(po
 const higherIsBetter = (name) => name.endsWith("utilisation");
 const latency = figures.includes("simulated_latency_ms") ? "simulated_latency_ms" : "latency_ms";
 const figureText = (name, number) =>
-  number === null ? "–" : name.endsWith("_bytes") ? bytes(number)
+  number === null ? "–" : name.endsWith("_bytes") ? bytes(number) : name.endsWith("_count") ? whole(number)
     : name === "gap" || name.endsWith("_share") || name.endsWith("utilisation") ? share(number, 1) : short(number);
 const described = (point) => axes.map((name) => `${name} ${value(point, name)}`).join(", ");
 const PALETTE = ["matmul", "conv", "reduce", "pointwise", "gather", "rowwise", "pool", "fallback"];
@@ -42,6 +42,7 @@ function drawFronts() {
       marker: { symbol: MARKS[at % MARKS.length], size: 9, color: colour(PALETTE[at % PALETTE.length]), opacity: 0.85, line: { color: colour("back"), width: 1 } },
     };
   });
+  const sizes = [...new Set(points.map((point) => value(point, "core_bytes")))];
   const front = frontOf(points);
   traces.push({
     type: "scatter", mode: "lines", hoverinfo: "skip", line: { shape: "hv", color: colour("text"), width: 1.5 },
@@ -49,7 +50,7 @@ function drawFronts() {
   });
   Plotly.react(byId("chart-fronts"), traces, {
     ...layout,
-    xaxis: { ...layout.xaxis, title: { text: "SRAM per core, KiB" }, type: "log", dtick: "D1" },
+    xaxis: { ...layout.xaxis, title: { text: "SRAM per core" }, type: "log", tickvals: sizes.map((size) => size / 1024), ticktext: sizes.map(bytes) },
     yaxis: { ...layout.yaxis, title: { text: label(latency) }, type: "log" },
   }, CONFIG);
 }

@@ -206,7 +206,9 @@ def test_damaged_lines_count_for_nothing(path, tmp_path, unplanned, change):
     assert counts == [1]
 
 
-@pytest.mark.parametrize("text", ["something else\n", '0000000000000000 {"schema":"x"}\n'])
+@pytest.mark.parametrize(
+    "text", ["something else\n", "something", '0000000000000000 {"schema":"x"}\n']
+)
 def test_a_file_that_is_no_journal_is_left_alone(path, tmp_path, text):
     journal = tmp_path / "journal"
     journal.write_text(text)
