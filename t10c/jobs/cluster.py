@@ -51,13 +51,8 @@ def on_cluster(work: Work[T, R], address: str) -> Generator[tuple[int, R | Failu
             ): index
             for index, item in enumerate(work.items)
         }
-        waiting = set(numbers)
-        try:
-            for future in _completed(client, waiting, address):
-                yield numbers[future], _outcome(distributed, future, work.names[numbers[future]])
-        finally:
-            with contextlib.suppress(Exception):
-                client.cancel(list(waiting), force=True)
+        for future in _completed(client, set(numbers), address):
+            yield numbers[future], _outcome(distributed, future, work.names[numbers[future]])
 
 
 def on_worker(expected: tuple[tuple[str, str], ...], payload: bytes) -> Any:
@@ -84,7 +79,7 @@ def _distributed() -> Any:
 
 @contextlib.contextmanager
 def _connected(distributed: Any, address: str) -> Iterator[Any]:
-    """A client of the scheduler that has a worker."""
+    """A client of the scheduler that has a worker; what it submitted is cancelled at the end."""
     start_one = f"start one with: dask worker {address}"
     try:
         client = distributed.Client(
@@ -104,6 +99,7 @@ def _connected(distributed: Any, address: str) -> Iterator[Any]:
             ) from error
         yield client
     finally:
+        # the scheduler forgets what no client waits for
         with contextlib.suppress(Exception):
             client.close(timeout=CONNECT_SECONDS)
 

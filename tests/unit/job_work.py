@@ -39,8 +39,11 @@ def wrong(number: int) -> int:
 
 
 def deadly(number: int) -> int:
-    if number == 3:
+    """The second item kills its process, while the first is worked on."""
+    if number == 1:
+        time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(3 if number == 0 else 0)
     return square(number)
 
 

@@ -64,7 +64,7 @@ def test_work_of_a_process_that_dies_is_done_again(tmp_path):
 
 def test_an_item_that_always_kills_its_process_is_named():
     arrived = []
-    with pytest.raises(T10cError, match=r"^item 3: its process was killed 3 times") as caught:
+    with pytest.raises(T10cError, match=r"^item 1: its process was killed 3 times") as caught:
         run_jobs(job_work.deadly, range(8), NAMES, TWO, lambda index, result: arrived.append(index))
     assert caught.value.exit_code == 1
     assert "--jobs" in str(caught.value)
