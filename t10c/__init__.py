@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from t10c.ir.expression import TensorExpression
     from t10c.ir.graph import Graph, NodeRecord, Operator
     from t10c.ir.program import Program, Section
+    from t10c.jobs.place import Place
+    from t10c.jobs.run import run_jobs
     from t10c.lower.model import lower_plan
     from t10c.onnx_import.catalogue import CatalogueEntry, operator_catalogue
     from t10c.onnx_import.importer import import_model
@@ -70,6 +72,15 @@ if TYPE_CHECKING:
     )
     from t10c.simulate.result import Simulation
     from t10c.simulate.walk import simulate_program
+    from t10c.sweep.result import PointResult
+    from t10c.sweep.run import Sweep, SweepRow, open_sweep
+    from t10c.sweep.table import (
+        SweepTable,
+        parquet_modules,
+        sweep_csv,
+        sweep_parquet,
+        sweep_table,
+    )
     from t10c.timing import simulate_plan
     from t10c.verify.compare import Comparison, Tolerance
     from t10c.verify.run import Verification, VerifyOptions, verify_plan
@@ -101,6 +112,8 @@ __all__ = [
     "Operator",
     "OperatorPlan",
     "Outcome",
+    "Place",
+    "PointResult",
     "Problem",
     "Program",
     "ProgramFile",
@@ -114,6 +127,9 @@ __all__ = [
     "Simulation",
     "SimulationReport",
     "Status",
+    "Sweep",
+    "SweepRow",
+    "SweepTable",
     "TensorExpression",
     "Tolerance",
     "Verification",
@@ -146,7 +162,9 @@ __all__ = [
     "metric_named",
     "named_expression",
     "open_cache",
+    "open_sweep",
     "operator_catalogue",
+    "parquet_modules",
     "parse_expression",
     "plan_vgm",
     "preset_names",
@@ -154,6 +172,7 @@ __all__ = [
     "read_allowance",
     "read_program",
     "read_samples",
+    "run_jobs",
     "schedule_model",
     "search_operator",
     "simulate_plan",
@@ -164,6 +183,9 @@ __all__ = [
     "simulation_schema",
     "spec_document",
     "spec_hash",
+    "sweep_csv",
+    "sweep_parquet",
+    "sweep_table",
     "verify_plan",
 ]
 
@@ -197,6 +219,8 @@ _HOMES = {
     "t10c.ir.expression": ("TensorExpression",),
     "t10c.ir.graph": ("Graph", "NodeRecord", "Operator"),
     "t10c.ir.program": ("Program", "Section"),
+    "t10c.jobs.place": ("Place",),
+    "t10c.jobs.run": ("run_jobs",),
     "t10c.lower.model": ("lower_plan",),
     "t10c.onnx_import.catalogue": ("CatalogueEntry", "operator_catalogue"),
     "t10c.onnx_import.importer": ("import_model",),
@@ -223,6 +247,15 @@ _HOMES = {
     ),
     "t10c.simulate.result": ("Simulation",),
     "t10c.simulate.walk": ("simulate_program",),
+    "t10c.sweep.result": ("PointResult",),
+    "t10c.sweep.run": ("Sweep", "SweepRow", "open_sweep"),
+    "t10c.sweep.table": (
+        "SweepTable",
+        "parquet_modules",
+        "sweep_csv",
+        "sweep_parquet",
+        "sweep_table",
+    ),
     "t10c.timing": ("simulate_plan",),
     "t10c.verify.compare": ("Comparison", "Tolerance"),
     "t10c.verify.run": ("Verification", "VerifyOptions", "verify_plan"),

@@ -22,6 +22,12 @@ class FileAccessError(T10cError):
     exit_code = 3
 
 
+class ClusterError(T10cError):
+    """A cluster that cannot be reached, or whose workers cannot do the work (exit 3)."""
+
+    exit_code = 3
+
+
 class InvalidInputError(T10cError):
     """A model, plan, program or data file that is not valid (exit 4)."""
 

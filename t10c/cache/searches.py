@@ -1,7 +1,6 @@
 """Searches of operators, found again: what a schedule may choose from, and fronts."""
 
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -19,8 +18,11 @@ from t10c.search.options import SearchOptions
 
 T = TypeVar("T")
 
-Searching = Callable[[list[Problem]], Generator[Choices, None, None]]
-"""Searches problems; yields their choices in order, as they are found. Closing it ends it."""
+Arrival = Callable[[int, Choices], None]
+"""Told of choices as soon as they are found, with the number of their problem."""
+
+Searching = Callable[[list[Problem], Arrival], list[Choices]]
+"""Searches problems; their choices, in order."""
 
 
 class CachedSearches:
@@ -44,26 +46,31 @@ class CachedSearches:
         self._joint = joint
         self._spec_hash = spec_hash(spec) if cache.in_use else ""
 
-    def choices(self, problems: list[Problem], search: Searching) -> Generator[Choices, None, None]:
+    def choices(self, problems: list[Problem], search: Searching) -> list[Choices]:
         """The choices of the problems in order; `search` gets those that are not known yet."""
         keys = [self._choices_key(problem) for problem in problems]
         known = [self._recall(key, p) for key, p in zip(keys, problems, strict=True)]
-        missing = [p for p, found in zip(problems, known, strict=True) if found is None]
-        with closing(search(missing)) as fresh:
-            for key, found in zip(keys, known, strict=True):
-                if found is None:
-                    found = next(fresh)
-                    self._keep(key, Choices, found, found.search)
-                yield found
+        missing = [index for index, found in enumerate(known) if found is None]
+
+        def keep(number: int, found: Choices) -> None:
+            self._keep(keys[missing[number]], Choices, found, found.search)
+
+        fresh = search([problems[index] for index in missing], keep) if missing else []
+        searched = dict(zip(missing, fresh, strict=True))
+        return [searched[index] if found is None else found for index, found in enumerate(known)]
 
     def search(self, problems: list[Problem]) -> list[Choices]:
         """The same, those that are not known searched here and in turn."""
 
-        def searching(missing: list[Problem]) -> Generator[Choices, None, None]:
-            for problem in missing:
-                yield find_choices(problem, self._spec, self._search, self._uniform, self._joint)
+        def searching(missing: list[Problem], arrived: Arrival) -> list[Choices]:
+            made = []
+            for number, problem in enumerate(missing):
+                found = find_choices(problem, self._spec, self._search, self._uniform, self._joint)
+                arrived(number, found)
+                made.append(found)
+            return made
 
-        return list(self.choices(problems, searching))
+        return self.choices(problems, searching)
 
     def operator_front(self, expression: TensorExpression) -> SearchResult:
         """What `search_operator` finds."""

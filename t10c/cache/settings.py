@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from t10c.errors import UsageError
-from t10c.hardware.units import parse_quantity, shorten
+from t10c.hardware.units import parse_quantity
+from t10c.suggest import shorten
 
 PLACE_VARIABLE = "T10C_CACHE"
 SIZE_VARIABLE = "T10C_CACHE_SIZE"

@@ -40,6 +40,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "t10c.cli.compare:compare_command",
         "Compare t10c with a virtual global memory, simulated.",
     ),
+    "sweep": ("t10c.cli.sweep:sweep_command", "Plan models on many chips: one table, resumable."),
     "diff": ("t10c.cli.diff:diff_command", "Compare two plans or simulation reports."),
     "check": ("t10c.cli.check:check_command", "Gate for CI: latency and memory within limits."),
     "verify": (

@@ -41,6 +41,7 @@ class PlanRequest:
     persistent: tuple[str, ...]
     time_limit: str | None
     jobs: int
+    cluster: str | None
     cache_place: str | None
     begun_seconds: float
     """When the command began, on the monotonic clock."""
@@ -98,14 +99,7 @@ def planning_options(command: Callable[..., int]) -> Callable[..., int]:
 
 def _declared(command: Command) -> Command:
     command = cache_option(command)
-    command = click.option(
-        "--jobs",
-        type=click.IntRange(min=1),
-        metavar="N",
-        default=1,
-        show_default=True,
-        help="Processes to search with; the plan is the same for any number.",
-    )(command)
+    command = shared.place_options("the plan")(command)
     command = click.option(
         "--time-limit",
         metavar="SECONDS",
@@ -179,8 +173,9 @@ def _planned(
     cache: "Cache",
     limit: Clock,
 ) -> "ModelPlan | DoesNotFit":
-    from t10c import CachedSearches, ScheduleOptions, SearchOptions, schedule_model
+    from t10c import CachedSearches, Place, ScheduleOptions, SearchOptions, schedule_model
 
+    place = Place(request.jobs, request.cluster)
     _check_persistent(request.persistent, graph)
     persistent = tuple(sorted(set(request.persistent)))
     options = ScheduleOptions(
@@ -188,7 +183,7 @@ def _planned(
     )
     uniform = request.transitions == "uniform"
     searches = CachedSearches(cache, spec, options.search, uniform, options.joint)
-    work = searcher(spec, options, request.jobs, shown, searches)
+    work = searcher(spec, options, place, shown, searches)
     shown.stage("searching fronts of operators")
     return schedule_model(
         graph, spec, options, work, request.all_overrides, searches.problem_front, limit

@@ -48,9 +48,7 @@ class RandomModel:
         return f"{stem}{self._count}"
 
     def _fresh(self, shape: tuple[int, ...], element_type: str, kind: str) -> str:
-        return self.writer.tensor(
-            self._name(kind[0]), *shape, kind=kind, element_type=element_type
-        )
+        return self.writer.tensor(self._name(kind[0]), *shape, kind=kind, element_type=element_type)
 
     def _shape(self, name: str) -> tuple[int, ...]:
         return self.writer.tensors[name].shape
@@ -179,8 +177,14 @@ class RandomModel:
             return self._layout("reshape", (name,), shape, element_type)
         if own and shape[-1:] == own[-1:] and len(own) <= len(shape) and rng.random() < 0.5:
             ones = (1,) * (len(shape) - 1)
-            row = self._layout("slice", (name,), (*(1 for _ in own[:-1]), own[-1]), kind,
-                               starts=(0,) * len(own), steps=(1,) * len(own))
+            row = self._layout(
+                "slice",
+                (name,),
+                (*(1 for _ in own[:-1]), own[-1]),
+                kind,
+                starts=(0,) * len(own),
+                steps=(1,) * len(own),
+            )
             row = self._layout("reshape", (row,), (*ones, own[-1]), kind)
             return self._layout("expand", (row,), shape, kind)
         if len(own) == len(shape) and all(a <= b for a, b in zip(own, shape, strict=True)):
@@ -189,7 +193,12 @@ class RandomModel:
         return self._fresh(shape, element_type, rng.choice(["input", "weight"]))
 
     def _layout(
-        self, kind: str, inputs: tuple[str, ...], shape: tuple[int, ...], element_type: str, **fields
+        self,
+        kind: str,
+        inputs: tuple[str, ...],
+        shape: tuple[int, ...],
+        element_type: str,
+        **fields,
     ) -> str:
         name = self._name("v")
         self.writer.tensor(name, *shape, element_type=element_type)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-
 from planned_graphs import chip
 
 from t10c.hardware.spec import HardwareSpec
@@ -76,7 +75,12 @@ def drawn(problem: Problem, spec: HardwareSpec, search: SearchOptions, rng: rand
     costs = space.costs
     extremes = [
         int(np.argmin(values))
-        for values in (costs.total, costs.memory_bytes, costs.total - costs.end, *costs.piece_bytes.T)
+        for values in (
+            costs.total,
+            costs.memory_bytes,
+            costs.total - costs.end,
+            *costs.piece_bytes.T,
+        )
     ]
     sampled = sorted({*extremes, *(rng.randrange(count) for _ in range(16))})
     table = slot_table(problem.expression)
@@ -188,7 +192,10 @@ def check_relaxation(case: Case, seed: int, tries: int = 12) -> None:
     assert max(messages.sweep() for _ in range(4)) <= least
 
 
-@pytest.mark.parametrize("seed", range(int(__import__("os").environ.get("LO",0)), int(__import__("os").environ.get("HI",150))))
+@pytest.mark.parametrize(
+    "seed",
+    range(int(__import__("os").environ.get("LO", 0)), int(__import__("os").environ.get("HI", 150))),
+)
 def test_no_choice_costs_less_than_its_kinds(seed: int) -> None:
     case = random_case(seed)
     if case is not None:

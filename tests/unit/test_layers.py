@@ -16,6 +16,7 @@ LEAVES = {
     "resources",
     "serialise",
     "suggest",
+    "yaml_nodes",
     "__init__",
 }
 """Small modules that everyone may use, and that use each other at most."""
@@ -26,6 +27,7 @@ ALLOWED = {
     "search": {"ir", "hardware"},
     "onnx_import": {"ir"},
     "zoo": set(),
+    "jobs": set(),
     "schedule": {"ir", "hardware", "search"},
     "cache": {"ir", "hardware", "search", "schedule", "onnx_import"},
     "lower": {"ir", "hardware", "search", "schedule"},
@@ -41,11 +43,15 @@ ALLOWED = {
         *("ir", "hardware", "search", "schedule", "onnx_import"),
         *("lower", "program", "execute", "verify"),
     },
+    "sweep": {
+        *("ir", "hardware", "search", "schedule", "onnx_import", "zoo"),
+        *("simulate", "timing", "jobs"),
+    },
     "timing": {"ir", "hardware", "schedule", "lower", "program", "simulate"},
     "extend": {"ir", "onnx_import"},
     "report": {
         *("ir", "hardware", "search", "schedule", "onnx_import"),
-        *("lower", "program", "simulate", "gates", "execute", "baselines", "verify"),
+        *("lower", "program", "simulate", "gates", "execute", "baselines", "verify", "sweep"),
     },
 }
 """Packages a package may import, besides itself and the leaves; `cli` may import everything."""
