@@ -56,14 +56,17 @@ class Clock:
         self._shown = shown
         self._keep_best = keep_best
         self._armed = False
+        self._catching = False
         self._handlers: dict[int, object] = {}
 
     def __call__(self, status: "Status") -> str:
-        if status.rounds == 0:
-            self.disarm()
-            if self._keep_best and threading.current_thread() is threading.main_thread():
-                self._handle(signal.SIGINT, self._interrupt)
-        self._shown.stage(_progress_text(status))
+        """Why to stop, if at all; with the first call, there is a plan."""
+        self.disarm()
+        if self._keep_best and not self._catching:
+            self._catching = True
+            self._handle(signal.SIGINT, self._interrupt)
+        if not self.interrupted:
+            self._shown.stage(_progress_text(status))
         if self.interrupted:
             return "interrupted"
         return "time" if time.monotonic() >= self._end else ""
@@ -75,9 +78,10 @@ class Clock:
         left = self._end - time.monotonic()
         if left <= 0:
             raise _OutOfTime
-        if hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread():
-            self._armed = True
+        if hasattr(signal, "SIGALRM"):
             self._handle(signal.SIGALRM, self._ring)
+            self._armed = signal.SIGALRM in self._handlers
+        if self._armed:
             signal.setitimer(signal.ITIMER_REAL, min(left, _LONGEST_ALARM_SECONDS))
 
     def disarm(self) -> None:
@@ -102,6 +106,8 @@ class Clock:
         )
 
     def _handle(self, number: int, handler: object) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # only there do signals arrive
         before = signal.signal(number, handler)  # type: ignore[arg-type]
         self._handlers.setdefault(number, before)
 

@@ -80,6 +80,7 @@ def _body(plan: ModelPlan, common: Callable[[Any], Any]) -> dict[str, Any]:
         "hardware_hash": spec_hash(plan.spec),
         "hardware": spec_to_document(plan.spec),
         **({"joint": encode(plan.joint)} if plan.joint is not None else {}),
+        **({"least_bytes": plan.least_bytes} if plan.least_bytes is not None else {}),
         **({"positions": encode(plan.positions)} if plan.positions is not None else {}),
         "model": {
             "name": graph.name,
@@ -192,6 +193,7 @@ def from_document(document: object) -> ModelPlan:
         end_bytes=whole_number(_key(known, "end_bytes"), "end_bytes"),
         positions=_positions(known, spec),
         joint=decode(JointRecord, known["joint"], "joint") if "joint" in known else None,
+        least_bytes=_least_bytes(known),
     )
     written = to_document(plan)
     for key in _DERIVED:
@@ -202,6 +204,16 @@ def from_document(document: object) -> ModelPlan:
             f"plan_hash does not belong to the plan: the file was edited\n{_COMPILE_AGAIN}"
         )
     return plan
+
+
+def _least_bytes(document: dict[str, Any]) -> int | None:
+    """The bound on the peak of memory, which a plan may have."""
+    if "least_bytes" not in document:
+        return None
+    found = whole_number(document["least_bytes"], "least_bytes")
+    if not 0 <= found <= whole_number(document.get("peak_core_bytes"), "peak_core_bytes"):
+        raise wrong("least_bytes", found, "at least 0 and at most peak_core_bytes")
+    return found
 
 
 def _positions(document: dict[str, Any], spec: HardwareSpec) -> CorePositions | None:

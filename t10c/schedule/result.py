@@ -153,7 +153,8 @@ class ModelPlan:
     the latency above it. `uniform_cycles` is the latency with uniform transitions instead.
     `end_bytes` is the demand per core after the last operator: idle weights and graph outputs.
     `positions` says where the cores are on a mesh or torus, None on other chips; `joint` how the
-    search over all steps together ended, None without a time limit.
+    search over all steps together ended, None without a time limit. `least_bytes` is what no plans
+    can take less than, per core, where memory was the objective.
     """
 
     graph: Graph
@@ -168,6 +169,7 @@ class ModelPlan:
     end_bytes: int
     positions: CorePositions | None = None
     joint: JointRecord | None = None
+    least_bytes: int | None = None
     search_cpu_seconds: float = field(default=0.0, compare=False)
     """CPU seconds of all searches; not part of the plan's identity and not written to its file."""
     recalled_problems: int = field(default=0, compare=False)
@@ -194,6 +196,12 @@ class ModelPlan:
         """(latency - lower bound) / latency: how far from optimal the plan can be at most."""
         latency = self.latency_cycles
         return (latency - self.lower_bound_cycles) / latency if latency else 0.0
+
+    @property
+    def memory_gap(self) -> float:
+        """Share of the peak above `least_bytes`; 0 where that is not known."""
+        peak = self.peak_core_bytes
+        return (peak - self.least_bytes) / peak if self.least_bytes is not None and peak else 0.0
 
     def fallback_operators(self) -> tuple[OperatorPlan, ...]:
         """The operators without a tensor expression, which run on one core."""

@@ -11,7 +11,7 @@ remain of hundreds of thousands. The rest is summed up by its least cost; nothin
 because a schedule may always be bounded with neighbours that cost nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -57,6 +57,18 @@ class Shortlist:
     def __len__(self) -> int:
         return len(self.candidates)
 
+    def take(self, selection: BoolArray) -> "Shortlist":
+        """The selected plans; what the rest costs at least stays as it is."""
+        return replace(
+            self,
+            candidates=self.candidates.take(selection),
+            costs=self.costs.take(selection),
+            priced=self.priced[:, selection],
+            fetched_bytes=self.fetched_bytes[selection],
+            floor_bytes=self.floor_bytes[selection],
+            home_bytes=self.home_bytes[selection],
+        )
+
     def rest_at(self, price: float) -> float:
         """The least cost of the rest at any price between the first and the last.
 
@@ -76,7 +88,7 @@ class ShortlistCollector:
         self.spec = spec
         self.table = slot_table(problem.expression)
         self.prices = prices if problem.weights else prices[:1]
-        self._least_idle = _least_idle_bytes(problem, spec)
+        self._least_idle = least_idle_bytes(problem, spec)
         self._ceiling = np.full(len(self.prices), np.inf)
         self._rest = np.full(len(self.prices), np.inf)
         self._kept: list[tuple[Candidates, Costs, FloatArray, FloatArray]] = []
@@ -267,7 +279,7 @@ def merge_costs(parts: list[Costs]) -> Costs:
     return Costs(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
 
-def _least_idle_bytes(problem: Problem, spec: HardwareSpec) -> float:
+def least_idle_bytes(problem: Problem, spec: HardwareSpec) -> float:
     """Bytes per core of the weights in one copy on the whole chip."""
     total = 0.0
     for index in problem.weights:
