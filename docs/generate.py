@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "operators.md"
 SCHEMA = ROOT / "docs" / "program.schema.json"
 SIMULATION_SCHEMA = ROOT / "docs" / "simulation.schema.json"
+FRONT_SCHEMA = ROOT / "docs" / "front.schema.json"
 COMPARISON_SCHEMA = ROOT / "docs" / "comparison.schema.json"
 PROGRAMS = ROOT / "docs" / "program.md"
 REPORTS = ROOT / "docs" / "reports.md"
@@ -298,6 +299,7 @@ def main() -> int:
     for path, text in (
         (SCHEMA, schema_text(t10c.program_schema())),
         (SIMULATION_SCHEMA, schema_text(t10c.simulation_schema())),
+        (FRONT_SCHEMA, schema_text(t10c.front_schema())),
         (COMPARISON_SCHEMA, schema_text(t10c.comparison_schema())),
         (PROGRAMS, with_example(PROGRAMS.read_text(encoding="utf-8"))),
         (REPORTS, with_keys(REPORTS.read_text(encoding="utf-8"))),

@@ -57,6 +57,14 @@ if TYPE_CHECKING:
     from t10c.schedule.joint import Status
     from t10c.schedule.model import schedule_model
     from t10c.schedule.options import ScheduleOptions
+    from t10c.schedule.pareto import (
+        DEFAULT_POINTS,
+        FrontPoint,
+        ModelFront,
+        front_document,
+        front_schema,
+        memory_front,
+    )
     from t10c.schedule.problem import Problem
     from t10c.schedule.result import DoesNotFit, ModelPlan, OperatorPlan
     from t10c.search.notation import parse_expression
@@ -88,6 +96,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLEANING_RULE",
+    "DEFAULT_POINTS",
     "FOLD_RULE",
     "METRICS",
     "Allowance",
@@ -103,10 +112,12 @@ __all__ = [
     "Comparison",
     "Difference",
     "DoesNotFit",
+    "FrontPoint",
     "Graph",
     "HardwareSpec",
     "LargestBatch",
     "Limit",
+    "ModelFront",
     "ModelPlan",
     "NodeRecord",
     "Operator",
@@ -149,6 +160,8 @@ __all__ = [
     "dump_plan",
     "dump_program",
     "find_choices",
+    "front_document",
+    "front_schema",
     "import_model",
     "largest_fitting",
     "list_recipes",
@@ -159,6 +172,7 @@ __all__ = [
     "load_spec_file",
     "lower_plan",
     "lower_vgm",
+    "memory_front",
     "metric_named",
     "named_expression",
     "open_cache",
@@ -232,6 +246,14 @@ _HOMES = {
     "t10c.schedule.joint": ("Status",),
     "t10c.schedule.model": ("schedule_model",),
     "t10c.schedule.options": ("ScheduleOptions",),
+    "t10c.schedule.pareto": (
+        "DEFAULT_POINTS",
+        "FrontPoint",
+        "ModelFront",
+        "front_document",
+        "front_schema",
+        "memory_front",
+    ),
     "t10c.schedule.problem": ("Problem",),
     "t10c.schedule.result": ("DoesNotFit", "ModelPlan", "OperatorPlan"),
     "t10c.search.notation": ("parse_expression",),

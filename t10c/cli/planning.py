@@ -16,7 +16,21 @@ from t10c.cli.clock import Clock, clock, read_duration
 from t10c.cli.progress import Progress, searcher
 
 if TYPE_CHECKING:
-    from t10c import Cache, DoesNotFit, Graph, HardwareSpec, ModelPlan
+    from t10c import (
+        Cache,
+        Choices,
+        DoesNotFit,
+        Graph,
+        HardwareSpec,
+        ModelPlan,
+        Problem,
+        ScheduleOptions,
+        SearchResult,
+        TensorExpression,
+    )
+
+    Searcher = Callable[[list[Problem]], list[Choices]]
+    FrontSearcher = Callable[[TensorExpression], SearchResult]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -39,6 +53,7 @@ class PlanRequest:
     transitions: Literal["exact", "uniform"]
     pruning: Literal["pruned", "exhaustive"]
     persistent: tuple[str, ...]
+    objective: Literal["latency", "memory", "pareto"]
     time_limit: str | None
     jobs: int
     cluster: str | None
@@ -86,6 +101,15 @@ class PlanRequest:
 
 def planning_options(command: Callable[..., int]) -> Callable[..., int]:
     """MODEL and all options that decide a plan; the command gets them as one `request`."""
+    return _packed(command, ("latency", "memory"))
+
+
+def front_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The same where the objective may be a front of plans, too."""
+    return _packed(command, ("latency", "memory", "pareto"))
+
+
+def _packed(command: Callable[..., int], objectives: tuple[str, ...]) -> Callable[..., int]:
     names = [field.name for field in fields(PlanRequest) if field.name != "begun_seconds"]
 
     @functools.wraps(command)
@@ -94,18 +118,33 @@ def planning_options(command: Callable[..., int]) -> Callable[..., int]:
         request = PlanRequest(**options, begun_seconds=time.monotonic())
         return command(request=request, **given)
 
-    return _declared(packed)
+    return _declared(packed, objectives)
 
 
-def _declared(command: Command) -> Command:
+_OBJECTIVES = {
+    "latency": "The fastest plans",
+    "memory": "those with the lowest peak of memory per core",
+    "pareto": "or instead of a plan the front of latency against memory",
+}
+
+
+def _declared(command: Command, objectives: tuple[str, ...]) -> Command:
     command = cache_option(command)
     command = shared.place_options("the plan")(command)
     command = click.option(
         "--time-limit",
         metavar="SECONDS",
-        help="Choose the plans of all steps together, until none can be faster by more than 1 % or"
+        help="Choose plans of all steps together, until none can be faster by more than 1 % or"
         " so much time (or 500ms, 2min) has passed since the start; the best so far, with its gap,"
         " is the answer. Without it they are chosen step by step, which takes little time.",
+    )(command)
+    texts = [_OBJECTIVES[name] for name in objectives]
+    command = click.option(
+        "--objective",
+        type=click.Choice(objectives),
+        default="latency",
+        show_default=True,
+        help=", ".join(texts[:2]) + "".join(f"; {text}" for text in texts[2:]) + ".",
     )(command)
     command = click.option(
         "--persistent",
@@ -173,21 +212,32 @@ def _planned(
     cache: "Cache",
     limit: Clock,
 ) -> "ModelPlan | DoesNotFit":
-    from t10c import CachedSearches, Place, ScheduleOptions, SearchOptions, schedule_model
+    from t10c import schedule_model
+
+    options, work, fronts = searching(graph, spec, request, shown, cache)
+    return schedule_model(graph, spec, options, work, request.all_overrides, fronts, limit)
+
+
+def searching(
+    graph: "Graph", spec: "HardwareSpec", request: PlanRequest, shown: Progress, cache: "Cache"
+) -> "tuple[ScheduleOptions, Searcher, FrontSearcher]":
+    """What was asked of a schedule, and what searches operators for it (UsageError)."""
+    from t10c import CachedSearches, Place, ScheduleOptions, SearchOptions
 
     place = Place(request.jobs, request.cluster)
     _check_persistent(request.persistent, graph)
     persistent = tuple(sorted(set(request.persistent)))
     options = ScheduleOptions(
-        SearchOptions(request.pruning), request.transitions, persistent, request.limit_seconds
+        SearchOptions(request.pruning),
+        request.transitions,
+        persistent,
+        request.limit_seconds,
+        "memory" if request.objective == "memory" else "latency",
     )
     uniform = request.transitions == "uniform"
     searches = CachedSearches(cache, spec, options.search, uniform, options.joint)
-    work = searcher(spec, options, place, shown, searches)
-    shown.stage("searching fronts of operators")
-    return schedule_model(
-        graph, spec, options, work, request.all_overrides, searches.problem_front, limit
-    )
+    shown.stage("searching operators")
+    return options, searcher(spec, options, place, shown, searches), searches.problem_front
 
 
 def import_graph(

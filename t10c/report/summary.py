@@ -33,6 +33,11 @@ def plan_document(plan: ModelPlan) -> dict[str, Any]:
         "estimate": "cost model; not simulated",
         "peak_core_bytes": plan.peak_core_bytes,
         "peak_operator": peak_operator(plan),
+        **(
+            {"least_core_bytes": plan.least_bytes, "memory_gap": plan.memory_gap}
+            if plan.least_bytes is not None
+            else {}
+        ),
         "core_bytes": plan.spec.usable_bytes,
         "nodes": plan.graph.node_counts(),
         "operators": len(plan.operators),
@@ -140,12 +145,13 @@ def plan_lines(plan: ModelPlan) -> list[str]:
             "  of which " + _shares(plan.breakdown_cycles(), latency),
             f"memory     peak {peak} of {available} per core ({percent_text(share)}),"
             f" at {shorten(peak_operator(plan), 56)}",
+            *_least_lines(plan),
             f"bound      {cycles_text(plan.lower_bound_cycles)} cycles: no plan among those"
             f" searched can be faster; gap {percent_text(plan.gap)}{truncation(plan)}",
         ]
     lines += _fallback_lines(plan)
     if plan.problems:
-        lines += [search_line(plan), *_joint_lines(plan)]
+        lines += [search_line(plan), *joint_lines(plan)]
         lines += _longest_lines(plan)
     else:
         lines.append("           nothing is computed: no operator needs a plan")
@@ -244,7 +250,17 @@ def truncation(plan: ModelPlan) -> str:
     return f", truncated ({why})"
 
 
-def _joint_lines(plan: ModelPlan) -> list[str]:
+def _least_lines(plan: ModelPlan) -> list[str]:
+    """The bound on memory, where that was the objective."""
+    if plan.least_bytes is None:
+        return []
+    return [
+        f"           no schedule has a lower peak than {size_text(plan.least_bytes)} per core;"
+        f" gap {percent_text(plan.memory_gap)}; the bound below is for the peak above"
+    ]
+
+
+def joint_lines(plan: ModelPlan) -> list[str]:
     """How far the joint choice came and why it ended, if there was one."""
     if plan.joint is None:
         return []

@@ -95,8 +95,8 @@ def memory_front(
 ) -> ModelFront | DoesNotFit:
     """The front from the least memory for which plans are found to that of the chip.
 
-    Plans are chosen for `points` sizes, a geometric grid, by the same searches of operators, which
-    are made once with the whole memory. With a time limit they are chosen together, and each size
+    Plans are chosen for `points` sizes, the whole memory and a geometric grid from what plans take
+    of it down to the least, by the same searches of operators, made once with the whole memory. With a time limit they are chosen together, and each size
     has an even share of the time that is left. `watch` is asked once there is a first point, after
     every further one, and as by `schedule_model`; once it says why to stop, points found so far are
     the answer.
@@ -113,7 +113,7 @@ def memory_front(
     least = LeastMemory(whole.memory.most, 0)
     if not asked.stop(whole.cycles) and setting.sequence.steps:
         least = least_memory(setting, spec)
-        for size in _grid(least.peak_bytes, spec.usable_bytes, points):
+        for size in _grid(least.peak_bytes, whole.memory.most, points):
             if asked.stop(found[-1].chosen.cycles):
                 break
             room = with_memory(spec, size)
@@ -169,10 +169,7 @@ class _Asked:
 
 
 def _grid(least_bytes: int, most_bytes: int, points: int) -> list[int]:
-    """Sizes below the largest, largest first: whole numbers in geometric steps down to the least.
-
-    Two points are the least and the most; nothing lies between equal ones.
-    """
+    """At most `points` - 1 sizes below the largest, in geometric steps down to the least."""
     sizes = np.geomspace(most_bytes, max(least_bytes, 1), points)[1:-1]
     inner = [int(size) for size in sizes if least_bytes < int(size) < most_bytes]
     last = [least_bytes] if least_bytes < most_bytes and points > 1 else []
