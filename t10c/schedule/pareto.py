@@ -96,10 +96,10 @@ def memory_front(
     """The front from the least memory for which plans are found to that of the chip.
 
     Plans are chosen for `points` sizes, the whole memory and a geometric grid from what plans take
-    of it down to the least, by the same searches of operators, made once with the whole memory. With a time limit they are chosen together, and each size
-    has an even share of the time that is left. `watch` is asked once there is a first point, after
-    every further one, and as by `schedule_model`; once it says why to stop, points found so far are
-    the answer.
+    of it down to the least, by the same searches of operators, made once with the whole memory.
+    With a time limit they are chosen together, and each size has an even share of the time that is
+    left. `watch` is asked once there is a first point, after every further one, and as by
+    `schedule_model`; once it says why to stop, points found so far are the answer.
     """
     end = time.monotonic() + (options.time_limit_seconds or 0.0)
     setting = prepare(graph, spec, options, searcher, fronts)
