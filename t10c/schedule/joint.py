@@ -19,7 +19,7 @@ from t10c.schedule.assignment import Assignment, settled
 from t10c.schedule.choices import Choices, with_plans
 from t10c.schedule.kinds import Kinds, find_kinds, row_costs
 from t10c.schedule.memory import fixed_demand_bytes, live_homes
-from t10c.schedule.messages import FORBIDDEN, Messages
+from t10c.schedule.messages import Messages
 from t10c.schedule.network import NetworkBuilder, always_floored
 from t10c.schedule.result import JointRecord
 from t10c.schedule.setting import Setting
@@ -258,7 +258,7 @@ class _Search:
         Returns the idle bytes per core that its plans take at the price.
         """
         choice_of = self.setting.choice_of
-        single_only = [np.full(len(own.cost), FORBIDDEN) for own in kinds]
+        single_only = [np.full(len(own.cost), np.inf) for own in kinds]
         for cost, own in zip(single_only, kinds, strict=True):
             cost[: own.single] = 0.0
         states = messages.assignment([single_only[number] for number in choice_of])

@@ -13,7 +13,8 @@ import numpy as np
 from t10c.hardware.kernels import exchange_cycles, move_cycles, sync_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
-from t10c.schedule.shortlist import READERS, replicas_of, weight_cycles
+from t10c.schedule.shares import replicas_of, weight_cycles
+from t10c.schedule.shortlist import READERS
 from t10c.search.space import BoolArray, FloatArray, IntArray
 from t10c.search.temporal import slot_table
 
@@ -137,8 +138,7 @@ def row_costs(choices: Choices, price: float, spec: HardwareSpec) -> FloatArray:
     table = slot_table(choices.problem.expression)
     cost: FloatArray = listed.priced[0].copy()  # at price 0 nothing is gathered
     per_byte, sync = float(move_cycles(spec, 1.0)), sync_cycles(spec)
-    for index in choices.problem.weights:
-        size = listed.fetched_bytes[:, index]
+    for index, size in zip(choices.problem.weights, listed.shared_bytes.T, strict=True):
         copies = replicas_of(table, listed.candidates, index).astype(np.float64)
         cost += weight_cycles(np.array(price), size, copies, per_byte, sync)
     return cost

@@ -84,13 +84,14 @@ class Messages:
                 message, least = self._to_earlier(number, self._share[index] * belief)
                 bound += least
                 self._backward[number] = message
-        # messages were rounded down
+        # a message rounded down leaves its edge a cost above 0, which only lowers the bound; the
+        # margin is for sums of numbers as large as FORBIDDEN
         return bound - _STEP * 2 * len(self.edges)
 
     def assignment(self, allowed: Sequence[FloatArray] | None = None) -> list[tuple[int, int]]:
         """State (block, kind) of every node, chosen in order, each after those before it.
 
-        `allowed` adds a cost per kind, FORBIDDEN where a kind may not be chosen.
+        `allowed` adds a cost per kind, inf where a kind may not be chosen.
         """
         chosen: list[tuple[int, int]] = []
         for index, node in enumerate(self.nodes):

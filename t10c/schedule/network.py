@@ -21,7 +21,7 @@ from t10c.schedule.kinds import Kinds
 from t10c.schedule.layout_batch import LayoutRole
 from t10c.schedule.messages import FORBIDDEN, NO_TABLE, Edge, Node
 from t10c.schedule.setting import Setting
-from t10c.schedule.shortlist import is_plain
+from t10c.schedule.shares import is_plain
 from t10c.schedule.steps import Read, Step
 from t10c.search.space import FloatArray
 
@@ -211,10 +211,11 @@ class NetworkBuilder:
         zeros = np.zeros(len(own.cost))
         if not one_to_one(read, self.setting):
             return zeros, zeros
-        operand = step.problem.expression.inputs[read.operand]
+        expression = step.problem.expression
+        operand = expression.inputs[read.operand]
         moved_bits = self.setting.sequence.graph.tensor[moved].bits
         wider = relative_width(self.spec, moved_bits, operand.bits)
-        needed = wider * own.needed[:, read.operand] if is_plain(operand) else zeros
+        needed = wider * own.needed[:, read.operand] if is_plain(expression, operand) else zeros
         return needed, wider * own.floor[:, read.operand]
 
     def _between_plans(

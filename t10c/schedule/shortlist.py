@@ -18,13 +18,19 @@ import numpy as np
 from t10c.hardware.kernels import exchange_cycles, move_cycles, sync_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import size_bytes
-from t10c.ir.expression import Operand, TensorExpression
-from t10c.ir.plan import prime_factors
 from t10c.schedule.problem import Problem
+from t10c.schedule.shares import (
+    floor_bytes,
+    home_bytes,
+    replicas_of,
+    shared_bytes,
+    used_elements,
+    weight_cycles,
+)
 from t10c.search.candidates import Candidates
 from t10c.search.evaluate import Costs
 from t10c.search.space import BoolArray, FloatArray, IntArray
-from t10c.search.temporal import SlotTable, slot_table
+from t10c.search.temporal import slot_table
 
 MOST_PLANS = 6000
 """Plans kept of a problem; more are summed up in the rest, dearest first."""
@@ -41,8 +47,8 @@ class Shortlist:
     price * idle bytes, the idle cut relaxed to a real number, in cycles; `rest` (prices,) is the
     least of it over all feasible plans not listed, inf if there are none. `fetched_bytes` (plans,
     inputs) are pieces, `floor_bytes` (plans, inputs) what a core receives at least, on average over
-    the cores used, if the operand lies in one copy; `home_bytes` (plans,) the largest share of the
-    output, at most.
+    the cores used, if the operand lies in one copy; `shared_bytes` (plans, weights) what idle cuts
+    share at least; `home_bytes` (plans,) the largest share of the output, at most.
     """
 
     prices: FloatArray
@@ -52,6 +58,7 @@ class Shortlist:
     rest: FloatArray
     fetched_bytes: FloatArray
     floor_bytes: FloatArray
+    shared_bytes: FloatArray
     home_bytes: FloatArray
 
     def __len__(self) -> int:
@@ -133,11 +140,22 @@ class ShortlistCollector:
         """Least setup + price * idle bytes of all weights, (prices, candidates)."""
         total = np.zeros((len(self.prices), len(candidates)))
         per_byte, sync = float(move_cycles(self.spec, 1.0)), sync_cycles(self.spec)
-        for index in self.problem.weights:
-            size = costs.piece_bytes[:, index].astype(np.float64)
+        shared = self._shared(candidates, costs)
+        for index, size in zip(self.problem.weights, shared.T, strict=True):
             copies = replicas_of(self.table, candidates, index).astype(np.float64)
             total += weight_cycles(self.prices[:, None], size, copies, per_byte, sync)
         return total
+
+    def _shared(self, candidates: Candidates, costs: Costs) -> FloatArray:
+        """`shared_bytes` of every weight, (candidates, weights)."""
+        expression, spec = self.problem.expression, self.spec
+        shared = np.empty((len(candidates), len(self.problem.weights)))
+        for column, index in enumerate(self.problem.weights):
+            pieces = costs.piece_bytes[:, index]
+            shared[:, column] = shared_bytes(
+                expression, self.table, candidates, index, pieces, spec
+            )
+        return shared
 
     def shortlist(self) -> Shortlist:
         """What is left when all chunks have been seen."""
@@ -162,109 +180,9 @@ class ShortlistCollector:
             self._rest,
             own.piece_bytes[:, :-1].astype(np.float64),
             floor_bytes(expression, self.table, merged, self.spec),
+            self._shared(merged, own),
             home_bytes(expression, self.table, merged, self.spec),
         )
-
-
-def weight_cycles(
-    price: FloatArray, size: FloatArray, copies: FloatArray, per_byte: float, sync: float
-) -> FloatArray:
-    """Least setup + price * idle bytes of a weight, the ratio of its idle cut a real number.
-
-    Cut g-fold, a piece of `size` bytes costs c (size - size / g) + 2 s (g - 1) to gather and
-    price * size / g to keep; the minimum over 1 <= g <= copies is at sqrt((price - c) size / 2 s).
-    """
-    saved = np.maximum(price - per_byte, 0.0) * size
-    ratio = np.sqrt(saved / (2 * sync)) if sync > 0 else np.broadcast_to(copies, saved.shape)
-    ratio = np.clip(np.where(saved > 0, ratio, 1.0), 1.0, copies)
-    share = size / ratio
-    cycles: FloatArray = per_byte * (size - share) + 2 * sync * (ratio - 1) + price * share
-    return cycles
-
-
-def replicas_of(table: SlotTable, candidates: Candidates, operand: int) -> IntArray:
-    """P_X / prod(t[X]) of every candidate."""
-    sharing = np.prod(candidates.splits[:, list(table.shared_axes[operand])], axis=1)
-    own = list(table.by_operand[operand])
-    replicas: IntArray = sharing // np.prod(candidates.factors[:, own], axis=1)
-    return replicas
-
-
-def floor_bytes(
-    expression: TensorExpression, table: SlotTable, candidates: Candidates, spec: HardwareSpec
-) -> FloatArray:
-    """Bytes a core receives of each input at least if it lies in one copy, (candidates, inputs).
-
-    Of `q` replicas of a piece, all but what lies there already must arrive: every element that is
-    used is received q - 1 times at least, and the cores used share that.
-    """
-    cores = np.prod(candidates.splits, axis=1).astype(np.float64)
-    floors = np.zeros((len(candidates), len(expression.inputs)))
-    for index, operand in enumerate(expression.inputs):
-        used = size_bytes(spec, used_elements(expression, operand), operand.bits)
-        floors[:, index] = (replicas_of(table, candidates, index) - 1) * (float(used) / cores)
-    return floors
-
-
-def used_elements(expression: TensorExpression, operand: Operand) -> int:
-    """Elements of a tensor that the expression reads; 0 where dimensions share an axis."""
-    names = [a for dim in operand.dims for a, _ in dim.terms]
-    if len(set(names)) < len(names):
-        return 0
-    count = 1
-    for dim in operand.dims:
-        index = np.arange(dim.reach) + dim.offset
-        for axis, stride in dim.terms:
-            length = expression.lengths[expression.axis_index[axis]]
-            index = np.unique(np.add.outer(index, stride * np.arange(length)))
-        count *= int(np.count_nonzero((index >= 0) & (index < dim.size)))
-    return count
-
-
-def is_plain(operand: Operand) -> bool:
-    """Whether some core needs a whole piece: no dimension is padded or made of several axes."""
-    return all(
-        not dim.offset and len(dim.terms) <= 1 and all(stride == 1 for _, stride in dim.terms)
-        for dim in operand.dims
-    )
-
-
-def home_bytes(
-    expression: TensorExpression, table: SlotTable, candidates: Candidates, spec: HardwareSpec
-) -> FloatArray:
-    """Largest share of the output that a core keeps, at most, (candidates,).
-
-    The replicas of a piece share it as `ir.plan.cut_shares` says: the primes of their number,
-    largest first, cut the longest axis left.
-    """
-    output = expression.output
-    axes = [expression.axis_index[name] for name in output.axes]
-    lengths = _output_lengths(table, candidates)[:, axes]
-    for count in np.unique(candidates.replicas):
-        rows = np.flatnonzero(candidates.replicas == count)
-        for prime in reversed(prime_factors(int(count))) if axes else ():
-            longest = np.argmax(lengths[rows], axis=1)
-            lengths[rows, longest] = -(-lengths[rows, longest] // prime)
-    elements = np.ones(len(candidates), dtype=np.int64)
-    column = {name: i for i, name in enumerate(output.axes)}
-    for dim in output.dims:
-        span = np.full(len(candidates), dim.reach, dtype=np.int64)
-        for name, stride in dim.terms:
-            span += abs(stride) * (lengths[:, column[name]] - 1)
-        elements *= span
-    return np.asarray(size_bytes(spec, elements, output.bits), dtype=np.float64)
-
-
-def _output_lengths(table: SlotTable, candidates: Candidates) -> IntArray:
-    """Length of the output's piece along every axis of the expression, (candidates, axes)."""
-    lengths = candidates.blocks.copy()
-    slot_of = {table.slots[slot].axis: slot for slot in table.by_operand[-1]}
-    for axis, slots in enumerate(table.by_axis):
-        if slots:
-            own = candidates.factors[:, slot_of[axis]] if axis in slot_of else 1
-            chunk = candidates.steps[:, axis] // own * candidates.tiles[:, axis]
-            lengths[:, axis] = np.minimum(lengths[:, axis], chunk)
-    return lengths
 
 
 def merge_candidates(parts: list[Candidates]) -> Candidates:
