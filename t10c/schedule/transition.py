@@ -231,7 +231,12 @@ class TransitionPricer:
                 read.operand,
                 tuple(view.form for view in read.views),
                 tuple(
-                    (s.step >= 0, s.weight_of >= 0, tensors[s.tensor].shape, tensors[s.tensor].bits)
+                    (
+                        s.step >= 0,
+                        self.weight_operand(s) if s.weight_of >= 0 else -1,
+                        tensors[s.tensor].shape,
+                        tensors[s.tensor].bits,
+                    )
                     for s in read.sources
                 ),
                 self.reuse_operand(step, position),

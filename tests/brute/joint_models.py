@@ -133,6 +133,9 @@ class RandomModel:
     def _operand(self, shape: tuple[int, ...], element_type: str) -> str:
         rng = self.rng
         same = [name for name in self.live if self._shape(name) == shape]
+        weights = [name for name in same if self.writer.tensors[name].kind == "weight"]
+        if weights and rng.random() < 0.4:
+            return rng.choice(weights)
         if same and rng.random() < 0.85:
             return rng.choice(same[-3:])
         chance = rng.random()

@@ -161,7 +161,7 @@ def check_relaxation(case: Case, seed: int, tries: int = 12) -> None:
     rng = random.Random(seed)
     setting, spec = case.setting, case.spec
     per_byte = float(setting.choices[0].bound_prices[1])
-    price = per_byte * rng.choice([0.0, 0.7, 1.0, 2.5, 17.0, 2000.0])
+    price = per_byte * rng.choice([0.0, 0.7, 1.5, 2.5, 17.0, 2000.0])
     floored = always_floored(setting, spec)
     kinds = [
         find_kinds(own.choices, own.singles, price, spec, operands)
