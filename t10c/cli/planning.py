@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-_NOT_ASKED = frozenset({"model", "hardware", "buffers", "jobs", "cache_place", "begun_seconds"})
+_NOT_ASKED = frozenset(
+    {"model", "hardware", "buffers", "jobs", "cluster", "cache_place", "begun_seconds"}
+)
 """Options that decide an answer by what they name, or not at all."""
 
 

@@ -212,7 +212,24 @@ def test_where_packages_add_operators_no_answers_are_kept(nerf: Path, tmp_path: 
 
 def test_every_option_is_asked_for_or_known_not_to_matter() -> None:
     """A new option is part of the key, unless somebody says that it does not decide anything."""
-    usual = PlanRequest("net.onnx", "ipu-mk2", (), None, (), (), (), "exact", "pruned", (), 1, None)
+    usual = PlanRequest(
+        model="net.onnx",
+        hardware="ipu-mk2",
+        overrides=(),
+        buffers=None,
+        dims=(),
+        shapes=(),
+        values=(),
+        transitions="exact",
+        pruning="pruned",
+        persistent=(),
+        objective="latency",
+        time_limit=None,
+        jobs=1,
+        cluster=None,
+        cache_place=None,
+        begun_seconds=0.0,
+    )
     other: dict[str, object] = {
         "overrides": ("clock=1GHz",),
         "dims": ("a=1",),
@@ -221,6 +238,8 @@ def test_every_option_is_asked_for_or_known_not_to_matter() -> None:
         "transitions": "uniform",
         "pruning": "exhaustive",
         "persistent": ("x",),
+        "objective": "memory",
+        "time_limit": "10s",
     }
     names = {field.name for field in fields(PlanRequest)}
     assert names == set(other) | _NOT_ASKED, "say here what another value of the new option is"
