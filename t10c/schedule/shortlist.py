@@ -73,6 +73,7 @@ class Shortlist:
             priced=self.priced[:, selection],
             fetched_bytes=self.fetched_bytes[selection],
             floor_bytes=self.floor_bytes[selection],
+            shared_bytes=self.shared_bytes[selection],
             home_bytes=self.home_bytes[selection],
         )
 
