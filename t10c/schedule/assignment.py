@@ -122,7 +122,7 @@ def _complete(
         options = settle_idle(setting, plans, real, fixed, spec.usable_bytes)
         if options is None:
             continue
-        found = _price(setting, plans, options, real, fixed, spec.usable_bytes)
+        found = price_assignment(setting, plans, options, real, fixed, spec.usable_bytes)
         if best is None or found.cycles < best.cycles - 1e-9:
             best = found
     return best
@@ -135,7 +135,7 @@ def settled(setting: Setting, plans: list[int], spec: HardwareSpec) -> Assignmen
     options = settle_idle(setting, plans, homes, fixed, spec.usable_bytes)
     if options is None:
         return None
-    return _price(setting, plans, options, homes, fixed, spec.usable_bytes)
+    return price_assignment(setting, plans, options, homes, fixed, spec.usable_bytes)
 
 
 def from_smallest(setting: Setting, smallest: Smallest, spec: HardwareSpec) -> Assignment:
@@ -144,10 +144,10 @@ def from_smallest(setting: Setting, smallest: Smallest, spec: HardwareSpec) -> A
     plans = setting.plans_of(smallest.options)
     options = settle_idle(setting, plans, smallest.homes, fixed, spec.usable_bytes)
     assert options is not None, "the smallest assignment fits"
-    return _price(setting, plans, options, smallest.homes, fixed, spec.usable_bytes)
+    return price_assignment(setting, plans, options, smallest.homes, fixed, spec.usable_bytes)
 
 
-def _price(
+def price_assignment(
     setting: Setting,
     plans: list[int],
     options: list[int],

@@ -9,15 +9,19 @@ from numpy.typing import NDArray
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.tiles import ends_with_sync
-from t10c.schedule.idle import IdleCut, idle_combinations, weight_cuts
+from t10c.schedule.idle import IDLE_OPTIONS, IdleCut, idle_combinations, weight_cuts
 from t10c.schedule.pool import PoolCollector, execution_cycles
 from t10c.schedule.problem import Problem, search_problem
 from t10c.schedule.shortlist import Shortlist, ShortlistCollector
 from t10c.search.candidates import Candidates
 from t10c.search.evaluate import Costs
-from t10c.search.operator import FrontEntry, SearchResult
+from t10c.search.operator import FrontEntry, SearchResult, front_entry
 from t10c.search.options import SearchOptions
 from t10c.search.space import FloatArray, IntArray
+from t10c.search.temporal import slot_table
+
+_EVERY_OPTION = 256
+"""Combinations of idle cuts of a plan up to which none is left out where all are wanted."""
 
 Number = TypeVar("Number", np.int64, np.float64)
 
@@ -72,6 +76,11 @@ class Choices:
         if self.shortlist is None:
             raise ValueError("these choices were searched without a shortlist")
         return self.shortlist
+
+    @property
+    def has_every_option(self) -> bool:
+        """Whether the options of no plan of `all_listed` had to be thinned out."""
+        return int(np.bincount(self.plan).max(initial=0)) < _EVERY_OPTION
 
     def plan_costs_at(self, price: float) -> FloatArray:
         """Per plan, execution and the least setup + price * idle bytes of all weights, (plans,)."""
@@ -135,8 +144,38 @@ def find_choices(
     return with_plans(empty, entries, spec)
 
 
-def with_plans(choices: Choices, entries: Seq[FrontEntry], spec: HardwareSpec) -> Choices:
-    """The choices with more plans after those they have."""
+def all_listed(choices: Choices, spec: HardwareSpec) -> Choices:
+    """The choices with the shortlist's plans, row by row, in place of their own, and every option.
+
+    Combinations of idle cuts that others beat in both bytes and setup are no options.
+    """
+    none = np.zeros(0, np.int64)
+    empty = replace(
+        choices,
+        plans=(),
+        active_bytes=none,
+        input_bytes=none,
+        execution=np.zeros(0),
+        uniform_transition=np.zeros(0),
+        plan=none,
+        idle_bytes=none,
+        setup=np.zeros(0),
+        cuts=(),
+        every_cut=EveryCut(none, none, none, np.zeros(0)),
+    )
+    expression, listed = choices.problem.expression, choices.listed
+    table = slot_table(expression)
+    entries = [
+        front_entry(expression, table, listed.candidates, listed.costs, row, spec)
+        for row in range(len(listed))
+    ]
+    return with_plans(empty, entries, spec, _EVERY_OPTION)
+
+
+def with_plans(
+    choices: Choices, entries: Seq[FrontEntry], spec: HardwareSpec, most_options: int = IDLE_OPTIONS
+) -> Choices:
+    """The choices with more plans after those they have, each with so many options at most."""
     reserve = spec.shift_buffer.reserved_bytes
     own_sync = ends_with_sync(choices.problem.expression)
     plan, idle, setup, cuts = [], [], [], []
@@ -148,7 +187,7 @@ def with_plans(choices: Choices, entries: Seq[FrontEntry], spec: HardwareSpec) -
             for weight, own in enumerate(by_weight)
             for cut in own
         ]
-        for combination in idle_combinations(by_weight):
+        for combination in idle_combinations(by_weight, most_options):
             plan.append(index)
             idle.append(sum(cut.idle_bytes for cut in combination))
             setup.append(sum(cut.setup_cycles for cut in combination))

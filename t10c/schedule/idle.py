@@ -14,8 +14,8 @@ from t10c.schedule.problem import Problem
 from t10c.search.operator import FrontEntry
 from t10c.search.temporal import factor_tuples
 
-_IDLE_OPTIONS = 12
-"""Combinations of idle cuts kept per plan."""
+IDLE_OPTIONS = 12
+"""Combinations of idle cuts kept per plan, if not all are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,10 @@ def weight_cuts(problem: Problem, entry: FrontEntry, spec: HardwareSpec) -> list
     return [idle_cuts(problem.expression, entry.plan, index, spec) for index in problem.weights]
 
 
-def idle_combinations(by_weight: list[list[IdleCut]]) -> list[tuple[IdleCut, ...]]:
-    """Undominated (idle bytes, setup) combinations of idle cuts, one per weight."""
+def idle_combinations(
+    by_weight: list[list[IdleCut]], most: int = IDLE_OPTIONS
+) -> list[tuple[IdleCut, ...]]:
+    """At most `most` undominated (idle bytes, setup) combinations of idle cuts, one per weight."""
     combinations: list[tuple[int, float, tuple[IdleCut, ...]]] = [(0, 0.0, ())]
     for choices in by_weight:
         extended = [
@@ -47,7 +49,7 @@ def idle_combinations(by_weight: list[list[IdleCut]]) -> list[tuple[IdleCut, ...
         for candidate in extended:
             if not combinations or candidate[0] < combinations[-1][0]:
                 combinations.append(candidate)
-        combinations = _thin(combinations, _IDLE_OPTIONS)
+        combinations = _thin(combinations, most)
     return [cuts for _, _, cuts in combinations]
 
 

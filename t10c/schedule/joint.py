@@ -17,6 +17,7 @@ from t10c.hardware.kernels import exchange_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.assignment import Assignment, settled
 from t10c.schedule.choices import Choices, with_plans
+from t10c.schedule.finish import can_finish, finish
 from t10c.schedule.kinds import Kinds, find_kinds, row_costs
 from t10c.schedule.memory import fixed_demand_bytes, live_homes
 from t10c.schedule.messages import Messages
@@ -95,6 +96,8 @@ def improve(setting: Setting, spec: HardwareSpec, best: Assignment | None, watch
             price = following
         elif not stopped and not search.open_classes(kinds, messages):
             stopped = "exhausted"
+    if stopped in ("gap", "exhausted") and search.finish():
+        stopped = "exhausted"
     record = JointRecord(rounds, search.drawn_plans, stopped)
     return Joint(search.setting, search.best, search.bound_cycles, record)
 
@@ -135,6 +138,7 @@ class _Search:
         self.spec = spec
         self.best = best
         self.bound_cycles = 0.0
+        self._best_price = 0.0
         self._drawn: list[dict[int, int]] = [{} for _ in setting.choices]
         self._floored = always_floored(setting, spec)
         sequence = setting.sequence
@@ -230,6 +234,18 @@ class _Search:
                 wanted[number].update(rows[order[:_DRAWN_PER_CLASS]].tolist())
         return self.draw([np.array(sorted(rows), dtype=np.int64) for rows in wanted])
 
+    def finish(self) -> bool:
+        """Look at all choices if they are few; returns whether the best is now proven to be so."""
+        if not can_finish(self.setting):
+            return False
+        known = np.inf if self.best is None else self.best.cycles
+        found = finish(self.setting, self.spec, known, self._best_price)
+        if found.assignment is not None:
+            self.setting, self.best = found.setting, found.assignment
+        if found.proven and self.cycles is not None:
+            self.bound_cycles = self.cycles
+        return found.proven
+
     # One round
 
     def solve(self, price: float) -> tuple[list[Kinds], Messages]:
@@ -249,7 +265,8 @@ class _Search:
             if still:
                 break
         bound_cycles = best - price * self.capacity_bytes + self._copies
-        self.bound_cycles = max(self.bound_cycles, bound_cycles)
+        if bound_cycles > self.bound_cycles:
+            self.bound_cycles, self._best_price = bound_cycles, price
         return kinds, messages
 
     def try_assignment(self, kinds: Seq[Kinds], messages: Messages, price: float) -> int:

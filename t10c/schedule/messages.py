@@ -61,6 +61,7 @@ class Messages:
         self._forward = [np.zeros(nodes[e.second].costs.shape) for e in edges]
         self._backward = [np.zeros(nodes[e.first].costs.shape[1]) for e in edges]
         self._known: dict[tuple[object, ...], tuple[FloatArray, float]] = {}
+        self._beyond = [0.0] * len(nodes)
         self._share = [
             1.0 / max(len(later), len(earlier), 1)
             for later, earlier in zip(self.later, self.earlier, strict=True)
@@ -76,6 +77,7 @@ class Messages:
                 self._forward[number], _ = self._to_later(number, self._share[index] * belief)
         bound = 0.0
         for index in reversed(range(len(self.nodes))):
+            self._beyond[index] = bound
             belief = self._belief(index)
             least = float(belief.min())
             bound += least
@@ -86,7 +88,43 @@ class Messages:
                 self._backward[number] = message
         # a message rounded down leaves its edge a cost above 0, which only lowers the bound; the
         # margin is for sums of numbers as large as FORBIDDEN
-        return bound - _STEP * 2 * len(self.edges)
+        return bound - self._margin
+
+    @property
+    def _margin(self) -> float:
+        return _STEP * 2 * len(self.edges)
+
+    # What a choice costs that begins with the kinds of some nodes: its own, and at least the rest.
+    # The messages of the last sweep to them from nodes beyond, and `least_beyond`, bound the rest.
+
+    def least_after(self, kinds: Sequence[int]) -> FloatArray:
+        """Cost of every kind of the node after those, with its edges to them, (kinds,)."""
+        index = len(kinds)
+        return np.asarray(self._own_costs(index, kinds).min(axis=0))
+
+    def message_change(self, kinds: Sequence[int]) -> FloatArray:
+        """What every kind of the node after those adds to the messages from beyond, (kinds,)."""
+        index = len(kinds)
+        change = np.zeros(self.nodes[index].costs.shape[1])
+        for number in self.later[index]:
+            change += self._backward[number]
+        for number in self.earlier[index]:
+            change -= self._backward[number][kinds[self.edges[number].first]]
+        return change
+
+    def least_beyond(self, index: int) -> float:
+        """What all nodes after one cost at least, messages to those before left out."""
+        return self._beyond[index] - self._margin
+
+    def _own_costs(self, index: int, kinds: Sequence[int]) -> FloatArray:
+        """Costs of a node's states with its edges to chosen kinds of all before it."""
+        cost = self.nodes[index].costs.copy()
+        for number in self.earlier[index]:
+            edge = self.edges[number]
+            for block, table in enumerate(edge.table_of):
+                if table != NO_TABLE:
+                    cost[block] += edge.tables[table][kinds[edge.first]]
+        return cost
 
     def assignment(self, allowed: Sequence[FloatArray] | None = None) -> list[tuple[int, int]]:
         """State (block, kind) of every node, chosen in order, each after those before it.
@@ -94,20 +132,16 @@ class Messages:
         `allowed` adds a cost per kind, inf where a kind may not be chosen.
         """
         chosen: list[tuple[int, int]] = []
-        for index, node in enumerate(self.nodes):
-            cost = node.costs.copy()
+        kinds: list[int] = []
+        for index in range(len(self.nodes)):
+            cost = self._own_costs(index, kinds)
             if allowed is not None:
-                cost = cost + allowed[index]
-            for number in self.earlier[index]:
-                edge = self.edges[number]
-                kind = chosen[edge.first][1]
-                for block, table in enumerate(edge.table_of):
-                    if table != NO_TABLE:
-                        cost[block] += edge.tables[table][kind]
+                cost += allowed[index]
             for number in self.later[index]:
                 cost += self._backward[number]
             block, kind = divmod(int(np.argmin(cost)), cost.shape[1])
             chosen.append((block, kind))
+            kinds.append(kind)
         return chosen
 
     def total(self, chosen: Sequence[tuple[int, int]]) -> float:

@@ -42,13 +42,14 @@ def schedule_model(
         least = least_memory(setting, spec)
     room = spec if least is None else with_memory(spec, least.peak_bytes)
     chosen = chosen_within(setting, room)
-    if isinstance(chosen, DoesNotFit):
-        return chosen
     joint: Joint | None = None
     if options.joint and setting.sequence.steps:
         within = setting if room is spec else fitting(setting, room)
-        joint = improved(within, room, chosen, watch, deadline)
+        best = None if isinstance(chosen, DoesNotFit) else chosen
+        joint = improved(within, room, best, watch, deadline)
         setting, chosen = joint.setting, joint.assignment or chosen
+    if isinstance(chosen, DoesNotFit):
+        return chosen
     if joint is None or not joint.record.truncated:
         options = replace(options, time_limit_seconds=None)
     # the bound is that of the memory in which the plans were chosen
@@ -58,7 +59,7 @@ def schedule_model(
 
 
 def improved(
-    setting: Setting, spec: HardwareSpec, best: Assignment, watch: Watcher | None, deadline: float
+    setting: Setting, spec: HardwareSpec, best: Assignment | None, watch: Watcher | None, deadline: float
 ) -> Joint:
     """The joint choice, unless `watch` says at once that there is no time for it.
 

@@ -35,6 +35,9 @@ from t10c.search.temporal import slot_table
 MOST_PLANS = 6000
 """Plans kept of a problem; more are summed up in the rest, dearest first."""
 
+FEW_PLANS = 64
+"""A problem with so few feasible plans lists them all, for a search of all choices (finish.py)."""
+
 READERS = 3
 """Readers of the output that are reckoned with; more make the bound looser, not wrong."""
 
@@ -100,6 +103,7 @@ class ShortlistCollector:
         self._ceiling = np.full(len(self.prices), np.inf)
         self._rest = np.full(len(self.prices), np.inf)
         self._kept: list[tuple[Candidates, Costs, FloatArray, FloatArray]] = []
+        self._seen = 0
 
     def visit(self, candidates: Candidates, costs: Costs, execution: FloatArray) -> None:
         """Keep those of a chunk that may be part of a best schedule; `execution` in cycles."""
@@ -109,13 +113,15 @@ class ShortlistCollector:
         # a first cut by the least that idle bytes can cost
         base = self.prices * self._least_idle
         worst = float(np.max(self._ceiling - base))
-        near = np.flatnonzero(execution - gain <= worst)
+        self._seen += len(candidates)
+        few = self._seen <= FEW_PLANS
+        near = np.flatnonzero((execution - gain <= worst) | few)
         self._leave(base + execution[_others(near, len(execution))].min(initial=np.inf))
         candidates, costs = candidates.take(near), costs.take(near)
         priced = execution[near] + self._weights(candidates, costs)
         ceiling = priced + _exchange(self.spec, fetched[near])
         self._ceiling = np.minimum(self._ceiling, ceiling.min(axis=1, initial=np.inf))
-        kept = self._possible(priced, gain[near])
+        kept = self._possible(priced, gain[near]) | few
         self._leave(priced[:, ~kept].min(axis=1, initial=np.inf))
         self._kept.append(
             (candidates.take(kept), costs.take(kept), priced[:, kept], gain[near][kept])
@@ -164,7 +170,7 @@ class ShortlistCollector:
         costs = [k[1] for k in self._kept]
         priced = np.concatenate([k[2] for k in self._kept], axis=1)
         gain = np.concatenate([k[3] for k in self._kept])
-        kept = self._possible(priced, gain)
+        kept = self._possible(priced, gain) | (self._seen <= FEW_PLANS)
         if np.count_nonzero(kept) > MOST_PLANS:
             excess = np.min(priced - self._ceiling[:, None], axis=0)
             order = np.flatnonzero(kept)[np.argsort(excess[kept], kind="stable")]
