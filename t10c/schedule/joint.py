@@ -83,7 +83,8 @@ def improve(setting: Setting, spec: HardwareSpec, best: Assignment | None, watch
     search = _Search(setting, spec, best)
     price = search.first_price()
     search.draw(search.first_rows(price))
-    bracket = _Bracket(float(setting.choices[0].bound_prices[1]))
+    prices = setting.choices[0].bound_prices
+    bracket = _Bracket(float(prices[1]), float(prices[-1]))
     rounds, stopped = 0, ""
     while not stopped:
         rounds += 1
@@ -103,10 +104,14 @@ def improve(setting: Setting, spec: HardwareSpec, best: Assignment | None, watch
 
 
 class _Bracket:
-    """Narrows down the price at which idle weights fill the memory: there the bound is best."""
+    """Narrows down the price at which idle weights fill the memory: there the bound is best.
 
-    def __init__(self, least: float) -> None:
+    At `most` every weight lies as small as it can: what is too large there always is.
+    """
+
+    def __init__(self, least: float, most: float) -> None:
         self._least = least
+        self._most = most
         self._low: float | None = None
         self._high: float | None = None
 
@@ -119,6 +124,8 @@ class _Bracket:
             self._low = price
         else:
             self._high = price
+        if self._high is None and price >= self._most:
+            return None
         if self._high is None:
             return max(price * _PRICE_STEP, self._least)
         if self._low is None:
