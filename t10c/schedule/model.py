@@ -59,13 +59,17 @@ def schedule_model(
 
 
 def improved(
-    setting: Setting, spec: HardwareSpec, best: Assignment | None, watch: Watcher | None, deadline: float
+    setting: Setting,
+    spec: HardwareSpec,
+    best: Assignment | None,
+    watch: Watcher | None,
+    deadline: float,
 ) -> Joint:
     """The joint choice, unless `watch` says at once that there is no time for it.
 
     It ends when `watch` says so, or after a round that ends past `deadline` (monotonic clock).
     """
-    why = watch(Status(0, best.cycles, 0.0)) if watch is not None else ""
+    why = watch(Status(0, None if best is None else best.cycles, 0.0)) if watch is not None else ""
     if why:
         return Joint(setting, best, 0.0, JointRecord(0, 0, why))
 
