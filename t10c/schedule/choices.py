@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.tiles import ends_with_sync
-from t10c.schedule.idle import IDLE_OPTIONS, IdleCut, idle_combinations, weight_cuts
+from t10c.schedule.idle import (
+    IdleCut,
+    Thoroughness,
+    has_every_option,
+    idle_combinations,
+    weight_cuts,
+)
 from t10c.schedule.pool import PoolCollector, execution_cycles
 from t10c.schedule.problem import Problem, search_problem
 from t10c.schedule.shortlist import Shortlist, ShortlistCollector
@@ -19,9 +25,6 @@ from t10c.search.operator import FrontEntry, SearchResult, front_entry
 from t10c.search.options import SearchOptions
 from t10c.search.space import FloatArray, IntArray
 from t10c.search.temporal import slot_table
-
-_EVERY_OPTION = 256
-"""Combinations of idle cuts of a plan up to which none is left out where all are wanted."""
 
 Number = TypeVar("Number", np.int64, np.float64)
 
@@ -80,7 +83,7 @@ class Choices:
     @property
     def has_every_option(self) -> bool:
         """Whether the options of no plan of `all_listed` had to be thinned out."""
-        return int(np.bincount(self.plan).max(initial=0)) < _EVERY_OPTION
+        return has_every_option(int(np.bincount(self.plan).max(initial=0)))
 
     def plan_costs_at(self, price: float) -> FloatArray:
         """Per plan, execution and the least setup + price * idle bytes of all weights, (plans,)."""
@@ -144,10 +147,11 @@ def find_choices(
     return with_plans(empty, entries, spec)
 
 
-def all_listed(choices: Choices, spec: HardwareSpec) -> Choices:
-    """The choices with the shortlist's plans, row by row, in place of their own, and every option.
+def all_listed(choices: Choices, spec: HardwareSpec, lending: bool) -> Choices:
+    """The choices with the shortlist's plans, row by row, in place of their own, and all options.
 
-    Combinations of idle cuts that others beat in both bytes and setup are no options.
+    Combinations of idle cuts that others beat in both bytes and setup are options only where the
+    weights are lent: then others read them where they lie idle.
     """
     none = np.zeros(0, np.int64)
     empty = replace(
@@ -169,13 +173,16 @@ def all_listed(choices: Choices, spec: HardwareSpec) -> Choices:
         front_entry(expression, table, listed.candidates, listed.costs, row, spec)
         for row in range(len(listed))
     ]
-    return with_plans(empty, entries, spec, _EVERY_OPTION)
+    return with_plans(empty, entries, spec, "every" if lending else "undominated")
 
 
 def with_plans(
-    choices: Choices, entries: Seq[FrontEntry], spec: HardwareSpec, most_options: int = IDLE_OPTIONS
+    choices: Choices,
+    entries: Seq[FrontEntry],
+    spec: HardwareSpec,
+    thoroughness: Thoroughness = "few",
 ) -> Choices:
-    """The choices with more plans after those they have, each with so many options at most."""
+    """The choices with more plans after those they have, and so many options of each."""
     reserve = spec.shift_buffer.reserved_bytes
     own_sync = ends_with_sync(choices.problem.expression)
     plan, idle, setup, cuts = [], [], [], []
@@ -187,7 +194,7 @@ def with_plans(
             for weight, own in enumerate(by_weight)
             for cut in own
         ]
-        for combination in idle_combinations(by_weight, most_options):
+        for combination in idle_combinations(by_weight, thoroughness):
             plan.append(index)
             idle.append(sum(cut.idle_bytes for cut in combination))
             setup.append(sum(cut.setup_cycles for cut in combination))

@@ -56,7 +56,10 @@ def finish(setting: Setting, spec: HardwareSpec, best_cycles: float, price: floa
     `price` is a price of idle bytes at which the network bounds well. Deterministic; it ends after
     MOST_NODES beginnings, then nothing is proven.
     """
-    choices = tuple(all_listed(own, spec) for own in setting.choices)
+    lending = _lending(setting)
+    choices = tuple(
+        all_listed(own, spec, number in lending) for number, own in enumerate(setting.choices)
+    )
     own = replace(
         setting,
         choices=choices,
@@ -71,26 +74,18 @@ def finish(setting: Setting, spec: HardwareSpec, best_cycles: float, price: floa
         messages.sweep()
     tree = _Tree(own, spec, kinds, messages, price, best_cycles)
     complete = tree.search()
-    return Finished(own, tree.best, complete and _has_every_cut(own))
+    return Finished(own, tree.best, complete and all(c.has_every_option for c in choices))
 
 
-def _has_every_cut(setting: Setting) -> bool:
-    """Whether no idle cuts are missing that may be part of a best choice.
-
-    Combinations of cuts that others beat in bytes and setup are left out, and might suit a step
-    that reads one of the weights from its owner.
-    """
-    lending = {
+def _lending(setting: Setting) -> set[int]:
+    """Numbers of the choices whose weights other steps read."""
+    return {
         setting.choice_of[source.weight_of]
         for step in setting.sequence.steps
         for read in step.reads
         for source in read.sources
         if source.weight_of >= 0
     }
-    return all(
-        choices.has_every_option and (number not in lending or len(choices.problem.weights) < 2)
-        for number, choices in enumerate(setting.choices)
-    )
 
 
 class _TooManyError(Exception):

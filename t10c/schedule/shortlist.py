@@ -35,7 +35,7 @@ from t10c.search.temporal import slot_table
 MOST_PLANS = 6000
 """Plans kept of a problem; more are summed up in the rest, dearest first."""
 
-FEW_PLANS = 64
+FEW_PLANS = 256
 """A problem with so few feasible plans lists them all, for a search of all choices (finish.py)."""
 
 READERS = 3

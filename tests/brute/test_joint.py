@@ -209,7 +209,7 @@ def test_no_choice_costs_less_than_its_kinds(seed: int) -> None:
 
 
 def every_plan(problem: Problem, spec: HardwareSpec, search: SearchOptions) -> Choices | None:
-    """Choices of all feasible plans of a problem with all their idle cuts; None if there are none."""
+    """Choices of all plans of a problem that fit, with all idle cuts; None if there are none."""
     choices = find_choices(problem, spec, search, uniform=False)
     if not choices.plans:
         return None
@@ -233,7 +233,7 @@ def every_plan(problem: Problem, spec: HardwareSpec, search: SearchOptions) -> C
         front_entry(problem.expression, table, space.candidates, space.costs, row, spec)
         for row in range(len(space.candidates))
     ]
-    return with_plans(empty, entries, spec, 1000)
+    return with_plans(empty, entries, spec, "every")
 
 
 def least_latency(setting: Setting, spec: HardwareSpec) -> float:
