@@ -29,9 +29,10 @@ def run_fresh(
 ) -> Run:
     """Run Python with `arguments` and the t10c of `checkout`; exits unless it ends with a code.
 
-    A process that it starts counts towards its seconds, not towards its peak.
+    A process that it starts counts towards its seconds, not towards its peak. Nothing is taken from
+    a cache, of whatever revision its results are.
     """
-    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "T10C_CACHE": "off"}
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             [sys.executable, *map(str, arguments)], stdout=output, env=environment

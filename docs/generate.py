@@ -1,7 +1,8 @@
 """Writes what the documents say of operators, models and program files from t10c itself.
 
     python docs/generate.py           rewrite docs/operators.md, docs/*.schema.json, the example in
-                                      docs/program.md, and the tables in README.md, docs/reports.md
+                                      docs/program.md, and the tables in README.md, docs/reports.md,
+                                      docs/sweep.md
     python docs/generate.py --check   exit 1 if they are not current
 
 The figures depend on the version of onnx, which the page names.
@@ -27,6 +28,7 @@ from t10c.errors import T10cError
 from t10c.ir.graph import NodeClass
 from t10c.report.operators import catalogue_markdown
 from t10c.report.program import program_lines
+from t10c.sweep.table import columns
 from t10c.zoo import build_model, list_recipes
 from t10c.zoo.families import FAMILIES
 from t10c.zoo.request import Phase
@@ -35,13 +37,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "operators.md"
 SCHEMA = ROOT / "docs" / "program.schema.json"
 SIMULATION_SCHEMA = ROOT / "docs" / "simulation.schema.json"
+FRONT_SCHEMA = ROOT / "docs" / "front.schema.json"
 COMPARISON_SCHEMA = ROOT / "docs" / "comparison.schema.json"
 PROGRAMS = ROOT / "docs" / "program.md"
 REPORTS = ROOT / "docs" / "reports.md"
+SWEEPS = ROOT / "docs" / "sweep.md"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- coverage: make docs -->\n", "<!-- end of coverage -->\n"
 EXAMPLE, EXAMPLE_END = "<!-- example: make docs -->\n", "<!-- end of example -->\n"
 KEYS, KEYS_END = "<!-- keys: make docs -->\n", "<!-- end of keys -->\n"
+COLUMNS, COLUMNS_END = "<!-- columns: make docs -->\n", "<!-- end of columns -->\n"
 CORES = 16
 _UNIFORM = t10c.ScheduleOptions(transitions="uniform")
 """Whether a case can be planned does not hang on the price of its transitions."""
@@ -264,6 +269,20 @@ def keys_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def with_columns(page: str) -> str:
+    """The page with the columns of a sweep's table, of which one stands for all overrides."""
+    override = "*override*"
+    about = {override: "a column per override: its value as the sweep file writes it"}
+    rows = [
+        f"| {c.name if c.name in about else f'`{c.name}`'} | {about.get(c.name, c.about)} |"
+        for c in columns((override,), simulated=True)
+    ]
+    before, rest = page.split(COLUMNS)
+    after = rest.split(COLUMNS_END)[1]
+    table = "\n".join(["| column | is |", "|---|---|", *rows])
+    return f"{before}{COLUMNS}\n{table}\n\n{COLUMNS_END}{after}"
+
+
 def with_keys(page: str) -> str:
     """docs/reports.md with its table of keys renewed."""
     before, _, rest = page.partition(KEYS)
@@ -280,9 +299,11 @@ def main() -> int:
     for path, text in (
         (SCHEMA, schema_text(t10c.program_schema())),
         (SIMULATION_SCHEMA, schema_text(t10c.simulation_schema())),
+        (FRONT_SCHEMA, schema_text(t10c.front_schema())),
         (COMPARISON_SCHEMA, schema_text(t10c.comparison_schema())),
         (PROGRAMS, with_example(PROGRAMS.read_text(encoding="utf-8"))),
         (REPORTS, with_keys(REPORTS.read_text(encoding="utf-8"))),
+        (SWEEPS, with_columns(SWEEPS.read_text(encoding="utf-8"))),
         (PAGE, operators_page()),
         (README, with_coverage(README.read_text(encoding="utf-8"))),
     ):

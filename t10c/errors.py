@@ -22,6 +22,12 @@ class FileAccessError(T10cError):
     exit_code = 3
 
 
+class ClusterError(T10cError):
+    """A cluster that cannot be reached, or whose workers cannot do the work (exit 3)."""
+
+    exit_code = 3
+
+
 class InvalidInputError(T10cError):
     """A model, plan, program or data file that is not valid (exit 4)."""
 
@@ -48,6 +54,12 @@ class DoesNotFitError(T10cError):
     """A program that needs more cores or memory than a chip has (exit 7)."""
 
     exit_code = 7
+
+
+class TimeLimitError(T10cError):
+    """A time limit that passed before there was any plan (exit 8)."""
+
+    exit_code = 8
 
 
 class VerificationError(T10cError):

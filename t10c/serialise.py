@@ -10,12 +10,13 @@ import hashlib
 import json
 import math
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from t10c.commons import Commons
 from t10c.errors import InvalidInputError
 
 T = TypeVar("T")
@@ -37,32 +38,63 @@ def omitted_defaults(cls: type) -> dict[str, Any]:
     return {f.name: f.default for f in fields(cls) if f.metadata.get("omit_default")}
 
 
+Encoder = Callable[[Any], Any]
+
+
 def encode(value: object) -> Any:
     """A dataclass, tuple or scalar as JSON values."""
-    if is_dataclass(value) and not isinstance(value, type):
-        omitted = omitted_defaults(type(value))
-        return {
-            name: _encode_field(getattr(value, name), hint)
-            for name, hint in field_hints(type(value)).items()
-            if name not in omitted or getattr(value, name) != omitted[name]
-        }
     if isinstance(value, tuple):
         return [encode(item) for item in value]
-    return value
+    cls: type = type(value)
+    encoder = _class_encoder(cls)
+    return value if encoder is None else encoder(value)
 
 
-def _encode_field(value: object, hint: object) -> Any:
-    tag = next((name for name, cls in tagged(hint).items() if type(value) is cls), None)
-    if tag is not None:
-        return {TAG: tag, **encode(value)}
-    inner = pair_value(hint)
-    if inner is not None and isinstance(value, tuple):
-        return {name: encode(item) for name, item in value}
-    if inner is None and get_origin(hint) is tuple and isinstance(value, tuple):
+@lru_cache(maxsize=256)
+def _class_encoder(cls: type) -> Encoder | None:
+    """What makes a JSON object of a dataclass's instances; None for other types."""
+    if not is_dataclass(cls):
+        return None
+    hints, omitted = field_hints(cls), omitted_defaults(cls)
+    names = tuple(hints)
+    found = ((position, _encoder(hint)) for position, hint in enumerate(hints.values()))
+    changed = [(position, encoder) for position, encoder in found if encoder is not None]
+
+    def encoded(value: Any) -> dict[str, Any]:
+        values = [getattr(value, name) for name in names]
+        for position, encoder in changed:
+            values[position] = encoder(values[position])
+        fields = dict(zip(names, values, strict=True))
+        for name, default in omitted.items():
+            if getattr(value, name) == default:
+                del fields[name]
+        return fields
+
+    return encoded
+
+
+@lru_cache(maxsize=1024)
+def _encoder(hint: object) -> Encoder | None:
+    """What makes JSON values of a field's values; None where they are JSON values already."""
+    classes, inner = tagged(hint), pair_value(hint)
+    if classes:
+        tags = {cls: tag for tag, cls in classes.items()}
+        return lambda value: (
+            {TAG: tags[type(value)], **encode(value)} if type(value) in tags else encode(value)
+        )
+    if inner is not None:
+        return lambda value: (
+            {name: encode(item) for name, item in value}
+            if isinstance(value, tuple)
+            else encode(value)
+        )
+    if get_origin(hint) is tuple:
         arguments = get_args(hint)
-        item_hint = arguments[0] if arguments[-1:] == (Ellipsis,) else None
-        return [_encode_field(item, item_hint) for item in value]
-    return encode(value)
+        item = _encoder(arguments[0]) if arguments[-1:] == (Ellipsis,) else encode
+        many: Encoder = list if item is None else lambda value: [item(part) for part in value]
+        return lambda value: many(value) if isinstance(value, tuple) else encode(value)
+    plain = get_origin(hint) is Literal or hint in (str, int, float, bool)
+    return None if plain or (isinstance(hint, type) and issubclass(hint, StrEnum)) else encode
 
 
 @lru_cache(maxsize=1024)
@@ -222,16 +254,22 @@ def wrong(path: str, value: object, right: str) -> InvalidInputError:
     return InvalidInputError(f"{path}: is {shown[:60]}; it must be {right}")
 
 
-def content_hash(document: Mapping[str, Any], aside: Collection[str]) -> str:
+NO_COMMONS = Commons()
+"""Of documents without marks."""
+
+
+def content_hash(
+    document: Mapping[str, Any], aside: Collection[str], commons: Commons = NO_COMMONS
+) -> str:
     """sha256 of all that a JSON object says but for the keys `aside`, however it is laid out."""
     says = {key: value for key, value in document.items() if key not in aside}
-    text = json.dumps(says, sort_keys=True, separators=(",", ":"))
+    text = commons.text(says, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_bytes(document: Mapping[str, Any]) -> bytes:
+def file_bytes(document: Mapping[str, Any], commons: Commons = NO_COMMONS) -> bytes:
     """A plan or program file: the document as one line of compact JSON."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = commons.text(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.encode() + b"\n"
 
 

@@ -1,7 +1,9 @@
-"""Suggestions for names that do not exist."""
+"""What messages say of names and texts: suggestions for those that do not exist, short forms."""
 
 import difflib
 from collections.abc import Iterable
+
+_LONGEST_TEXT = 60
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
@@ -17,3 +19,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Text to append to an "unknown" message: the closest known name, or nothing."""
     found = closest(name, known)
     return f"; did you mean {found}?" if found else ""
+
+
+def shorten(text: str) -> str:
+    """Text for a message: one line, printable, at most 60 characters."""
+    clean = "".join(c if c.isprintable() else "?" for c in text)
+    return clean if len(clean) <= _LONGEST_TEXT else clean[: _LONGEST_TEXT - 3] + "..."

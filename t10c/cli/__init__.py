@@ -5,6 +5,7 @@ Commands are imported only when called, so that help stays quick.
 
 import contextlib
 import errno
+import gc
 import importlib
 import io
 import os
@@ -39,6 +40,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "t10c.cli.compare:compare_command",
         "Compare t10c with a virtual global memory, simulated.",
     ),
+    "sweep": ("t10c.cli.sweep:sweep_command", "Plan models on many chips: one table, resumable."),
     "diff": ("t10c.cli.diff:diff_command", "Compare two plans or simulation reports."),
     "check": ("t10c.cli.check:check_command", "Gate for CI: latency and memory within limits."),
     "verify": (
@@ -47,6 +49,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "hw": ("t10c.cli.hw:hw", "List, show and check hardware specifications."),
     "calibrate": ("t10c.cli.calibrate:calibrate", "Fit a cost model to measured samples."),
+    "cache": ("t10c.cli.cache:cache", "Show and clear the cache of searches and plans."),
     "zoo": ("t10c.cli.zoo:zoo", "List and build benchmark models."),
 }
 
@@ -104,9 +107,14 @@ def cli(quiet: bool, verbose: bool) -> None:
     """Compile ONNX models to compute-shift plans for inter-core connected AI chips."""
 
 
+GARBAGE_THRESHOLDS = (100_000, 50, 100)
+"""Graphs and plans are many small values, hardly any in cycles: looking for those is dear."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the documented code."""
     _settle_streams()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(arguments))
 

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from t10c.cli import options as shared
+from t10c.cli.answer import report_misfit
+from t10c.cli.caching import caching
 from t10c.cli.group import examples
 from t10c.cli.limits import limits_exit
-from t10c.cli.planning import PlanRequest, plan_model, planning_options, report_misfit
+from t10c.cli.planning import PlanRequest, plan_model, planning_options
 
 if TYPE_CHECKING:
     from t10c import Limit
@@ -52,17 +54,18 @@ def check_command(
     Exit 9: a limit does not hold, which the report names. Exit 7: the model does not fit. Nothing
     is written.
     """
-    from t10c import DoesNotFit, simulate_plan, simulation_document, simulation_report
+    from t10c import simulate_plan, simulation_document, simulation_report
     from t10c.cli.output import print_result
     from t10c.cli.progress import progress
     from t10c.report.metrics import outcome_document, outcome_lines
     from t10c.report.simulation import simulation_lines
 
     limits = _limits(max_latency, max_core_memory, min_utilisation)
-    with progress(quiet) as shown:
-        plan = plan_model(request, shown)
-        if isinstance(plan, DoesNotFit):
-            return report_misfit(plan, form, quiet)
+    with caching(request.cache_place, quiet, verbose) as cache, progress(quiet) as shown:
+        answer = plan_model(request, shown, cache)
+        if not answer.fits:
+            return report_misfit(answer, form, quiet)
+        plan = answer.plan()
         shown.stage("simulating", len(plan.operators))
         found = simulate_plan(plan, advance=shown.advance)
     report = simulation_report(found)

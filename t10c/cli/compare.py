@@ -5,17 +5,14 @@ from typing import TYPE_CHECKING
 import click
 
 from t10c.cli import options as shared
+from t10c.cli.answer import DOES_NOT_FIT
+from t10c.cli.caching import caching
 from t10c.cli.group import examples
-from t10c.cli.planning import (
-    DOES_NOT_FIT,
-    PlanRequest,
-    import_graph,
-    plan_graph,
-    planning_options,
-)
+from t10c.cli.planning import PlanRequest, import_graph, plan_graph, planning_options
 
 if TYPE_CHECKING:
     from t10c import (
+        Cache,
         ComparedBatch,
         DoesNotFit,
         Graph,
@@ -94,8 +91,8 @@ def compare_command(
 
     check_writable(output, request.model, request.hardware)
     sizes = read_batches(batches)
-    with progress(quiet) as shown:
-        run = _Run(request, batch_dim, settings, shown)
+    with caching(request.cache_place, quiet, verbose) as cache, progress(quiet) as shown:
+        run = _Run(request, batch_dim, settings, shown, cache)
         found = run.comparison(baseline, sizes, max_batch)
     write_report(form, quiet, output, _text(found, form, every))
     return 0 if any(not batch.misfits for batch in found.batches) else DOES_NOT_FIT
@@ -139,11 +136,13 @@ class _Run:
         batch_dim: str,
         settings: tuple[str, ...],
         shown: "Progress",
+        cache: "Cache",
     ) -> None:
         from t10c import load_spec
         from t10c.errors import UsageError
 
-        self.request, self.batch_dim, self.shown = request, batch_dim, shown
+        self.request, self.batch_dim = request, batch_dim
+        self.shown, self.cache = shown, cache
         self.spec: HardwareSpec = load_spec(request.hardware, request.all_overrides)
         self.data: bytes | None = None
         self.zoo = request.model.startswith(_ZOO)
@@ -190,7 +189,7 @@ class _Run:
 
     def _plan(self, graph: "Graph", where: str) -> "ModelPlan | DoesNotFit":
         self.shown.stage(f"{where}searching")
-        return plan_graph(graph, self.spec, self.request, self.shown)
+        return plan_graph(graph, self.spec, self.request, self.shown, self.cache)
 
     def _largest(self, most: int) -> "LargestBatch":
         from t10c import DoesNotFit, LargestBatch, largest_fitting, plan_vgm

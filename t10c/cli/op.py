@@ -5,6 +5,7 @@ from typing import Literal
 import click
 
 from t10c.cli import options as shared
+from t10c.cli.caching import cache_option, caching
 from t10c.cli.group import examples
 
 DOES_NOT_FIT = 7
@@ -30,6 +31,7 @@ DOES_NOT_FIT = 7
     metavar="N",
     help="End the search after so many plans; the result then says that it is not exhausted.",
 )
+@cache_option
 @shared.format_option
 @shared.verbosity_options
 def op_command(
@@ -40,6 +42,7 @@ def op_command(
     buffers: str | None,
     pruning: Literal["pruned", "exhaustive"],
     max_candidates: int | None,
+    cache_place: str | None,
     form: str,
     quiet: bool,
     verbose: bool,
@@ -49,7 +52,7 @@ def op_command(
     NAME is matmul, bmm, conv, pool, reduce, pointwise or gather; EXPRESSION is free, such as
     "C[m,n] += A[m,k] * B[k,n]". Exit 7: no plan fits.
     """
-    from t10c import SearchOptions, load_spec, named_expression, parse_expression, search_operator
+    from t10c import CachedSearches, SearchOptions, load_spec, named_expression, parse_expression
     from t10c.cli.output import emit, print_result
     from t10c.cli.progress import progress
     from t10c.report import front
@@ -62,9 +65,9 @@ def op_command(
     options = SearchOptions(pruning)
     if max_candidates is not None:
         options = SearchOptions(pruning, max_candidates)
-    with progress(quiet) as shown:
+    with caching(cache_place, quiet, verbose) as cache, progress(quiet) as shown:
         shown.stage("searching")
-        result = search_operator(parsed, spec, options)
+        result = CachedSearches(cache, spec, options).operator_front(parsed)
     print_result(
         form,
         quiet,

@@ -148,6 +148,27 @@ def search_option(command: Command) -> Command:
     )(command)
 
 
+def place_options(result: str) -> Callable[[Command], Command]:
+    """`--jobs N` and `--cluster ADDRESS`; `result` is the same wherever it is computed."""
+
+    def declared(command: Command) -> Command:
+        command = click.option(
+            "--cluster",
+            metavar="dask://HOST:PORT",
+            help=f"Compute on the workers of a Dask scheduler; {result} is the same.",
+        )(command)
+        return click.option(
+            "--jobs",
+            type=click.IntRange(min=1),
+            metavar="N",
+            default=1,
+            show_default=True,
+            help=f"Processes to compute in; {result} is the same for any number.",
+        )(command)
+
+    return declared
+
+
 def binding_options(command: Command) -> Command:
     """`--dim`, `--shape` and `--value`."""
     command = click.option(

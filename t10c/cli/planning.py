@@ -1,24 +1,44 @@
 """A model argument and the options beside it to a plan, as several commands need it."""
 
 import functools
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 from t10c.cli import options as shared
+from t10c.cli.answer import Answer, fresh_answer, keep_answer, recalled_answer
+from t10c.cli.caching import cache_option
+from t10c.cli.clock import Clock, clock, read_duration
 from t10c.cli.progress import Progress, searcher
-from t10c.errors import DoesNotFitError
 
 if TYPE_CHECKING:
-    from t10c import DoesNotFit, Graph, HardwareSpec, ModelPlan
+    from t10c import (
+        Cache,
+        Choices,
+        DoesNotFit,
+        Graph,
+        HardwareSpec,
+        ModelPlan,
+        Problem,
+        ScheduleOptions,
+        SearchResult,
+        TensorExpression,
+    )
 
-DOES_NOT_FIT = DoesNotFitError.exit_code
-"""Exit code of a model for which there is no room."""
+    Searcher = Callable[[list[Problem]], list[Choices]]
+    FrontSearcher = Callable[[TensorExpression], SearchResult]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+_NOT_ASKED = frozenset(
+    {"model", "hardware", "buffers", "jobs", "cluster", "cache_place", "begun_seconds"}
+)
+"""Options that decide an answer by what they name, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +55,98 @@ class PlanRequest:
     transitions: Literal["exact", "uniform"]
     pruning: Literal["pruned", "exhaustive"]
     persistent: tuple[str, ...]
+    objective: Literal["latency", "memory", "pareto"]
+    time_limit: str | None
     jobs: int
+    cluster: str | None
+    cache_place: str | None
+    begun_seconds: float
+    """When the command began, on the monotonic clock."""
 
     @property
     def all_overrides(self) -> tuple[str, ...]:
         """What is changed about the chip, `--buffers` included."""
         return shared.all_overrides(self.overrides, self.buffers)
 
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What decides the answer beside the model and the chip, as JSON values (UsageError).
+
+        Every option counts but those that are named here, so that a new one cannot be forgotten.
+        """
+        counts = {field.name for field in fields(self)} - _NOT_ASKED
+        return {
+            **{name: getattr(self, name) for name in counts},
+            "overrides": self.all_overrides,
+            "dims": shared.read_dims(self.dims),
+            "shapes": shared.read_shapes(self.shapes),
+            "values": shared.read_values(self.values),
+            "persistent": sorted(set(self.persistent)),
+            # of answers that are kept, no limit cut the choice short: any limit finds them
+            "time_limit": self.limit_seconds is not None,
+        }
+
+    @property
+    def limit_seconds(self) -> float | None:
+        """The time limit, None without one (UsageError)."""
+        if self.time_limit is None:
+            return None
+        from t10c.errors import UsageError
+
+        if self.transitions == "uniform":
+            raise UsageError(
+                "--time-limit chooses plans together by what moves between them, which"
+                " --transitions uniform does not price: leave one of them out"
+            )
+        return read_duration(self.time_limit, "--time-limit")
+
 
 def planning_options(command: Callable[..., int]) -> Callable[..., int]:
     """MODEL and all options that decide a plan; the command gets them as one `request`."""
-    names = [field.name for field in fields(PlanRequest)]
+    return _packed(command, ("latency", "memory"))
+
+
+def front_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The same where the objective may be a front of plans, too."""
+    return _packed(command, ("latency", "memory", "pareto"))
+
+
+def _packed(command: Callable[..., int], objectives: tuple[str, ...]) -> Callable[..., int]:
+    names = [field.name for field in fields(PlanRequest) if field.name != "begun_seconds"]
 
     @functools.wraps(command)
     def packed(**given: Any) -> int:
-        request = PlanRequest(**{name: given.pop(name) for name in names})
+        options = {name: given.pop(name) for name in names}
+        request = PlanRequest(**options, begun_seconds=time.monotonic())
         return command(request=request, **given)
 
-    return _declared(packed)
+    return _declared(packed, objectives)
 
 
-def _declared(command: Command) -> Command:
+_OBJECTIVES = {
+    "latency": "The fastest plans",
+    "memory": "those with the lowest peak of memory per core",
+    "pareto": "or instead of a plan the front of latency against memory",
+}
+
+
+def _declared(command: Command, objectives: tuple[str, ...]) -> Command:
+    command = cache_option(command)
+    command = shared.place_options("the plan")(command)
     command = click.option(
-        "--jobs",
-        type=click.IntRange(min=1),
-        metavar="N",
-        default=1,
+        "--time-limit",
+        metavar="SECONDS",
+        help="Choose plans of all steps together, until none can be faster by more than 1 % or"
+        " so much time (or 500ms, 2min) has passed since the start; the best so far, with its gap,"
+        " is the answer. Without it they are chosen step by step, which takes little time.",
+    )(command)
+    texts = [_OBJECTIVES[name] for name in objectives]
+    command = click.option(
+        "--objective",
+        type=click.Choice(objectives),
+        default="latency",
         show_default=True,
-        help="Processes to search with; the plan is the same for any number.",
+        help=", ".join(texts[:2]) + "".join(f"; {text}" for text in texts[2:]) + ".",
     )(command)
     command = click.option(
         "--persistent",
@@ -82,39 +166,80 @@ def _declared(command: Command) -> Command:
     return click.argument("model", metavar="MODEL")(command)
 
 
-def plan_model(request: PlanRequest, shown: Progress) -> "ModelPlan | DoesNotFit":
-    """The plan of a model on a chip, or why it does not fit."""
-    from t10c import load_spec
+def plan_model(
+    request: PlanRequest, shown: Progress, cache: "Cache", keep_best: bool = False
+) -> Answer:
+    """The answer to a request: found in the cache, or planned and kept there.
 
+    With `keep_best`, Ctrl-C while a plan is being improved makes the best so far the answer.
+    TimeLimitError if the limit passes before there is a plan.
+    """
+    from t10c import CachedAnswers, load_spec
+    from t10c.files import MODEL_WANTED
+
+    asked = request.asked
     spec = load_spec(request.hardware, request.all_overrides)
     shown.stage("reading the model")
-    graph = import_graph(request.model, request.dims, request.shapes, request.values)
-    return plan_graph(graph, spec, request, shown)
+    check_model_name(request.model)
+    data = shared.read_bytes("-", MODEL_WANTED) if request.model == "-" else None
+    source = Path(request.model) if data is None else data
+    answers = CachedAnswers(cache, source, spec, asked)
+    known = recalled_answer(answers)
+    if known is not None:
+        return known
+    with clock(request.time_limit, request.begun_seconds, shown, keep_best) as limit:
+        graph = import_graph(request.model, request.dims, request.shapes, request.values, data)
+        answer = fresh_answer(_planned(graph, spec, request, shown, cache, limit))
+    if cache.in_use:
+        answer = keep_answer(answers, answer)
+    return replace(answer, interrupted=limit.interrupted)
 
 
 def plan_graph(
-    graph: "Graph", spec: "HardwareSpec", request: PlanRequest, shown: Progress
+    graph: "Graph", spec: "HardwareSpec", request: PlanRequest, shown: Progress, cache: "Cache"
 ) -> "ModelPlan | DoesNotFit":
-    """The same of a model that has been imported, with the options of the request."""
-    from t10c import ScheduleOptions, SearchOptions, schedule_model
+    """The plan of a model that has been imported, or why it does not fit.
 
+    A time limit counts from now on; TimeLimitError if it passes before there is a plan.
+    """
+    with clock(request.time_limit, time.monotonic(), shown, keep_best=False) as limit:
+        return _planned(graph, spec, request, shown, cache, limit)
+
+
+def _planned(
+    graph: "Graph",
+    spec: "HardwareSpec",
+    request: PlanRequest,
+    shown: Progress,
+    cache: "Cache",
+    limit: Clock,
+) -> "ModelPlan | DoesNotFit":
+    from t10c import schedule_model
+
+    options, work, fronts = searching(graph, spec, request, shown, cache)
+    return schedule_model(graph, spec, options, work, request.all_overrides, fronts, limit)
+
+
+def searching(
+    graph: "Graph", spec: "HardwareSpec", request: PlanRequest, shown: Progress, cache: "Cache"
+) -> "tuple[ScheduleOptions, Searcher, FrontSearcher]":
+    """What was asked of a schedule, and what searches operators for it (UsageError)."""
+    from t10c import CachedSearches, Place, ScheduleOptions, SearchOptions
+
+    place = Place(request.jobs, request.cluster)
     _check_persistent(request.persistent, graph)
     persistent = tuple(sorted(set(request.persistent)))
-    options = ScheduleOptions(SearchOptions(request.pruning), request.transitions, persistent)
-    work = searcher(spec, options, request.jobs, shown)
-    return schedule_model(graph, spec, options, work, request.all_overrides)
-
-
-def report_misfit(value: "DoesNotFit", form: str, quiet: bool, err: bool = False) -> int:
-    """Say why a model does not fit; returns the exit code."""
-    from t10c.cli.output import emit, print_result
-    from t10c.report import summary
-
-    lines = summary.misfit_lines(value)
-    print_result(form, quiet, lambda: summary.misfit_document(value), lambda: lines, err)
-    if quiet:
-        emit(lines[0], err=True)
-    return DOES_NOT_FIT
+    options = ScheduleOptions(
+        SearchOptions(request.pruning),
+        request.transitions,
+        persistent,
+        request.limit_seconds,
+        "memory" if request.objective == "memory" else "latency",
+    )
+    uniform = request.transitions == "uniform"
+    searches = CachedSearches(cache, spec, options.search, uniform, options.joint)
+    shown.stage("searching operators")
+    return options, searcher(spec, options, place, shown, searches), searches.problem_front
 
 
 def import_graph(
@@ -126,11 +251,10 @@ def import_graph(
 ) -> "Graph":
     """The graph of a model argument; `-` is standard input, or `data` if that has been read."""
     from t10c import import_model
-    from t10c.errors import UnsupportedOperatorError, UsageError
+    from t10c.errors import UnsupportedOperatorError
     from t10c.files import MODEL_WANTED
 
-    if not model:
-        raise UsageError("MODEL is empty: name an ONNX file, or - for standard input")
+    check_model_name(model)
     source: bytes | Path = Path(model)
     if model == "-":
         source = shared.read_bytes("-", MODEL_WANTED) if data is None else data
@@ -146,6 +270,14 @@ def import_graph(
         if str(error).startswith(f"{place}: "):
             raise
         raise UnsupportedOperatorError(f"{place}: {error}", error.nodes) from error
+
+
+def check_model_name(model: str) -> None:
+    """UsageError if MODEL is empty."""
+    from t10c.errors import UsageError
+
+    if not model:
+        raise UsageError("MODEL is empty: name an ONNX file, or - for standard input")
 
 
 def _check_persistent(names: tuple[str, ...], graph: "Graph") -> None:

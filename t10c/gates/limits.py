@@ -7,8 +7,8 @@ from typing import Literal
 
 from t10c.errors import InvalidInputError, UsageError
 from t10c.gates.metrics import Metric, metric_named
-from t10c.hardware.units import shorten
 from t10c.simulate.document import SimulationReport
+from t10c.suggest import shorten
 
 Bound = Literal["at most", "at least"]
 

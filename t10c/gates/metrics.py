@@ -6,11 +6,11 @@ from functools import partial
 from typing import Literal
 
 from t10c.errors import UsageError
-from t10c.hardware.units import QuantityKind, parse_quantity, shorten
+from t10c.hardware.units import QuantityKind, parse_quantity
 from t10c.json_schema import abouts
 from t10c.simulate.document import SimulationReport
 from t10c.simulate.result import Breakdown
-from t10c.suggest import did_you_mean
+from t10c.suggest import did_you_mean, shorten
 
 Unit = Literal["cycles", "ms", "bytes", "share", "bytes_per_second"]
 

@@ -10,11 +10,11 @@ from t10c.files import unreadable
 from t10c.hardware import schema
 from t10c.hardware.reader import COMMAND_LINE, Entry, FlatSpec, read_text
 from t10c.hardware.spec import OVERRIDDEN, HardwareSpec
-from t10c.hardware.units import shorten
 from t10c.hardware.validate import Validation
 from t10c.hardware.written import written_spec
 from t10c.resources import resource_directory
-from t10c.suggest import did_you_mean
+from t10c.suggest import did_you_mean, shorten
+from t10c.yaml_nodes import decoded
 
 LARGEST_FILE_BYTES = 1 << 20
 _LONGEST_CHAIN = 5
@@ -107,15 +107,7 @@ def _read_file(path: Path) -> FlatSpec:
         raise unreadable(path, error, _presets_text()) from error
     if len(data) > LARGEST_FILE_BYTES:
         raise InvalidSpecError(f"{path}: is larger than 1 MiB: no hardware specification")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        before = data[: error.start]
-        line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
-        raise InvalidSpecError(
-            f"{path}:{line}:{column}: not text: byte 0x{data[error.start]:02x} is not UTF-8"
-        ) from error
-    return read_text(text, str(path))
+    return read_text(decoded(data, str(path), InvalidSpecError), str(path))
 
 
 def _read_chain(path: Path, above: tuple[Path, ...]) -> FlatSpec:

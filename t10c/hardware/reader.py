@@ -1,7 +1,7 @@
 """Specification text to flat entries: `cores.sram` -> its text and its place in the file.
 
 Only structure is judged here (YAML syntax, known keys, mapping or value); validate.py judges the
-values. Anchors and aliases are refused, so that the text bounds the work.
+values.
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,11 @@ import yaml
 
 from t10c.errors import InvalidSpecError
 from t10c.hardware import schema
-from t10c.hardware.units import shorten
-from t10c.suggest import did_you_mean
+from t10c.suggest import did_you_mean, shorten
+from t10c.yaml_nodes import NULL_TAG, STRING_TAG, YamlKind, compose_mapping, place_of
 
 COMMAND_LINE = "--hw-set"  # the place of an override
-_DEEPEST_NESTING = 8
-_STRING_TAG = "tag:yaml.org,2002:str"
-_NULL_TAG = "tag:yaml.org,2002:null"
+_KIND = YamlKind("specification", "name, clock, ...", "one chip", InvalidSpecError, "use `extends`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,53 +40,10 @@ class FlatSpec:
 
 def read_text(text: str, file: str) -> FlatSpec:
     """Flat entries of a specification; InvalidSpecError if it is not a YAML mapping."""
-    try:
-        _refuse_aliases_and_depth(text, file)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
-        raise InvalidSpecError(f"{where}: not valid YAML: {error.problem}") from error
-    except yaml.reader.ReaderError as error:
-        before = text[: error.position] if isinstance(error.position, int) else ""
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        raise InvalidSpecError(
-            f"{file}:{line}:{column}: not text: character #x{error.character:04x} is not allowed"
-        ) from error
-    except yaml.YAMLError as error:
-        raise InvalidSpecError(f"{file}: not valid YAML: {shorten(str(error))}") from error
-    if root is None:
-        raise InvalidSpecError(f"{file}:1:1: is empty; a specification needs name, clock, ...")
-    if not isinstance(root, yaml.MappingNode):
-        raise InvalidSpecError(
-            f"{_place(file, root)}: is not a mapping; write KEY: VALUE lines (name, clock, ...)"
-        )
+    root = compose_mapping(text, file, _KIND)
     walker = _Walker(file)
     walker.section("", root)
     return FlatSpec(walker.entries, walker.sources, tuple(walker.problems))
-
-
-def _refuse_aliases_and_depth(text: str, file: str) -> None:
-    depth = documents = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        mark = event.start_mark
-        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise InvalidSpecError(f"{where}: anchors and aliases are not allowed; use `extends`")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > _DEEPEST_NESTING:
-                raise InvalidSpecError(f"{where}: nested deeper than any key of a specification")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        elif isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                raise InvalidSpecError(f"{where}: a second document; a file holds one chip")
-
-
-def _place(file: str, node: yaml.Node) -> str:
-    return f"{file}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
 
 
 class _Walker:
@@ -101,7 +56,7 @@ class _Walker:
         self.problems: list[str] = []
 
     def problem(self, node: yaml.Node, path: str, what: str) -> None:
-        self.problems.append(f"{_place(self.file, node)}: {shorten(path)}: {what}")
+        self.problems.append(f"{place_of(self.file, node)}: {shorten(path)}: {what}")
 
     def section(self, path: str, node: yaml.MappingNode) -> None:
         """Walk a mapping whose keys are those of section `path`."""
@@ -136,9 +91,9 @@ class _Walker:
 
     def value(self, path: str, node: yaml.Node) -> None:
         """A leaf: a scalar, or a list of scalars for `notes` and `cores.grid`."""
-        place = _place(self.file, node)
+        place = place_of(self.file, node)
         if isinstance(node, yaml.ScalarNode):
-            if node.tag == _NULL_TAG:
+            if node.tag == NULL_TAG:
                 self.problem(node, path, "has no value")
             else:
                 self.entries[path] = Entry(node.value, place)
@@ -161,7 +116,7 @@ class _Walker:
         """`source:` of a section: one text for all its numbers, or a text for each key."""
         prefix = f"{section}." if section else ""
         if isinstance(node, yaml.ScalarNode):
-            if node.tag != _STRING_TAG or not node.value.strip():
+            if node.tag != STRING_TAG or not node.value.strip():
                 self.problem(node, f"{prefix}source", "must be text that says where from")
                 return
             self.cover(section, node.value.strip())

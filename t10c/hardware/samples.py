@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from t10c.errors import InvalidInputError
 from t10c.files import unreadable
-from t10c.hardware.units import shorten
-from t10c.suggest import did_you_mean
+from t10c.suggest import did_you_mean, shorten
 
 # Columns of a sample file, in the order of the kernel's arguments; `cycles` comes last.
 COLUMNS = {

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from t10c.suggest import shorten
+
 _SCALE = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
 
@@ -63,12 +65,6 @@ def _units(kind: QuantityKind) -> dict[str, tuple[float, Basis]]:
             return table | {unit: (scale, "cycle") for unit, scale in _CYCLES.items()}
         case "number":
             return {"": (1.0, "")}
-
-
-def shorten(text: str) -> str:
-    """Text for a message: one line, printable, at most 60 characters."""
-    clean = "".join(c if c.isprintable() else "?" for c in text)
-    return clean if len(clean) <= _LONGEST_TEXT else clean[: _LONGEST_TEXT - 3] + "..."
 
 
 def parse_quantity(text: str, kind: QuantityKind) -> Quantity:

@@ -17,8 +17,8 @@ from t10c.hardware.spec import (
     ShiftBuffer,
     Topology,
 )
-from t10c.hardware.units import Quantity, parse_grid, parse_quantity, shorten
-from t10c.suggest import did_you_mean
+from t10c.hardware.units import Quantity, parse_grid, parse_quantity
+from t10c.suggest import did_you_mean, shorten
 
 T = TypeVar("T")
 Value = str | bool | tuple[int, int] | tuple[str, ...] | Quantity

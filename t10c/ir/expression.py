@@ -171,6 +171,19 @@ class TensorExpression:
         if self.output.fused:
             raise ValueError("the output cannot be a fused operand")
 
+    def __hash__(self) -> int:
+        """The hash of its content, found once: expressions are looked up again and again."""
+        return self._content_hash
+
+    @cached_property
+    def _content_hash(self) -> int:
+        parts = (self.kernel, self.axes, self.inputs, self.output, self.body, self.epilogue)
+        return hash(parts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What other processes get: hashes of texts differ between processes."""
+        return {name: value for name, value in vars(self).items() if name != "_content_hash"}
+
     @property
     def operands(self) -> tuple[Operand, ...]:
         """Inputs followed by the output."""

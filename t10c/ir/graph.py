@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from t10c.ir.expression import NARROW_BITS, TensorExpression
@@ -49,6 +49,7 @@ class Tensor:
         return is_narrow(self.element_type)
 
 
+@lru_cache(maxsize=64)
 def type_bits(element_type: str) -> int:
     """Width in bits at which elements of a type are planned; 0 for the specification's own type.
 

@@ -125,7 +125,7 @@ def cut_shares(axis_lengths: Mapping[str, int], count: int) -> tuple[Share, ...]
     """
     lengths = dict(axis_lengths)
     shares = []
-    for prime in reversed(_prime_factors(count)):
+    for prime in reversed(prime_factors(count)):
         if not lengths:
             break
         axis = max(lengths, key=lambda name: lengths[name])
@@ -134,7 +134,7 @@ def cut_shares(axis_lengths: Mapping[str, int], count: int) -> tuple[Share, ...]
     return tuple(shares)
 
 
-def _prime_factors(number: int) -> list[int]:
+def prime_factors(number: int) -> list[int]:
     """Prime factors, ascending."""
     factors, prime = [], 2
     while number > 1:

@@ -4,7 +4,7 @@ Two phases, each a function from frozen values to frozen values, between them re
 
 - resolve.py: the file to a `ResolvedModel`. Nothing in it knows tensor expressions.
   - Read and normalise: load.py, functions.py (which inlines the model's own), structure.py,
-    external.py; tensors.py is what is known of a tensor.
+    external.py with ranges.py; tensors.py is what is known of a tensor.
   - Bind symbolic dimensions and values: bind.py, unify.py, symbols.py, values.py.
   - Walk the nodes in order (walk.py). Control flow and sequences are taken apart (inline.py,
     scan.py, sequences.py, optionals.py; cost.py chooses a branch), nodes of com.microsoft are
@@ -14,6 +14,7 @@ Two phases, each a function from frozen values to frozen values, between them re
     evaluate.py; widening.py says what to keep all the same), all other shapes are inferred
     (infer.py, guards.py) or, where they depend on data, taken from declarations and bounds
     (open_shapes.py, declared.py, bounds.py); origins.py says what would make them known.
+    Nodes like one before take its outcome (recurring.py).
 - importer.py: the `ResolvedModel` to a `Graph`.
   - Lower every node (lower.py): renamings and repetitions go (simplify.py), subgraphs that spell
     out one operator are recognised (patterns.py), and a node becomes what its lowering says

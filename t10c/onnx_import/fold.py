@@ -18,6 +18,7 @@ from t10c.onnx_import.infer import Inferred, NotATensorError, ShapeInference, Un
 from t10c.onnx_import.names import describe, operator_name, standard
 from t10c.onnx_import.open_shapes import close_outputs
 from t10c.onnx_import.origins import shape_remedy, value_remedy
+from t10c.onnx_import.recurring import RecurringNodes
 from t10c.onnx_import.registry import SHAPES
 from t10c.onnx_import.tensors import (
     OpenFact,
@@ -79,6 +80,7 @@ class Folder:
         self.versions = dict(versions)
         self._directory = directory
         self._constants = Constants(versions)
+        self._recurring = RecurringNodes()
 
     @property
     def opset(self) -> int:
@@ -93,6 +95,7 @@ class Folder:
         other._producers = dict(self._producers)
         other._widened = set(self._widened)
         other._constants = self._constants
+        other._recurring = self._recurring
         return other
 
     def absorb(self, other: "Folder") -> None:
@@ -118,10 +121,16 @@ class Folder:
 
     def process(self, node: NodeProto) -> None:
         """Fold a node or keep it, and learn the shapes of its outputs."""
-        if any(name and name not in self.facts for name in node.input):
+        names = list(node.input)
+        facts = [self.facts.get(name) if name else None for name in names]
+        if None in facts and any(n and f is None for n, f in zip(names, facts, strict=True)):
             self._check_known_operator(node)
             return
-        facts = [self.facts[name] if name else None for name in node.input]
+        alike = self._recurring.key(node, facts)
+        known = self._recurring.outputs(alike)
+        if known is not None:
+            self._keep(node, known)
+            return
         if node.op_type == "Range" and standard(node.domain):
             facts = [fact and _as_scalar(fact) for fact in facts]
         if node.op_type == "Constant" and standard(node.domain) and node.output:
@@ -163,6 +172,7 @@ class Folder:
             else:
                 self._fold(node, folded)
         else:
+            self._recurring.learn(alike, inferred, outputs)
             self._keep(node, outputs)
 
     def _check_known_operator(self, node: NodeProto) -> None:

@@ -8,7 +8,7 @@ import heapq
 import math
 
 from t10c.ir.expression import Operand
-from t10c.ir.graph import LayoutOp, Operator
+from t10c.ir.graph import LayoutOp, Operator, is_narrow
 from t10c.onnx_import.draft import AnyOperator, Draft, Position
 from t10c.onnx_import.lowering.builder import GraphBuilder
 from t10c.onnx_import.lowering.dims import Terms, squeezed
@@ -109,7 +109,7 @@ class _Growth:
         )
         self._own = _own_operands(producer)
         self._narrow = producer.expression.kernel in ("matmul", "conv") and all(
-            builder.tensor(tensor).narrow for tensor in producer.inputs[:2]
+            is_narrow(builder.element_type(tensor)) for tensor in producer.inputs[:2]
         )
         self._values = {producer.output}
 

@@ -26,7 +26,8 @@ from t10c.onnx_import.tensors import (
 )
 from t10c.suggest import closest
 
-_DATA_LIMIT = 1024  # elements; inference reads shapes, axes, pads and scales, which are short
+DATA_LIMIT = 1024
+"""Elements of a value that inference sees: shapes, axes, pads and scales are short."""
 
 # Operators of whose outputs the schema gives no shape: it is the first input's.
 _SAME_SHAPE = frozenset({"GroupNormalization", "MeanVarianceNormalization", "Dropout"})
@@ -156,7 +157,7 @@ class ShapeInference:
             if fact is None:
                 continue
             types[name] = onnx.helper.make_tensor_type_proto(fact.element_type, fact.shape)
-            if fact.value is not None and fact.value.size <= _DATA_LIMIT:
+            if fact.value is not None and fact.value.size <= DATA_LIMIT:
                 data[name] = numpy_helper.from_array(fact.value, name)
         try:
             imports = self._newest if node.domain == NEWEST_DOMAIN else self._imports

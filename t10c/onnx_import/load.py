@@ -6,8 +6,11 @@ import onnx
 
 from t10c.errors import InvalidInputError
 from t10c.files import MODEL_WANTED, unreadable
+from t10c.onnx_import.external import external_ranges
 from t10c.onnx_import.functions import inline_functions
+from t10c.onnx_import.ranges import ExternalRange
 from t10c.onnx_import.structure import subgraphs
+from t10c.onnx_import.tensors import VALUE_LIMIT_BYTES
 
 OLDEST_OPSET = 7
 _LIMIT_BYTES = 2**31 - 1
@@ -32,6 +35,14 @@ def read_model(source: str | Path | bytes) -> tuple[onnx.ModelProto, Path | None
     except (OSError, ValueError) as error:
         raise unreadable(path, error, MODEL_WANTED) from error
     return parse_model(data), path.parent
+
+
+def external_files(data: bytes) -> tuple[ExternalRange, ...]:
+    """What importing a model may read from files beside it; nothing of what is not a model."""
+    try:
+        return external_ranges(parse_model(data), VALUE_LIMIT_BYTES)
+    except InvalidInputError:
+        return ()
 
 
 def parse_model(data: bytes) -> onnx.ModelProto:

@@ -60,8 +60,10 @@ class _Lowerer:
         """Lower all nodes of a model or body; `owner` maps its nodes to nodes of the file."""
         simplified = simplify(model)
         for group in group_patterns(simplified.nodes, model):
-            names = tuple(dict.fromkeys(owner.get(name, name) for name in group.nodes))
-            self._lower(replace(group, nodes=names), depth)
+            if owner:
+                names = dict.fromkeys(owner.get(name, name) for name in group.nodes)
+                group = replace(group, nodes=tuple(names))
+            self._lower(group, depth)
         return simplified
 
     def _lower(self, group: NodeGroup, depth: int) -> None:

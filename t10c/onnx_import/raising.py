@@ -5,7 +5,7 @@ conv -> Transpose -> Quantise            becomes   conv with Quantise -> Transpo
 
 from dataclasses import replace
 
-from t10c.ir.graph import LayoutOp, Operator
+from t10c.ir.graph import LayoutOp, Operator, is_narrow
 from t10c.onnx_import.commute import is_elementwise, over_shape
 from t10c.onnx_import.draft import Draft
 from t10c.onnx_import.lowering.builder import GraphBuilder
@@ -23,8 +23,8 @@ def _quantises(builder: GraphBuilder, operator: Operator) -> bool:
     """Whether the operator maps each element of one tensor to a narrower one by itself."""
     return (
         is_elementwise(operator)
-        and builder.tensor(operator.output).narrow
-        and not builder.tensor(operator.inputs[0]).narrow
+        and is_narrow(builder.element_type(operator.output))
+        and not is_narrow(builder.element_type(operator.inputs[0]))
     )
 
 

@@ -52,11 +52,10 @@ def simplify(model: ResolvedModel) -> Simplified:
     outputs = frozenset(model.outputs)
     read = outputs.union(*(node.inputs for node in model.nodes))
     for original in model.nodes:
-        node = replace(
-            original,
-            inputs=tuple(alias.get(t, t) for t in original.inputs),
-            outputs=tuple(t if t in read else "" for t in original.outputs),
-        )
+        inputs = tuple(alias.get(t, t) for t in original.inputs)
+        made = tuple(t if t in read else "" for t in original.outputs)
+        unchanged = inputs == original.inputs and made == original.outputs
+        node = original if unchanged else replace(original, inputs=inputs, outputs=made)
         source = _renamed_input(node, model)
         if source is not None:
             alias[node.outputs[0]] = source

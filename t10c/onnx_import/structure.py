@@ -10,6 +10,8 @@ from onnx import GraphProto, NodeProto
 from t10c.errors import InvalidInputError
 from t10c.onnx_import.names import describe, remedy_for
 
+_GRAPH, _GRAPHS = onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS
+
 
 class Union(Collection[str]):
     """The names in any of several collections, seen without copying them."""
@@ -31,16 +33,17 @@ def subgraphs(node: NodeProto) -> list[GraphProto]:
     """The graph attributes of a control-flow node."""
     found: list[GraphProto] = []
     for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
+        kind = attribute.type
+        if kind == _GRAPH:
             found.append(attribute.g)
-        elif attribute.type == onnx.AttributeProto.GRAPHS:
+        elif kind == _GRAPHS:
             found.extend(attribute.graphs)
     return found
 
 
 def needed_names(node: NodeProto) -> list[str]:
     """The tensors a node reads, including those its subgraphs capture."""
-    names = [name for name in node.input if name]
+    names = list(filter(None, node.input))
     for graph in subgraphs(node):
         names.extend(_captured(graph))
     return names
@@ -153,11 +156,11 @@ def _cycle_message(nodes: Sequence[NodeProto], stuck: Set[int], producer: dict[s
 
 def reaching(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> list[bool]:
     """For each of the topologically ordered nodes, whether an output depends on it."""
-    wanted = set(outputs)
+    wanted = set(filter(None, outputs))
     live = [False] * len(nodes)
     for index in range(len(nodes) - 1, -1, -1):
         node = nodes[index]
-        if any(name in wanted for name in node.output if name):
+        if not wanted.isdisjoint(node.output):
             live[index] = True
             wanted.update(needed_names(node))
     return live

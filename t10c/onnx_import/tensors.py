@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from t10c.onnx_import.external import read_small_external
 
 VALUE_LIMIT_BYTES = 64 * 1024
 """No value larger than this is ever held or computed."""
+
+_ELEMENT_TYPES = frozenset(TensorProto.DataType.values()) - {TensorProto.UNDEFINED}
 
 _BITS_OF_NAMES = {"float": 32, "double": 64, "bool": 8, "string": 128, "complex64": 64}
 
@@ -50,12 +53,14 @@ class OpenFact:
     dims: tuple[int | None, ...] | None = None
 
 
+@lru_cache(maxsize=64)
 def element_type_name(element_type: int) -> str:
     """NumPy's name of an ONNX element type where there is one: `float32`, `bfloat16`, `int4`."""
     name: str = TensorProto.DataType.Name(element_type).lower()
     return {"float": "float32", "double": "float64"}.get(name, name)
 
 
+@lru_cache(maxsize=64)
 def element_bits(element_type: int) -> int:
     """Bits of one element (a string counts as 16 bytes)."""
     name = TensorProto.DataType.Name(element_type).lower()
@@ -102,18 +107,18 @@ def from_proto(tensor: TensorProto, name: str, directory: Path | None) -> Tensor
     there. Raises InvalidInputError if the data contradict the declared shape or type.
     """
     shape = tuple(tensor.dims)
-    if tensor.data_type not in TensorProto.DataType.values() or tensor.data_type == 0:
+    if tensor.data_type not in _ELEMENT_TYPES:
         raise InvalidInputError(f"tensor '{name}' has no valid element type ({tensor.data_type})")
     check_size(name, shape)
-    fact = TensorFact(tensor.data_type, shape, fixed=True)
+    fact = TensorFact(tensor.data_type, shape, fixed=True, source=tensor)
     if 0 in shape:
         return empty(fact)
     if fact.size_bytes > VALUE_LIMIT_BYTES:
-        return replace(fact, source=tensor)
+        return fact
     if tensor.data_location == TensorProto.EXTERNAL:
         inline = read_small_external(tensor, fact.size_bytes, directory)
         if inline is None:
-            return replace(fact, source=tensor)
+            return fact
         tensor = inline
     try:
         value = np.array(numpy_helper.to_array(tensor))

@@ -60,9 +60,11 @@ class _Walk:
         self._sequences: dict[str, tuple[str, ...]] = {}
         self._optionals: dict[str, str] = {}
         folder.wanted.update(outputs)
-        folder.wanted.update(name for node in nodes for name in needed_names(node))
-        taken = {*self._facts, *folder.wanted}
-        taken.update(name for node in nodes for name in node.output)
+        taken = set(self._facts)
+        for node in nodes:
+            folder.wanted.update(needed_names(node))
+            taken.update(node.output)
+        taken |= folder.wanted
         self._names = Names(node_names, NameScope(taken), folder.opset)
         self._inliner = Inliner(self._names, sizes)
 
@@ -100,9 +102,9 @@ class _Walk:
         if is_superseded(item, self._folder.opset):
             self._folder.check_form(item)
             return self._expand(item, expand_superseded)
-        if item.op_type in OPTIONAL_OPERATORS or self._optionals.keys() & item.input:
+        if item.op_type in OPTIONAL_OPERATORS or _any_of(self._optionals, item):
             return self._take_apart(item, optional=True)
-        if item.op_type in SEQUENCE_OPERATORS or self._sequences.keys() & item.input:
+        if item.op_type in SEQUENCE_OPERATORS or _any_of(self._sequences, item):
             return self._take_apart(item)
         self._folder.process(item)
         return []
@@ -283,6 +285,11 @@ class _Walk:
             return None
         value = fact.value.reshape(())
         return int(value) if value.dtype.kind in "biuf" and np.isfinite(value) else None
+
+
+def _any_of(names: Mapping[str, object], node: NodeProto) -> bool:
+    """Whether a node reads one of the names."""
+    return bool(names) and any(name in names for name in node.input)
 
 
 def _input(node: NodeProto, index: int) -> str:

@@ -7,7 +7,7 @@ from t10c.ir.expression import TensorExpression
 from t10c.ir.plan import Plan
 from t10c.report.expression import expression_text, step_texts
 from t10c.report.text import cycles_text, percent_text, size_text, size_texts, table_lines
-from t10c.search import FrontEntry, SearchOptions, SearchResult
+from t10c.search import FrontEntry, SearchOptions, SearchRecord, SearchResult
 
 
 def split_text(expression: TensorExpression, plan: Plan) -> str:
@@ -68,8 +68,12 @@ def front_document(
         "thresholds_dropped": record.thresholds_dropped,
         "exhausted": record.exhausted,
         "lower_bound_cycles": record.lower_bound_cycles,
+        "bounded_plans": record.bounded_plans,
+        "bounded_splits": record.bounded_splits,
+        "uncounted_plans": record.uncounted_plans,
         "gap": _gap(result),
         "cpu_seconds": result.cpu_seconds,
+        "cached": result.recalled,
         "front": [entry_document(expression, entry) for entry in result.front],
     }
 
@@ -113,13 +117,27 @@ def front_lines(
         f"searched ({pruning}): {record.splits:,} splits, {record.legal_plans:,} legal plans,"
         f" {record.placeable_plans:,} placeable, {record.feasible_plans:,} feasible"
         + ("" if record.exhausted else "; ended early, not exhausted"),
+        *_bounded_lines(record),
         f"lower bound {cycles_text(record.lower_bound_cycles)} cycles"
         + (f", gap of the fastest plan {percent_text(gap)}" if gap is not None else "")
-        + f"; {result.cpu_seconds:.2f} CPU s",
+        + ("; from the cache" if result.recalled else f"; {result.cpu_seconds:.2f} CPU s"),
     ]
     if not rows:
         lines.append(misfit_line(spec, result))
     return lines
+
+
+def _bounded_lines(record: SearchRecord) -> list[str]:
+    """What did not have to be priced, and what not even to be counted."""
+    if record.uncounted_plans:
+        return [
+            f"bounded away: {record.bounded_splits:,} splits and parts of others, at most"
+            f" {record.uncounted_plans:,} plans, not counted above;"
+            f" {record.bounded_plans:,} of the feasible"
+        ]
+    if record.bounded_plans:
+        return [f"bounded away: {record.bounded_plans:,} of the feasible plans"]
+    return []
 
 
 def misfit_line(spec: HardwareSpec, result: SearchResult) -> str:

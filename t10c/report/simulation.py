@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from t10c.report.summary import search_line
+from t10c.report.summary import joint_lines, search_line
 from t10c.report.text import (
     LINE_WIDTH,
     cycles_text,
@@ -43,7 +43,7 @@ def simulation_lines(report: SimulationReport, plan: ModelPlan | None = None) ->
         lines.append(f"transfers  {transfer_text(report)}")
         lines += _predicted_lines(report)
     if plan is not None and plan.problems:
-        lines.append(search_line(plan))
+        lines += [search_line(plan), *joint_lines(plan)]
     if report.operators:
         lines += _longest_lines(report)
     notes = [line for note in report.notes for line in wrapped("note", note)]

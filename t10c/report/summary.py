@@ -16,6 +16,7 @@ from t10c.report.text import (
     time_text,
 )
 from t10c.schedule.result import DoesNotFit, ModelPlan
+from t10c.serialise import encode
 
 _TOP_OPERATORS = 5
 
@@ -32,6 +33,11 @@ def plan_document(plan: ModelPlan) -> dict[str, Any]:
         "estimate": "cost model; not simulated",
         "peak_core_bytes": plan.peak_core_bytes,
         "peak_operator": peak_operator(plan),
+        **(
+            {"least_core_bytes": plan.least_bytes, "memory_gap": plan.memory_gap}
+            if plan.least_bytes is not None
+            else {}
+        ),
         "core_bytes": plan.spec.usable_bytes,
         "nodes": plan.graph.node_counts(),
         "operators": len(plan.operators),
@@ -44,10 +50,12 @@ def plan_document(plan: ModelPlan) -> dict[str, Any]:
             "candidates": sum(r.legal_plans for r in records),
             "splits": sum(r.splits for r in records),
             "cpu_seconds": plan.search_cpu_seconds,
+            "cached_operators": plan.recalled_problems,
             "exhausted": all(r.exhausted for r in records),
             "thresholds_dropped_operators": sum(r.thresholds_dropped for r in records),
             "gap": plan.gap,
         },
+        **joint_document(plan),
         "top_operators": [
             {"name": name, "cycles": cycles} for name, cycles in _top(plan)[:_TOP_OPERATORS]
         ],
@@ -61,6 +69,13 @@ def plan_document(plan: ModelPlan) -> dict[str, Any]:
         "notes": list(plan.spec.notes),
         "warnings": list(plan.graph.warnings),
     }
+
+
+def joint_document(plan: ModelPlan) -> dict[str, Any]:
+    """How the joint choice ended, as JSON values; nothing if plans were chosen step by step."""
+    if plan.joint is None:
+        return {}
+    return {"joint": {**encode(plan.joint), "truncated": plan.joint.truncated}}
 
 
 def peak_operator(plan: ModelPlan) -> str:
@@ -130,12 +145,13 @@ def plan_lines(plan: ModelPlan) -> list[str]:
             "  of which " + _shares(plan.breakdown_cycles(), latency),
             f"memory     peak {peak} of {available} per core ({percent_text(share)}),"
             f" at {shorten(peak_operator(plan), 56)}",
+            *_least_lines(plan),
             f"bound      {cycles_text(plan.lower_bound_cycles)} cycles: no plan among those"
-            f" searched can be faster; gap {percent_text(plan.gap)}",
+            f" searched can be faster; gap {percent_text(plan.gap)}{truncation(plan)}",
         ]
     lines += _fallback_lines(plan)
     if plan.problems:
-        lines.append(search_line(plan))
+        lines += [search_line(plan), *joint_lines(plan)]
         lines += _longest_lines(plan)
     else:
         lines.append("           nothing is computed: no operator needs a plan")
@@ -210,9 +226,46 @@ def search_line(plan: ModelPlan) -> str:
     )
     if plan.search_cpu_seconds:
         text += f" in {plan.search_cpu_seconds:.2f} CPU s"
+    if plan.recalled_problems:
+        text += f"; {plan.recalled_problems} of {len(records)} from the cache"
     if not all(r.exhausted for r in records):
         text += "; ended early, not exhausted"
     return text
+
+
+ENDS = {
+    "gap": "no other can be faster by more than 1 %",
+    "exhausted": "nothing was left to compare",
+    "time": "the time limit ended it",
+    "interrupted": "it was interrupted",
+}
+"""Why a joint choice ended, by `JointRecord.stopped`."""
+
+
+def truncation(plan: ModelPlan) -> str:
+    """That the joint choice was cut short and by what, to be added to its gap; else nothing."""
+    if plan.joint is None or not plan.joint.truncated:
+        return ""
+    why = "interrupted" if plan.joint.stopped == "interrupted" else "time limit"
+    return f", truncated ({why})"
+
+
+def _least_lines(plan: ModelPlan) -> list[str]:
+    """The bound on memory, where that was the objective."""
+    if plan.least_bytes is None:
+        return []
+    return [
+        f"           no schedule has a lower peak than {size_text(plan.least_bytes)} per core;"
+        f" gap {percent_text(plan.memory_gap)}; the bound below is for the peak above"
+    ]
+
+
+def joint_lines(plan: ModelPlan) -> list[str]:
+    """How far the joint choice came and why it ended, if there was one."""
+    if plan.joint is None:
+        return []
+    rounds = "1 round" if plan.joint.rounds == 1 else f"{plan.joint.rounds} rounds"
+    return [f"           all steps together in {rounds}: {ENDS[plan.joint.stopped]}"]
 
 
 def _shares(parts: dict[str, float], total: float) -> str:
@@ -268,7 +321,13 @@ def search_lines(plan: ModelPlan) -> list[str]:
         for p in plan.problems
     ]
     header = ["axes", "kernel", "operators", "splits", "legal", "feasible", "front"]
-    return table_lines(header, rows, left=(0, 1))
+    lines = table_lines(header, rows, left=(0, 1))
+    if plan.joint is not None:
+        lines.append(
+            f"all steps together: {plan.joint.plans:,} plans compared one by one, the others by"
+            f" bounds, in {plan.joint.rounds} rounds; stopped: {plan.joint.stopped}"
+        )
+    return lines
 
 
 def operator_table(plan: ModelPlan) -> list[str]:

@@ -5,14 +5,26 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
-from t10c.schedule.descent import descend, forward_start, option_extra, settle_idle
+from t10c.schedule.descent import descend, forward_start, option_extra
 from t10c.schedule.memory import Homes, StepMemory, fixed_demand_bytes, live_homes
 from t10c.schedule.reconcile import Allocation, Menu, reconcile
 from t10c.schedule.result import Transition
 from t10c.schedule.setting import Setting
+from t10c.schedule.settle import settle_idle
 from t10c.schedule.smallest import HOME_ROUNDS, Smallest
+from t10c.schedule.steps import Step
+from t10c.search.space import IntArray
 
 _TRIED_ALLOCATIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """What a step's reads come to: (bytes received, whether of a copy, bytes kept) of each."""
+
+    prices: tuple[tuple[int, bool, int], ...]
+    kept_bytes: int
+    cycles: float
 
 
 @dataclass(frozen=True)
@@ -20,14 +32,14 @@ class Assignment:
     """A choice for every step: its option and the option's plan, with exact price and memory.
 
     `options` and `plans` index a step's `Choices`, `homes` and `memory` are bytes per core at every
-    step, `transitions` those of a step's reads (none where they are priced uniformly).
+    step, `fetches` what a step's reads come to (nothing where they are priced uniformly).
     """
 
     options: list[int]
     plans: list[int]
     homes: Homes
     memory: StepMemory
-    transitions: list[tuple[Transition, ...]]
+    fetches: list[Fetch]
     cycles: float
 
 
@@ -38,10 +50,11 @@ def choose(setting: Setting, spec: HardwareSpec) -> Assignment | None:
     fixed = fixed_demand_bytes(setting.sequence, spec)
     homes = live_homes(setting.sequence, spec)
     best: Assignment | None = None
+    done: set[tuple[int, ...]] = set()
     for _ in range(HOME_ROUNDS):
         allocations = _allocations(setting, homes, fixed, spec)
         for allocation in allocations[:_TRIED_ALLOCATIONS]:
-            found = _complete(setting, allocation, homes, fixed, spec)
+            found = _complete(setting, allocation, homes, fixed, spec, done)
             if found is not None and (best is None or found.cycles < best.cycles - 1e-9):
                 best = found
         if best is not None or not allocations:
@@ -80,9 +93,16 @@ def _allocations(
 
 
 def _complete(
-    setting: Setting, allocation: Allocation, homes: Homes, fixed: int, spec: HardwareSpec
+    setting: Setting,
+    allocation: Allocation,
+    homes: Homes,
+    fixed: int,
+    spec: HardwareSpec,
+    done: set[tuple[int, ...]],
 ) -> Assignment | None:
     """Improve an allocation by descent where transitions are exact, and settle its memory.
+
+    Plans in `done` have been settled before and are not again; new ones are added to it.
 
     The greedy's own plans are a candidate too, so descent never loses to it. It can end in a local
     optimum, so it also starts from plans chosen in execution order.
@@ -95,14 +115,27 @@ def _complete(
             candidates.append(descend(setting, start, homes, allowed, allocation.price))
     best: Assignment | None = None
     for plans in candidates:
+        if tuple(plans) in done:
+            continue
+        done.add(tuple(plans))
         real = setting.homes(plans, spec)
         options = settle_idle(setting, plans, real, fixed, spec.usable_bytes)
         if options is None:
             continue
-        found = _price(setting, plans, options, real, fixed, spec.usable_bytes)
+        found = price_assignment(setting, plans, options, real, fixed, spec.usable_bytes)
         if best is None or found.cycles < best.cycles - 1e-9:
             best = found
     return best
+
+
+def settled(setting: Setting, plans: list[int], spec: HardwareSpec) -> Assignment | None:
+    """Plans of all steps with their weights settled in the memory; None if there is no room."""
+    fixed = fixed_demand_bytes(setting.sequence, spec)
+    homes = setting.homes(plans, spec)
+    options = settle_idle(setting, plans, homes, fixed, spec.usable_bytes)
+    if options is None:
+        return None
+    return price_assignment(setting, plans, options, homes, fixed, spec.usable_bytes)
 
 
 def from_smallest(setting: Setting, smallest: Smallest, spec: HardwareSpec) -> Assignment:
@@ -111,10 +144,10 @@ def from_smallest(setting: Setting, smallest: Smallest, spec: HardwareSpec) -> A
     plans = setting.plans_of(smallest.options)
     options = settle_idle(setting, plans, smallest.homes, fixed, spec.usable_bytes)
     assert options is not None, "the smallest assignment fits"
-    return _price(setting, plans, options, smallest.homes, fixed, spec.usable_bytes)
+    return price_assignment(setting, plans, options, smallest.homes, fixed, spec.usable_bytes)
 
 
-def _price(
+def price_assignment(
     setting: Setting,
     plans: list[int],
     options: list[int],
@@ -123,52 +156,66 @@ def _price(
     available: int,
 ) -> Assignment:
     """Exact price and memory of a complete assignment in `available` bytes per core."""
-    steps = range(len(plans))
     memory = setting.memory(plans, options, homes, fixed)
-    transitions = [_transitions(setting, plans, options, step) for step in steps]
-    for step in steps:
-        kept = sum(t.kept_bytes for t in transitions[step])
-        if kept and memory.fetch[step] + kept > available:  # no room for the copies
-            transitions[step] = _transitions(setting, plans, options, step, reusing=False)
-    kept_bytes = np.array([sum(t.kept_bytes for t in found) for found in transitions], np.int64)
+    fetches = _fetches(setting, plans, options, memory.fetch, available)
+    kept_bytes = np.array([fetch.kept_bytes for fetch in fetches], np.int64)
     memory = replace(memory, fetch=memory.fetch + kept_bytes)
     cycles = 0.0
-    for step in steps:
+    for step, fetch in enumerate(fetches):
         choices = setting.of_step(step)
         cycles += float(choices.execution[plans[step]] + choices.setup[options[step]])
-        cycles += exchange_cycles(setting, transitions[step])
+        cycles += fetch.cycles
         if not setting.exact:
             cycles += float(choices.uniform_transition[plans[step]])
-    return Assignment(options, plans, homes, memory, transitions, cycles)
+    return Assignment(options, plans, homes, memory, fetches, cycles)
 
 
-def _transitions(
-    setting: Setting, plans: list[int], options: list[int], step: int, reusing: bool = True
-) -> tuple[Transition, ...]:
-    """Exact transitions of a step's reads; none where they are priced uniformly."""
+def _fetches(
+    setting: Setting, plans: list[int], options: list[int], fetch_bytes: IntArray, available: int
+) -> list[Fetch]:
+    """Every step's fetch; copies are reused where `available` bytes have room for them."""
+    known: dict[tuple[object, ...], Fetch] = {}
+
+    def found(step: int, reusing: bool) -> Fetch:
+        key = (reusing, *setting.neighbours.fetching(step, plans, options))
+        if key not in known:
+            known[key] = _fetch(setting, plans, options, step, reusing)
+        return known[key]
+
     if not setting.exact:
-        return ()
-    found = []
-    expression = setting.sequence.steps[step].problem.expression
-    for position, read in enumerate(setting.sequence.steps[step].reads):
-        states = setting.pricer.states(step, position, plans)
-        reuse = setting.pricer.reuse_state(step, position, plans) if reusing else None
-        size, reused, kept = setting.pricer.received_bytes(
-            step, position, plans[step], states, reuse, options
-        )
-        found.append(
-            Transition(
-                operand=expression.inputs[read.operand].name,
-                tensor=read.tensor,
-                sources=tuple(source.tensor for source in read.sources),
-                received_bytes=size,
-                reused=reused,
-                kept_bytes=kept,
-            )
-        )
-    return tuple(found)
+        return [Fetch((), 0, 0.0)] * len(plans)
+    fetches = [found(step, True) for step in range(len(plans))]
+    for step, demand_bytes in enumerate(fetch_bytes.tolist()):
+        kept = fetches[step].kept_bytes
+        if kept and demand_bytes + kept > available:  # no room for the copies
+            fetches[step] = found(step, False)
+    return fetches
 
 
-def exchange_cycles(setting: Setting, transitions: tuple[Transition, ...]) -> float:
-    """Cycles of the one exchange that fetches all operands of an operator."""
-    return float(setting.pricer.cycles(sum(t.received_bytes for t in transitions)))
+def _fetch(
+    setting: Setting, plans: list[int], options: list[int], step: int, reusing: bool
+) -> Fetch:
+    """Exact prices of a step's reads."""
+    pricer = setting.pricer
+    prices = []
+    for position in range(len(setting.sequence.steps[step].reads)):
+        states = pricer.states(step, position, plans)
+        reuse = pricer.reuse_state(step, position, plans) if reusing else None
+        prices.append(pricer.received_bytes(step, position, plans[step], states, reuse, options))
+    cycles = pricer.exchange_cycles(sum(size for size, _, _ in prices))
+    return Fetch(tuple(prices), sum(kept for _, _, kept in prices), cycles)
+
+
+def transitions(step: Step, fetch: Fetch) -> tuple[Transition, ...]:
+    """The transitions of a step's reads; none where they are priced uniformly."""
+    return tuple(
+        Transition(
+            operand=step.problem.expression.inputs[read.operand].name,
+            tensor=read.tensor,
+            sources=tuple(source.tensor for source in read.sources),
+            received_bytes=size,
+            reused=reused,
+            kept_bytes=kept,
+        )
+        for read, (size, reused, kept) in zip(step.reads, fetch.prices, strict=False)
+    )

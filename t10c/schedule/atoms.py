@@ -1,6 +1,7 @@
 """Views in atoms: factors of dimensions that two tensors are both made of, as in `(a b) c`."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,11 @@ class View:
     region_start: tuple[int, ...]
 
     @property
+    def form(self) -> tuple[object, ...]:
+        """All that it says but of which tensor."""
+        return self.atoms, self.source_dims, self.view_dims, self.region_start
+
+    @property
     def extent(self) -> tuple[int, ...]:
         """Length of the region along each dimension."""
         lengths = []
@@ -49,6 +55,14 @@ class View:
 
 def identity_view(tensor: str, shape: tuple[int, ...]) -> View:
     """The view of a tensor as itself."""
+    atoms, dims, start = _identity(shape)
+    return View(tensor, atoms, dims, dims, start)
+
+
+@lru_cache(maxsize=1024)
+def _identity(
+    shape: tuple[int, ...],
+) -> tuple[tuple[Atom, ...], tuple[tuple[int, ...], ...], tuple[int, ...]]:
+    """Atoms, dimensions and region start of such a view."""
     atoms = tuple(Atom(size, length=size) for size in shape)
-    dims = tuple((i,) for i in range(len(shape)))
-    return View(tensor, atoms, dims, dims, (0,) * len(shape))
+    return atoms, tuple((i,) for i in range(len(shape))), (0,) * len(shape)

@@ -1,17 +1,46 @@
 """Choices of one operator: plans, and idle cuts of its weights, that a schedule may take."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.tiles import ends_with_sync
-from t10c.schedule.idle import IdleCut, idle_combinations
-from t10c.schedule.pool import PoolCollector
+from t10c.schedule.idle import (
+    IdleCut,
+    Thoroughness,
+    has_every_option,
+    idle_combinations,
+    weight_cuts,
+)
+from t10c.schedule.pool import PoolCollector, execution_cycles
 from t10c.schedule.problem import Problem, search_problem
-from t10c.search.operator import FrontEntry, SearchResult
+from t10c.schedule.shortlist import Shortlist, ShortlistCollector
+from t10c.search.candidates import Candidates
+from t10c.search.evaluate import Costs
+from t10c.search.operator import FrontEntry, SearchResult, front_entry
 from t10c.search.options import SearchOptions
 from t10c.search.space import FloatArray, IntArray
+from t10c.search.temporal import slot_table
+
+Number = TypeVar("Number", np.int64, np.float64)
+
+
+@dataclass(frozen=True)
+class EveryCut:
+    """All undominated idle cuts of every plan's weights, one entry each in parallel arrays.
+
+    `plan` numbers the plan and `weight` the problem's weight; `idle_bytes` per core, `setup` in
+    cycles.
+    """
+
+    plan: IntArray
+    weight: IntArray
+    idle_bytes: IntArray
+    setup: FloatArray
 
 
 @dataclass(frozen=True)
@@ -23,7 +52,9 @@ class Choices:
     doubled buffers, without the reserved shift buffer), `input_bytes` (pieces of the inputs),
     `execution` (cycles, closing sync included, transition not), `uniform_transition` (cycles).
     `bound_prices` (cycles per byte) and `bound_values` (cycles) give, over all feasible plans,
-    min(execution + setup + price * idle bytes).
+    min(execution + setup + price * idle bytes). Options are thinned out; `every_cut` has all.
+    `shortlist` has the plans that may be part of a best schedule, and what the others cost at least
+    (None unless asked for).
     """
 
     problem: Problem
@@ -38,7 +69,31 @@ class Choices:
     cuts: tuple[tuple[IdleCut, ...], ...]
     bound_prices: FloatArray
     bound_values: FloatArray
+    every_cut: EveryCut
+    shortlist: Shortlist | None
     search: SearchResult
+
+    @property
+    def listed(self) -> Shortlist:
+        """The shortlist of choices that were searched for a joint choice."""
+        if self.shortlist is None:
+            raise ValueError("these choices were searched without a shortlist")
+        return self.shortlist
+
+    @property
+    def has_every_option(self) -> bool:
+        """Whether the options of no plan of `all_listed` had to be thinned out."""
+        return has_every_option(int(np.bincount(self.plan).max(initial=0)))
+
+    def plan_costs_at(self, price: float) -> FloatArray:
+        """Per plan, execution and the least setup + price * idle bytes of all weights, (plans,)."""
+        count = len(self.problem.weights)
+        least = np.full((len(self.plans), count), np.inf)
+        cuts = self.every_cut
+        priced = cuts.setup + price * cuts.idle_bytes
+        np.minimum.at(least, (cuts.plan, cuts.weight), priced)
+        total: FloatArray = self.execution + least.sum(axis=1)
+        return total
 
     def demand_bytes(self, dying_bytes: int) -> IntArray:
         """Bytes per core each plan demands of its own, fetching or running, (plans,).
@@ -50,39 +105,128 @@ class Choices:
 
 
 def find_choices(
-    problem: Problem, spec: HardwareSpec, search: SearchOptions, uniform: bool
+    problem: Problem,
+    spec: HardwareSpec,
+    search: SearchOptions,
+    uniform: bool,
+    joint: bool = False,
 ) -> Choices:
     """Search the problem and keep its choices; no plans if nothing fits the memory.
 
-    `uniform` says that the bound may count the uniform transition, because the schedule will.
+    `uniform` says that the bound may count the uniform transition, because the schedule will;
+    `joint`, that a shortlist is wanted.
     """
     collector = PoolCollector(problem, spec, uniform)
-    result = search_problem(problem.expression, spec, search, collector.visit)
+    listing = ShortlistCollector(problem, spec, collector.prices) if joint else None
+
+    def visit(candidates: Candidates, costs: Costs) -> None:
+        collector.visit(candidates, costs)
+        if listing is not None:
+            listing.visit(candidates, costs, execution_cycles(problem.expression, costs))
+
+    result = search_problem(problem.expression, spec, search, visit)
     entries = _with_front(collector.pool(), result.front)
+    none = np.zeros(0, np.int64)
+    empty = Choices(
+        problem=problem,
+        plans=(),
+        active_bytes=none,
+        input_bytes=none,
+        execution=np.zeros(0),
+        uniform_transition=np.zeros(0),
+        plan=none,
+        idle_bytes=none,
+        setup=np.zeros(0),
+        cuts=(),
+        bound_prices=collector.prices,
+        bound_values=collector.minima,
+        every_cut=EveryCut(none, none, none, np.zeros(0)),
+        shortlist=listing.shortlist() if listing is not None and entries else None,
+        search=result,
+    )
+    return with_plans(empty, entries, spec)
+
+
+def all_listed(choices: Choices, spec: HardwareSpec, lending: bool) -> Choices:
+    """The choices with the shortlist's plans, row by row, in place of their own, and all options.
+
+    Combinations of idle cuts that others beat in both bytes and setup are options only where the
+    weights are lent: then others read them where they lie idle.
+    """
+    none = np.zeros(0, np.int64)
+    empty = replace(
+        choices,
+        plans=(),
+        active_bytes=none,
+        input_bytes=none,
+        execution=np.zeros(0),
+        uniform_transition=np.zeros(0),
+        plan=none,
+        idle_bytes=none,
+        setup=np.zeros(0),
+        cuts=(),
+        every_cut=EveryCut(none, none, none, np.zeros(0)),
+    )
+    expression, listed = choices.problem.expression, choices.listed
+    table = slot_table(expression)
+    entries = [
+        front_entry(expression, table, listed.candidates, listed.costs, row, spec)
+        for row in range(len(listed))
+    ]
+    return with_plans(empty, entries, spec, "every" if lending else "undominated")
+
+
+def with_plans(
+    choices: Choices,
+    entries: Seq[FrontEntry],
+    spec: HardwareSpec,
+    thoroughness: Thoroughness = "few",
+) -> Choices:
+    """The choices with more plans after those they have, and so many options of each."""
     reserve = spec.shift_buffer.reserved_bytes
-    own_sync = ends_with_sync(problem.expression)
+    own_sync = ends_with_sync(choices.problem.expression)
     plan, idle, setup, cuts = [], [], [], []
-    for index, entry in enumerate(entries):
-        for combination in idle_combinations(problem, entry, spec):
+    every: list[tuple[int, int, int, float]] = []
+    for index, entry in enumerate(entries, start=len(choices.plans)):
+        by_weight = weight_cuts(choices.problem, entry, spec)
+        every += [
+            (index, weight, cut.idle_bytes, cut.setup_cycles)
+            for weight, own in enumerate(by_weight)
+            for cut in own
+        ]
+        for combination in idle_combinations(by_weight, thoroughness):
             plan.append(index)
             idle.append(sum(cut.idle_bytes for cut in combination))
             setup.append(sum(cut.setup_cycles for cut in combination))
             cuts.append(combination)
-    return Choices(
-        problem=problem,
-        plans=tuple(entries),
-        active_bytes=np.array([e.memory_bytes - reserve for e in entries], dtype=np.int64),
-        input_bytes=np.array([sum(e.piece_bytes[:-1]) for e in entries], dtype=np.int64),
-        execution=np.array([e.cycles - (0.0 if own_sync else e.end_cycles) for e in entries]),
-        uniform_transition=np.array([0.0 if own_sync else e.end_cycles for e in entries]),
-        plan=np.array(plan, dtype=np.int64),
-        idle_bytes=np.array(idle, dtype=np.int64),
-        setup=np.array(setup, dtype=np.float64),
-        cuts=tuple(cuts),
-        bound_prices=collector.prices,
-        bound_values=collector.minima,
-        search=result,
+    ends = [0.0 if own_sync else e.end_cycles for e in entries]
+    execution = [e.cycles - end for e, end in zip(entries, ends, strict=True)]
+    return replace(
+        choices,
+        plans=(*choices.plans, *entries),
+        active_bytes=_longer(choices.active_bytes, [e.memory_bytes - reserve for e in entries]),
+        input_bytes=_longer(choices.input_bytes, [sum(e.piece_bytes[:-1]) for e in entries]),
+        execution=_longer(choices.execution, execution),
+        uniform_transition=_longer(choices.uniform_transition, ends),
+        plan=_longer(choices.plan, plan),
+        idle_bytes=_longer(choices.idle_bytes, idle),
+        setup=_longer(choices.setup, setup),
+        cuts=(*choices.cuts, *cuts),
+        every_cut=_more_cuts(choices.every_cut, every),
     )
+
+
+def _more_cuts(cuts: EveryCut, more: Seq[tuple[int, int, int, float]]) -> EveryCut:
+    return EveryCut(
+        _longer(cuts.plan, [entry[0] for entry in more]),
+        _longer(cuts.weight, [entry[1] for entry in more]),
+        _longer(cuts.idle_bytes, [entry[2] for entry in more]),
+        _longer(cuts.setup, [entry[3] for entry in more]),
+    )
+
+
+def _longer(values: NDArray[Number], more: Seq[float]) -> NDArray[Number]:
+    return np.concatenate([values, np.array(more, dtype=values.dtype)])
 
 
 def _with_front(pool: list[FrontEntry], front: tuple[FrontEntry, ...]) -> tuple[FrontEntry, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from t10c.schedule.choices import Choices
 from t10c.schedule.memory import Homes
+from t10c.schedule.reconcile import largest_within
 from t10c.schedule.setting import Setting
 from t10c.search.space import FloatArray, IntArray
 
@@ -35,15 +36,15 @@ def descend(
 ) -> list[int]:
     """Plans of every step after descent from `plans`; `allowed` is each step's extra bytes."""
     plans = list(plans)
+    keys = _own_keys(setting, homes, allowed)
     own: dict[tuple[int, int, int], FloatArray] = {}
     remembered: dict[tuple[object, ...], int] = {}
     for _ in range(_SWEEPS):
         changed = False
-        for step in range(len(plans)):
-            key = (setting.choice_of[step], int(homes.dying[step]), int(allowed[step]))
+        for step, key in enumerate(keys):
             if key not in own:
-                own[key] = plan_costs(setting.of_step(step), key[1], key[2], price)
-            around = (key, *_surroundings(setting, plans, step))
+                own[key] = plan_costs(setting.choices[key[0]], key[1], key[2], price)
+            around = (key, *setting.neighbours.deciding(step, plans))
             if around not in remembered:
                 cost = own[key] + transition_costs(setting, plans, step)
                 best = int(np.argmin(cost))
@@ -66,36 +67,41 @@ def forward_start(
     Readers' wishes are left out, so it starts the descent from elsewhere than the greedy does.
     """
     plans = list(plans)
-    for step in range(len(plans)):
-        pricer, reads = setting.pricer, setting.sequence.steps[step].reads
-        cost = plan_costs(setting.of_step(step), int(homes.dying[step]), int(allowed[step]), price)
-        size = np.zeros(len(cost))
-        for position in range(len(reads)):
-            states = pricer.states(step, position, plans)
-            reuse = pricer.reuse_state(step, position, plans)
-            size += pricer.bytes_in(step, position, states, reuse)
-        cost = cost + pricer.cycles(size)
-        if np.isfinite(cost).any():
-            plans[step] = int(np.argmin(cost))
+    remembered: dict[tuple[object, ...], int | None] = {}
+    for step, key in enumerate(_own_keys(setting, homes, allowed)):
+        before = (key, *setting.neighbours.reading(step, plans))
+        if before not in remembered:
+            cost = plan_costs(setting.choices[key[0]], key[1], key[2], price)
+            cost = cost + setting.pricer.cycles(_bytes_in(setting, plans, step))
+            remembered[before] = int(np.argmin(cost)) if np.isfinite(cost).any() else None
+        best = remembered[before]
+        plans[step] = plans[step] if best is None else best
     return plans
 
 
-def _surroundings(setting: Setting, plans: list[int], step: int) -> tuple[object, ...]:
-    """All that a step's decision depends on: its neighbours' plans and how they are connected."""
-    pricer, sequence = setting.pricer, setting.sequence
-    parts: list[object] = [plans[step]]
-    for position in range(len(sequence.steps[step].reads)):
-        parts.append(pricer.read_key(step, position))
-        parts.append(tuple(pricer.states(step, position, plans)))
-        parts.append(pricer.reuse_state(step, position, plans))
-    for consumer in dict.fromkeys(c for c, _ in sequence.steps[step].consumers):
-        parts.append((setting.choice_of[consumer], plans[consumer]))
-        for position, read in enumerate(sequence.steps[consumer].reads):
-            parts.append(pricer.read_key(consumer, position))
-            parts.append(tuple(source.step == step for source in read.sources))
-            parts.append(tuple(pricer.states(consumer, position, plans)))
-            parts.append(pricer.reuse_state(consumer, position, plans))
-    return tuple(parts)
+def _own_keys(setting: Setting, homes: Homes, allowed: IntArray) -> list[tuple[int, int, int]]:
+    """What a step's own costs depend on: choices, homes that die there, bytes it may demand.
+
+    Of the bytes, only which options they have room for.
+    """
+    dying: list[int] = homes.dying.tolist()
+    members: dict[tuple[int, int], list[int]] = {}
+    for step, key in enumerate(zip(setting.choice_of, dying, strict=True)):
+        members.setdefault(key, []).append(step)
+    most = np.zeros(len(dying), dtype=np.int64)
+    for (choice, size), steps in members.items():
+        most[steps] = largest_within(option_extra(setting.choices[choice], size), allowed[steps])
+    return list(zip(setting.choice_of, dying, most.tolist(), strict=True))
+
+
+def _bytes_in(setting: Setting, plans: list[int], step: int) -> FloatArray:
+    """Bytes to bring all of a step's operands into place, for every plan of its pool."""
+    pricer = setting.pricer
+    size = np.zeros(len(setting.of_step(step).plans))
+    for position in range(len(setting.sequence.steps[step].reads)):
+        states = pricer.states(step, position, plans)
+        size += pricer.bytes_in(step, position, states, pricer.reuse_state(step, position, plans))
+    return size
 
 
 def transition_costs(setting: Setting, plans: list[int], step: int) -> FloatArray:
@@ -104,11 +110,7 @@ def transition_costs(setting: Setting, plans: list[int], step: int) -> FloatArra
     Every operator fetches all its operands in one exchange, so a consumer's other operands count.
     """
     pricer, sequence = setting.pricer, setting.sequence
-    size = np.zeros(len(setting.of_step(step).plans))
-    for position in range(len(sequence.steps[step].reads)):
-        states = pricer.states(step, position, plans)
-        size += pricer.bytes_in(step, position, states, pricer.reuse_state(step, position, plans))
-    cost = pricer.cycles(size)
+    cost = pricer.cycles(_bytes_in(setting, plans, step))
     for consumer in dict.fromkeys(c for c, _ in sequence.steps[step].consumers):
         size = np.zeros(len(cost))
         for position in range(len(sequence.steps[consumer].reads)):
@@ -118,71 +120,3 @@ def transition_costs(setting: Setting, plans: list[int], step: int) -> FloatArra
             size += pricer.bytes_out(consumer, position, plans[consumer], states, step)
         cost += pricer.cycles(size)
     return cost
-
-
-def settle_idle(
-    setting: Setting, plans: list[int], homes: Homes, fixed_bytes: int, capacity_bytes: int
-) -> list[int] | None:
-    """Options for fixed plans: smallest idle cuts first, then the steepest gains that still fit.
-
-    None if even the smallest cuts exceed the capacity at some step.
-    """
-    steps = range(len(plans))
-    ladders = [_ladder(setting.of_step(step), plans[step]) for step in steps]
-    option = [ladder[0] for ladder in ladders]
-    idle = np.array([setting.of_step(s).idle_bytes[option[s]] for s in steps], dtype=np.int64)
-    need = np.array(
-        [setting.of_step(s).demand_bytes(int(homes.dying[s]))[plans[s]] for s in steps],
-        dtype=np.int64,
-    )
-    peak = int(idle.sum()) - idle + need + homes.live + fixed_bytes
-    most_idle = capacity_bytes - homes.end - fixed_bytes
-    total = int(idle.sum())
-    if int(peak.max(initial=0)) > capacity_bytes or total > most_idle:
-        return None
-    gains = []
-    for step, ladder in enumerate(ladders):
-        choices = setting.of_step(step)
-        for rank in range(1, len(ladder)):
-            low, high = ladder[rank - 1], ladder[rank]
-            size = int(choices.idle_bytes[high] - choices.idle_bytes[low])
-            gains.append(
-                (-float(choices.setup[low] - choices.setup[high]) / size, step, rank, size)
-            )
-    gains.sort()
-    reached = [0] * len(plans)
-    for _, step, rank, size in gains:
-        if reached[step] != rank - 1:
-            continue
-        others = peak.copy()
-        others[step] -= size
-        if int(others.max()) + size <= capacity_bytes and total + size <= most_idle:
-            peak = others + size
-            total += size
-            reached[step] = rank
-            option[step] = ladders[step][rank]
-    return option
-
-
-def _ladder(choices: Choices, plan: int) -> list[int]:
-    """Options of one plan on the lower convex hull of (idle bytes, setup), by rising idle bytes."""
-    options = np.flatnonzero(choices.plan == plan)
-    order = options[np.lexsort((choices.setup[options], choices.idle_bytes[options]))]
-    hull: list[int] = []
-    for candidate in order:
-        c = int(candidate)
-        if hull and choices.setup[c] >= choices.setup[hull[-1]]:
-            continue
-        while len(hull) >= 2:
-            a, b = hull[-2], hull[-1]
-            left = (choices.setup[a] - choices.setup[b]) * (
-                choices.idle_bytes[c] - choices.idle_bytes[b]
-            )
-            right = (choices.setup[b] - choices.setup[c]) * (
-                choices.idle_bytes[b] - choices.idle_bytes[a]
-            )
-            if left > right:
-                break
-            hull.pop()
-        hull.append(c)
-    return hull

@@ -4,11 +4,12 @@ Expressions stand once per distinct problem and operators refer to them by numbe
 the schema version, that every plan belongs to its expression, and the hashes of hardware and plan.
 """
 
-import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from t10c import __version__
+from t10c.commons import Commons
 from t10c.errors import InvalidInputError
 from t10c.hardware.document import from_document as spec_from_document
 from t10c.hardware.document import spec_hash
@@ -19,8 +20,10 @@ from t10c.ir.graph import Bindings, Graph, LayoutOp, NodeRecord, Operator, Tenso
 from t10c.ir.plan import Plan, Rotation
 from t10c.ir.positions import CorePositions
 from t10c.schedule.options import ScheduleOptions
-from t10c.schedule.result import CopyPlan, ModelPlan, OperatorPlan, ProblemRecord
+from t10c.schedule.result import CopyPlan, JointRecord, ModelPlan, OperatorPlan, ProblemRecord
 from t10c.serialise import (
+    NO_COMMONS,
+    content_hash,
     decode,
     decode_tuple,
     encode,
@@ -43,20 +46,25 @@ _DERIVED = ("latency_cycles", "latency_ms", "peak_core_bytes", "core_bytes", "br
 
 def to_document(plan: ModelPlan) -> dict[str, Any]:
     """The plan as JSON values; equal plans give equal documents."""
-    body = _body(plan)
-    return {"schema": SCHEMA, "version": VERSION, "plan_hash": _hash(body), **body}
+    return _document(plan, lambda value: value)
 
 
-def _hash(document: dict[str, Any]) -> str:
+def _document(
+    plan: ModelPlan, common: Callable[[Any], Any], commons: Commons = NO_COMMONS
+) -> dict[str, Any]:
+    """The plan as JSON values; `common` says what stands for a value that many operators share."""
+    body = _body(plan, common)
+    return {"schema": SCHEMA, "version": VERSION, "plan_hash": _hash(body, commons), **body}
+
+
+def _hash(document: dict[str, Any], commons: Commons = NO_COMMONS) -> str:
     """Hash of all that a document says, however it is laid out as text."""
-    says = {k: v for k, v in document.items() if k not in ("schema", "version", "plan_hash")}
-    text = json.dumps(says, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return content_hash(document, ("schema", "version", "plan_hash"), commons)
 
 
-def _body(plan: ModelPlan) -> dict[str, Any]:
+def _body(plan: ModelPlan, common: Callable[[Any], Any]) -> dict[str, Any]:
     graph = plan.graph
-    planned = {operator.name: operator for operator in plan.operators}
+    entries = _Entries(plan, common)
     return {
         "generator": f"t10c {__version__}",
         "latency_cycles": plan.latency_cycles,
@@ -71,6 +79,8 @@ def _body(plan: ModelPlan) -> dict[str, Any]:
         "hardware_overrides": list(plan.overrides),
         "hardware_hash": spec_hash(plan.spec),
         "hardware": spec_to_document(plan.spec),
+        **({"joint": encode(plan.joint)} if plan.joint is not None else {}),
+        **({"least_bytes": plan.least_bytes} if plan.least_bytes is not None else {}),
         **({"positions": encode(plan.positions)} if plan.positions is not None else {}),
         "model": {
             "name": graph.name,
@@ -86,7 +96,7 @@ def _body(plan: ModelPlan) -> dict[str, Any]:
         },
         "problems": [encode(problem) for problem in plan.problems],
         "operators": [
-            _planned_entry(operator, planned[operator.name], plan)
+            entries.entry(operator)
             if isinstance(operator, Operator)
             else {"class": "layout_only", **encode(operator)}
             for operator in graph.operators
@@ -95,31 +105,53 @@ def _body(plan: ModelPlan) -> dict[str, Any]:
     }
 
 
-def _planned_entry(operator: Operator, planned: OperatorPlan, plan: ModelPlan) -> dict[str, Any]:
-    """One planned operator: what it stands for and how it is planned, side by side."""
-    expression = plan.problems[planned.problem].expression
-    entry = encode(planned)
-    rotations = entry.pop("plan")["rotations"]
-    head = {
-        "class": "planned",
-        "name": operator.name,
-        "op_type": operator.op_type,
-        "nodes": list(operator.nodes),
-        "inputs": list(operator.inputs),
-        "output": operator.output,
-        "problem": planned.problem,
-        "split": {
-            axis.name: factor
-            for axis, factor in zip(expression.axes, planned.plan.split, strict=True)
-        },
-        "rotations": rotations,
-    }
-    return {**head, **{key: value for key, value in entry.items() if key not in head}}
+class _Entries:
+    """Entries of planned operators; what operators have in common becomes JSON values once."""
+
+    def __init__(self, plan: ModelPlan, common: Callable[[Any], Any]) -> None:
+        self._common = common
+        self._problems = plan.problems
+        self._plans = {operator.name: operator for operator in plan.operators}
+        self._known: dict[tuple[int, ...], Any] = {}
+
+    def entry(self, operator: Operator) -> dict[str, Any]:
+        """One planned operator: what it stands for and how it is planned, side by side."""
+        planned = self._plans[operator.name]
+        return {
+            "class": "planned",
+            "name": operator.name,
+            "op_type": operator.op_type,
+            "nodes": list(operator.nodes),
+            "inputs": list(operator.inputs),
+            "output": operator.output,
+            "problem": planned.problem,
+            "split": self._once(self._split, planned.plan, planned.problem),
+            "rotations": self._once(encode, planned.plan.rotations),
+            "placement": planned.placement,
+            "rtensors": self._once(encode, planned.rtensors),
+            "piece_bytes": self._once(encode, planned.piece_bytes),
+            "idle": encode(planned.idle),
+            "transitions": encode(planned.transitions),
+            "memory_bytes": self._once(encode, planned.memory_bytes),
+            "cost_cycles": self._once(encode, planned.cost_cycles),
+        }
+
+    def _split(self, plan: Plan, problem: int) -> dict[str, int]:
+        axes = self._problems[problem].expression.axes
+        return {axis.name: factor for axis, factor in zip(axes, plan.split, strict=True)}
+
+    def _once(self, make: Callable[..., Any], value: object, *further: int) -> Any:
+        """What `make` makes of a part of the plan, which lives as long as the entries are made."""
+        key = (id(value), *further)
+        if key not in self._known:
+            self._known[key] = self._common(make(value, *further))
+        return self._known[key]
 
 
 def dump_plan(plan: ModelPlan) -> bytes:
-    """The plan file's bytes."""
-    return file_bytes(to_document(plan))
+    """The plan file's bytes: the text of `to_document`."""
+    commons = Commons()
+    return file_bytes(_document(plan, commons.mark, commons), commons)
 
 
 def load_plan(data: bytes, place: str) -> ModelPlan:
@@ -160,6 +192,8 @@ def from_document(document: object) -> ModelPlan:
         uniform_cycles=number(_key(known, "uniform_cycles"), "uniform_cycles"),
         end_bytes=whole_number(_key(known, "end_bytes"), "end_bytes"),
         positions=_positions(known, spec),
+        joint=decode(JointRecord, known["joint"], "joint") if "joint" in known else None,
+        least_bytes=_least_bytes(known),
     )
     written = to_document(plan)
     for key in _DERIVED:
@@ -170,6 +204,16 @@ def from_document(document: object) -> ModelPlan:
             f"plan_hash does not belong to the plan: the file was edited\n{_COMPILE_AGAIN}"
         )
     return plan
+
+
+def _least_bytes(document: dict[str, Any]) -> int | None:
+    """The bound on the peak of memory, which a plan may have."""
+    if "least_bytes" not in document:
+        return None
+    found = whole_number(document["least_bytes"], "least_bytes")
+    if not 0 <= found <= whole_number(document.get("peak_core_bytes"), "peak_core_bytes"):
+        raise wrong("least_bytes", found, "at least 0 and at most peak_core_bytes")
+    return found
 
 
 def _positions(document: dict[str, Any], spec: HardwareSpec) -> CorePositions | None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -14,8 +15,19 @@ from t10c.schedule.problem import Problem
 from t10c.search.operator import FrontEntry
 from t10c.search.temporal import factor_tuples
 
-_IDLE_OPTIONS = 12
-"""Combinations of idle cuts kept per plan."""
+_FEW_OPTIONS = 12
+_EVERY_OPTION = 256
+
+Thoroughness = Literal["few", "undominated", "every"]
+"""Which combinations of idle cuts are kept per plan: some undominated ones, all, or all there are.
+
+Of the latter two as many as `has_every_option` allows.
+"""
+
+
+def has_every_option(options: int) -> bool:
+    """Whether a plan with so many combinations of idle cuts has all that were asked for."""
+    return options < _EVERY_OPTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +40,18 @@ class IdleCut:
     setup_cycles: float
 
 
+def weight_cuts(problem: Problem, entry: FrontEntry, spec: HardwareSpec) -> list[list[IdleCut]]:
+    """All undominated idle cuts of every weight of a problem under a plan."""
+    return [idle_cuts(problem.expression, entry.plan, index, spec) for index in problem.weights]
+
+
 def idle_combinations(
-    problem: Problem, entry: FrontEntry, spec: HardwareSpec
+    by_weight: list[list[IdleCut]], thoroughness: Thoroughness = "few"
 ) -> list[tuple[IdleCut, ...]]:
-    """Undominated (idle bytes, setup) combinations of the idle cuts of all weights."""
+    """Combinations of idle cuts, one per weight, by rising setup."""
     combinations: list[tuple[int, float, tuple[IdleCut, ...]]] = [(0, 0.0, ())]
-    for index in problem.weights:
-        choices = idle_cuts(problem.expression, entry.plan, index, spec)
+    most = _FEW_OPTIONS if thoroughness == "few" else _EVERY_OPTION
+    for choices in by_weight:
         extended = [
             (idle + cut.idle_bytes, setup + cut.setup_cycles, (*cuts, cut))
             for idle, setup, cuts in combinations
@@ -43,9 +60,10 @@ def idle_combinations(
         extended.sort(key=lambda c: (c[1], c[0]))
         combinations = []
         for candidate in extended:
-            if not combinations or candidate[0] < combinations[-1][0]:
+            least = combinations[-1][0] if combinations else math.inf
+            if candidate[0] < least or thoroughness == "every":
                 combinations.append(candidate)
-        combinations = _thin(combinations, _IDLE_OPTIONS)
+        combinations = _thin(combinations, most)
     return [cuts for _, _, cuts in combinations]
 
 

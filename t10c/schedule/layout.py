@@ -83,25 +83,36 @@ def operand_layout(placed: PlacedPlan, operand: Operand, after_loops: bool = Fal
     return _layout(operand, _axis_boxes(placed, operand, after_loops), len(placed.coordinates))
 
 
+def boxes_of_dims(
+    operand: Operand, axis_boxes: AxisBoxes, shape: tuple[int, ...]
+) -> tuple[IntArray, IntArray]:
+    """Boxes of the operand's dimensions from those of its axes: start and stop, (*shape, dims).
+
+    `shape` is what the axes' intervals broadcast to: (cores,), or (plans, cores).
+    """
+    start = np.empty((*shape, len(operand.dims)), dtype=np.int64)
+    stop = np.empty_like(start)
+    empty = np.zeros((1,) * len(shape), dtype=bool)
+    for low, high in axis_boxes.values():
+        empty = empty | (high <= low)
+    for index, dim in enumerate(operand.dims):
+        first = np.full((1,) * len(shape), dim.offset, dtype=np.int64)
+        last = first + dim.reach
+        for axis, stride in dim.terms:
+            low, high = axis_boxes[axis]
+            first = first + stride * low
+            last = last + stride * (high - 1)
+        first = np.clip(first, 0, dim.size)
+        start[..., index] = first
+        stop[..., index] = np.where(empty, first, np.clip(last, 0, dim.size))
+    return start, stop
+
+
 def _layout(operand: Operand, axis_boxes: AxisBoxes, cores: int) -> Layout:
     """Boxes of the operand's dimensions from those of its axes."""
-    start = np.zeros((cores, len(operand.dims)), dtype=np.int64)
-    stop = np.zeros_like(start)
-    empty = np.zeros(cores, dtype=bool)
-    for low, high in axis_boxes.values():
-        empty |= high <= low
-    for index, dim in enumerate(operand.dims):
-        low = np.full(cores, dim.offset, dtype=np.int64)
-        high = np.full(cores, dim.offset + dim.reach, dtype=np.int64)
-        for axis, stride in dim.terms:
-            box = axis_boxes[axis]
-            low += stride * box[0]
-            high += stride * (box[1] - 1)
-        start[:, index] = np.clip(low, 0, dim.size)
-        stop[:, index] = np.where(empty, start[:, index], np.clip(high, 0, dim.size))
     if not operand.dims:
         return Layout(np.zeros((cores, 1), np.int64), np.ones((cores, 1), np.int64), flat=True)
-    return Layout(start, stop)
+    return Layout(*boxes_of_dims(operand, axis_boxes, (cores,)))
 
 
 def output_layout(placed: PlacedPlan) -> Layout:
@@ -113,7 +124,7 @@ def output_layout(placed: PlacedPlan) -> Layout:
     expression, output = placed.expression, placed.expression.output
     boxes = _axis_boxes(placed, output, after_loops=True)
     shares = replicas(expression, placed.plan, output)
-    rank = _replica_rank(placed, output, shares)
+    rank = replica_rank(placed, output, shares)
     for share in reduction_shares(expression, placed.plan):
         part = rank % share.parts
         rank = rank // share.parts
@@ -124,28 +135,28 @@ def output_layout(placed: PlacedPlan) -> Layout:
     layout = _layout(output, boxes, len(placed.coordinates))
     # what no axis divides stays with the first of the replicas
     kept = np.where(rank[:, None] == 0, layout.stop, layout.start)
-    layout = Layout(layout.start, kept, layout.flat)
-    return layout if layout.flat else _first_runs(output, layout, boxes)
+    stop = kept if layout.flat else first_runs(output, layout.start, kept, boxes)
+    return Layout(layout.start, stop, layout.flat)
 
 
-def _first_runs(output: Operand, layout: Layout, boxes: AxisBoxes) -> Layout:
-    """The output's boxes without what the core does not compute.
+def first_runs(output: Operand, start: IntArray, stop: IntArray, boxes: AxisBoxes) -> IntArray:
+    """Where the output's boxes (..., dims) stop without what the core does not compute.
 
     A dimension of several axes, such as (group, channel) of a grouped convolution, has holes where
     an inner axis is cut: only its first run without a hole is claimed.
     """
     if all(len(dim.terms) <= 1 for dim in output.dims):
-        return layout
-    stop = layout.stop.copy()
+        return stop
+    stop = stop.copy()
     for index, dim in enumerate(output.dims):
-        run = np.ones(len(stop), dtype=np.int64)
-        whole = np.ones(len(stop), dtype=bool)
+        run = np.ones(stop.shape[:-1], dtype=np.int64)
+        whole = np.ones(stop.shape[:-1], dtype=bool)
         for axis, stride in sorted(dim.terms, key=lambda term: term[1]):
             more = np.maximum(boxes[axis][1] - boxes[axis][0] - 1, 0)
             whole &= (more == 0) | (run >= stride)
             run += np.where(whole, stride * more, 0)
-        stop[:, index] = np.minimum(stop[:, index], layout.start[:, index] + run)
-    return Layout(layout.start, stop, layout.flat)
+        stop[..., index] = np.minimum(stop[..., index], start[..., index] + run)
+    return stop
 
 
 def idle_layout(
@@ -161,7 +172,7 @@ def idle_layout(
     if not factors or layout.flat:
         return layout
     shares = replicas(placed.expression, placed.plan, operand)
-    rank = _replica_rank(placed, operand, shares)
+    rank = replica_rank(placed, operand, shares)
     start, stop = layout.start.copy(), layout.stop.copy()
     lengths = piece_axis_lengths(placed.expression, placed.plan, operand)
     dim_of = {axis: d for d, dim in enumerate(operand.dims) for axis, _ in dim.terms}
@@ -177,7 +188,7 @@ def idle_layout(
     return Layout(start, stop)
 
 
-def _replica_rank(placed: PlacedPlan, operand: Operand, shares: int) -> IntArray:
+def replica_rank(placed: PlacedPlan, operand: Operand, shares: int) -> IntArray:
     """Rank of every core among the `shares` cores that hold the same piece of the operand.
 
     The digit rule makes it the most significant digit of the core's rank in the operand's sharing

@@ -10,16 +10,24 @@ from t10c.ir.plan import Plan, piece_shape, replicas
 from t10c.schedule.choices import Choices
 from t10c.schedule.layout import (
     Layout,
-    PlacedPlan,
     even_layout,
     idle_layout,
     operand_layout,
     output_layout,
     place,
 )
+from t10c.schedule.layout_batch import (
+    LayoutRole,
+    PlacedPool,
+    joined_layout,
+    placed_pools,
+    stacked_layout,
+)
 from t10c.search.space import IntArray
 
 _SAMPLE_CORES = 128
+_PLACED_POOLS = 4
+"""Pools whose coordinates and offsets are kept; the roles of one are mostly asked for together."""
 
 
 class LayoutStore:
@@ -38,7 +46,7 @@ class LayoutStore:
         else:
             self.sample = np.unique(np.linspace(0, count - 1, _SAMPLE_CORES).astype(np.int64))
         self._layouts: dict[tuple[object, ...], Layout] = {}
-        self._placements: dict[tuple[int, int], PlacedPlan] = {}
+        self._placements: dict[int, tuple[PlacedPool, ...]] = {}
 
     def home_elements(self, choice: int, plan: int) -> int:
         """Largest number of elements of the output that a core holds at home."""
@@ -68,9 +76,8 @@ class LayoutStore:
         """A weight in its idle plan, on all cores."""
         key = ("idle", choice, plan, operand, cut)
         if key not in self._layouts:
-            expression = self.choices[choice].problem.expression
-            placed = self._placed(choice, plan, None)
-            layout = idle_layout(placed, expression.inputs[operand], cut)
+            placed = place(*self._plan(choice, plan))
+            layout = idle_layout(placed, placed.expression.inputs[operand], cut)
             self._layouts[key] = _pad(layout, self.spec.core_count)
         return self._layouts[key]
 
@@ -78,57 +85,58 @@ class LayoutStore:
         choices = self.choices[choice]
         return choices.problem.expression, choices.plans[plan].plan
 
-    def _build(
-        self, role: str, choice: int, plan: int, operand: int, cores: IntArray | None
-    ) -> Layout:
-        """Layout of a plan's operand on the chosen cores (all if None)."""
-        expression = self.choices[choice].problem.expression
-        placed = self._placed(choice, plan, cores)
-        if role == "out":
-            return output_layout(placed)
-        return operand_layout(placed, expression.inputs[operand], role == "after")
-
-    def _placed(self, choice: int, plan: int, cores: IntArray | None) -> PlacedPlan:
-        """The plan with the offsets of the chosen cores; sampled ones are remembered."""
-        key = (choice, plan)
-        if cores is None:
-            return place(*self._plan(choice, plan))
-        if key not in self._placements:
-            self._placements[key] = place(*self._plan(choice, plan), cores)
-        return self._placements[key]
-
-    def full(self, role: str, choice: int, plan: int, operand: int) -> Layout:
+    def full(self, role: LayoutRole, choice: int, plan: int, operand: int) -> Layout:
         """Layout on all cores of the chip (unused ones hold nothing)."""
         key = (role, choice, plan, operand)
         if key not in self._layouts:
-            layout = self._build(role, choice, plan, operand, None)
+            placed = place(*self._plan(choice, plan))
+            if role == "out":
+                layout = output_layout(placed)
+            else:
+                layout = operand_layout(placed, placed.expression.inputs[operand], role == "after")
             self._layouts[key] = _pad(layout, self.spec.core_count)
         return self._layouts[key]
 
-    def sampled(self, role: str, choice: int, plan: int, operand: int) -> Layout:
+    def sampled(self, role: LayoutRole, choice: int, plan: int, operand: int) -> Layout:
         """Layout on the sampled cores."""
-        key = ("sample", role, choice, plan, operand)
-        if key not in self._layouts:
-            used = int(np.prod(self._plan(choice, plan)[1].split))
-            cores = self.sample[self.sample < used]
-            layout = self._build(role, choice, plan, operand, cores)
-            self._layouts[key] = _pad(layout, len(self.sample))
-        return self._layouts[key]
+        pool, cores = self.pool(role, choice, operand), len(self.sample)
+        rows = slice(plan * cores, (plan + 1) * cores)
+        return Layout(pool.start[rows], pool.stop[rows], pool.flat)
 
-    def pool(self, role: str, choice: int, operand: int) -> Layout:
+    def pool(self, role: LayoutRole, choice: int, operand: int) -> Layout:
         """Sampled layouts of all plans of a pool, one after the other."""
         key = ("pool", role, choice, operand)
         if key not in self._layouts:
-            parts = [
-                self.sampled(role, choice, plan, operand)
-                for plan in range(len(self.choices[choice].plans))
-            ]
-            self._layouts[key] = Layout(
-                np.concatenate([p.start for p in parts]),
-                np.concatenate([p.stop for p in parts]),
-                parts[0].flat,
-            )
+            expression = self.choices[choice].problem.expression
+            which = expression.output if role == "out" else expression.inputs[operand]
+            self._layouts[key] = joined_layout(self._placed_pools(choice), which, role)
         return self._layouts[key]
+
+    def _placed_pools(self, choice: int) -> tuple[PlacedPool, ...]:
+        """The plans of a pool on the sampled cores; the latest pools are remembered."""
+        pools = self._placements.pop(choice, None)
+        if pools is None:
+            choices = self.choices[choice]
+            plans = [entry.plan for entry in choices.plans]
+            pools = placed_pools(choices.problem.expression, plans, self.sample)
+        self._placements[choice] = pools
+        if len(self._placements) > _PLACED_POOLS:
+            del self._placements[next(iter(self._placements))]
+        return pools
+
+    def stacked(self, role: LayoutRole, choice: int, plans: IntArray, operand: int) -> Layout:
+        """Sampled layouts of some plans, one after the other."""
+        choices = self.choices[choice]
+        expression = choices.problem.expression
+        which = expression.output if role == "out" else expression.inputs[operand]
+        chosen = [choices.plans[int(plan)].plan for plan in plans]
+        return stacked_layout(expression, chosen, which, role, self.sample)
+
+    def grown(self, choices: tuple[Choices, ...]) -> "LayoutStore":
+        """A store for choices that have the same plans and more after them; keeps what it knows."""
+        store = LayoutStore(choices, self.spec)
+        store._layouts = {k: v for k, v in self._layouts.items() if k[0] != "pool"}
+        return store
 
 
 def _pad(layout: Layout, cores: int) -> Layout:

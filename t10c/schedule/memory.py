@@ -12,7 +12,7 @@ import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import size_bytes
-from t10c.schedule.steps import Sequence
+from t10c.schedule.steps import Sequence, Span
 from t10c.search.space import IntArray
 
 
@@ -30,27 +30,42 @@ class Homes:
 
 
 def live_homes(
-    sequence: Sequence, spec: HardwareSpec, home_elements: dict[int, int] | None = None
+    sequence: Sequence, spec: HardwareSpec, home_elements: IntArray | None = None
 ) -> Homes:
-    """Live bytes at every step; `home_elements` gives producers' largest share per core.
+    """Live bytes at every step; `home_elements` (steps,) gives producers' largest share per core.
 
     Without it every tensor is taken to be spread evenly, which no plan can undercut by much.
     """
     count = len(sequence.steps)
-    live = np.zeros(count, dtype=np.int64)
+    size = _home_bytes(sequence.spans, spec, home_elements)
+    born = np.array([span.first_step for span in sequence.spans], dtype=np.int64)
+    last = np.array([span.last_step for span in sequence.spans], dtype=np.int64)
+    change = np.zeros(count + 2, dtype=np.int64)
+    stays = last > born + 1
+    np.add.at(change, np.maximum(born + 1, 0)[stays], size[stays])
+    np.subtract.at(change, last[stays], size[stays])
     dying = np.zeros(count, dtype=np.int64)
-    end = 0
-    for span in sequence.spans:
-        share = -(-span.elements // spec.core_count)
-        if home_elements is not None and span.producer >= 0:
-            share = home_elements[span.producer]
-        size = size_bytes(spec, share, span.bits)
-        live[max(span.first_step + 1, 0) : span.last_step] += size
-        if span.first_step < span.last_step < count:
-            dying[span.last_step] += size
-        if span.last_step == count:
-            end += size
-    return Homes(live, dying, end)
+    dies = (born < last) & (last < count)
+    np.add.at(dying, last[dies], size[dies])
+    return Homes(np.cumsum(change)[:count], dying, int(size[last == count].sum()))
+
+
+def _home_bytes(
+    spans: tuple[Span, ...], spec: HardwareSpec, home_elements: IntArray | None
+) -> IntArray:
+    """Bytes per core of every span's home, (spans,)."""
+    elements = np.array([span.elements for span in spans], dtype=np.int64)
+    share = -(-elements // spec.core_count)
+    if home_elements is not None:
+        producer = np.array([span.producer for span in spans], dtype=np.int64)
+        made = producer >= 0
+        share[made] = home_elements[producer[made]]
+    bits = np.array([span.bits for span in spans], dtype=np.int64)
+    size = np.zeros(len(spans), dtype=np.int64)
+    for width in np.unique(bits):
+        alike = bits == width
+        size[alike] = size_bytes(spec, share[alike], int(width))
+    return size
 
 
 @dataclass(frozen=True)

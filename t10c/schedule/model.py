@@ -1,31 +1,20 @@
 """The whole-model schedule: search every distinct operator, choose plans, price the result."""
 
-from collections.abc import Callable
+import time
 from dataclasses import replace
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.graph import Graph
 from t10c.schedule.assemble import assemble
-from t10c.schedule.assignment import choose, from_smallest
-from t10c.schedule.choices import Choices, find_choices
-from t10c.schedule.fit import (
-    does_not_fit,
-    outputs_too_large,
-    too_many_weights,
-    unplaceable_operator,
-)
+from t10c.schedule.assignment import Assignment
+from t10c.schedule.joint import Joint, Status, Watcher, improve
+from t10c.schedule.least import LeastMemory, chosen_within, fitting, least_memory, with_memory
 from t10c.schedule.options import DEFAULT_SCHEDULE, ScheduleOptions
 from t10c.schedule.positions import model_positions
-from t10c.schedule.problem import Problem
-from t10c.schedule.result import DoesNotFit, ModelPlan
-from t10c.schedule.rowwise import split_rowwise
+from t10c.schedule.prepare import Searcher, prepare
+from t10c.schedule.result import DoesNotFit, JointRecord, ModelPlan
+from t10c.schedule.rowwise import FrontSearcher
 from t10c.schedule.setting import Setting
-from t10c.schedule.smallest import smallest_assignment
-from t10c.schedule.steps import build_sequence
-from t10c.schedule.transition import TransitionPricer
-
-Searcher = Callable[[list[Problem]], list[Choices]]
-"""Searches distinct problems, in order; the caller decides where (processes, progress)."""
 
 
 def schedule_model(
@@ -34,41 +23,58 @@ def schedule_model(
     options: ScheduleOptions = DEFAULT_SCHEDULE,
     searcher: Searcher | None = None,
     overrides: tuple[str, ...] = (),
+    fronts: FrontSearcher | None = None,
+    watch: Watcher | None = None,
 ) -> ModelPlan | DoesNotFit:
     """Choose plans for all operators within every core's memory (docs/planning.md).
 
-    `overrides` are recorded in the plan. Deterministic: the same input gives the same plan.
+    `searcher` and `fronts` search, by default here and in turn; `overrides` are recorded in the
+    plan. Deterministic: the same input gives the same plan, as long as a time limit is not reached.
+    `watch` is asked before a search under a time limit (round 0) and after every round of it, and
+    may end it. A limit that did not end the search has decided nothing, and is not recorded.
     """
-    sequence = build_sequence(split_rowwise(graph, spec, options.search), options.persistent)
-    problem_of: dict[Problem, int] = {}
-    for step in sequence.steps:
-        problem_of.setdefault(step.problem, len(problem_of))
-    early = too_many_weights(sequence, spec)
-    if early is not None:
-        return early
-    uniform = options.transitions == "uniform"
-    if searcher is None:
-        choices = [find_choices(p, spec, options.search, uniform) for p in problem_of]
-    else:
-        choices = searcher(list(problem_of))
-    choice_of = tuple(problem_of[step.problem] for step in sequence.steps)
-    for step in sequence.steps:
-        if not choices[choice_of[step.index]].plans:
-            return unplaceable_operator(sequence, step, choices[choice_of[step.index]], spec)
-    setting = Setting(
-        sequence,
-        tuple(choices),
-        choice_of,
-        TransitionPricer(sequence, tuple(choices), choice_of, spec),
-        not uniform,
-    )
-    chosen = choose(setting, spec)
-    if chosen is None and not sequence.steps:
-        return outputs_too_large(sequence, spec)
-    if chosen is None:
-        smallest = smallest_assignment(setting, spec)
-        if smallest.memory.most > spec.usable_bytes:
-            return does_not_fit(setting, spec, smallest)
-        chosen = from_smallest(setting, smallest, spec)
-    plan = assemble(setting, spec, options, chosen, overrides)
-    return replace(plan, positions=model_positions(plan))
+    deadline = time.monotonic() + (options.time_limit_seconds or 0.0)
+    setting = prepare(graph, spec, options, searcher, fronts)
+    if isinstance(setting, DoesNotFit):
+        return setting
+    least: LeastMemory | None = None
+    if options.objective == "memory" and setting.sequence.steps:
+        least = least_memory(setting, spec)
+    room = spec if least is None else with_memory(spec, least.peak_bytes)
+    chosen = chosen_within(setting, room)
+    joint: Joint | None = None
+    if options.joint and setting.sequence.steps:
+        within = setting if room is spec else fitting(setting, room)
+        best = None if isinstance(chosen, DoesNotFit) else chosen
+        joint = improved(within, room, best, watch, deadline)
+        setting, chosen = joint.setting, joint.assignment or chosen
+    if isinstance(chosen, DoesNotFit):
+        return chosen
+    if joint is None or not joint.record.truncated:
+        options = replace(options, time_limit_seconds=None)
+    # the bound is that of the memory in which the plans were chosen
+    plan = replace(assemble(setting, room, options, chosen, overrides, joint), spec=spec)
+    bound_bytes = None if least is None else least.bound_bytes
+    return replace(plan, positions=model_positions(plan), least_bytes=bound_bytes)
+
+
+def improved(
+    setting: Setting,
+    spec: HardwareSpec,
+    best: Assignment | None,
+    watch: Watcher | None,
+    deadline: float,
+) -> Joint:
+    """The joint choice, unless `watch` says at once that there is no time for it.
+
+    It ends when `watch` says so, or after a round that ends past `deadline` (monotonic clock).
+    """
+    why = watch(Status(0, None if best is None else best.cycles, 0.0)) if watch is not None else ""
+    if why:
+        return Joint(setting, best, 0.0, JointRecord(0, 0, why))
+
+    def stopped(status: Status) -> str:
+        said = watch(status) if watch is not None else ""
+        return said or ("time" if time.monotonic() >= deadline else "")
+
+    return improve(setting, spec, best, stopped)

@@ -12,6 +12,7 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.tiles import ends_with_sync
 from t10c.ir.expression import TensorExpression
 from t10c.schedule.problem import Problem
+from t10c.schedule.shares import replicas_of
 from t10c.search.candidates import Candidates
 from t10c.search.evaluate import Costs
 from t10c.search.operator import FrontEntry, front_entry
@@ -79,7 +80,7 @@ class PoolCollector:
         weights = [
             (
                 costs.piece_bytes[:, index].astype(np.float64),
-                operand_replicas(self.table, candidates, index).astype(np.float64),
+                replicas_of(self.table, candidates, index).astype(np.float64),
             )
             for index in self.problem.weights
         ]
@@ -176,14 +177,6 @@ class PoolCollector:
                 front_entry(self.problem.expression, self.table, candidates, costs, row, self.spec)
             )
         return entries
-
-
-def operand_replicas(table: SlotTable, candidates: Candidates, operand: int) -> IntArray:
-    """P_X / prod(t[X]) of every candidate."""
-    sharing = np.prod(candidates.splits[:, list(table.shared_axes[operand])], axis=1)
-    own = list(table.by_operand[operand])
-    replicas: IntArray = sharing // np.prod(candidates.factors[:, own], axis=1)
-    return replicas
 
 
 def execution_cycles(expression: TensorExpression, costs: Costs) -> FloatArray:

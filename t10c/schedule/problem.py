@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import TensorExpression
-from t10c.search.operator import SearchResult, Visitor, search_operator
+from t10c.search.explore import Visitor
+from t10c.search.operator import SearchResult, search_operator
 from t10c.search.options import SearchOptions
 
 
@@ -23,7 +24,14 @@ def search_problem(
     search: SearchOptions,
     visit: Visitor | None = None,
 ) -> SearchResult:
-    """`search_operator`, without thresholds for a reduce that has fewer outputs than cores exist.
+    """`search_operator` with the options of `problem_search`."""
+    return search_operator(expression, spec, problem_search(expression, spec, search), visit)
+
+
+def problem_search(
+    expression: TensorExpression, spec: HardwareSpec, search: SearchOptions
+) -> SearchOptions:
+    """The options, without thresholds for a reduce that has fewer outputs than cores exist.
 
     T10's thresholds would have it use most cores all the same, by cutting the reduced axes; but
     every further core then adds a sync to the final reduction.
@@ -31,5 +39,5 @@ def search_problem(
     if expression.kernel == "reduce":
         outputs = math.prod(a.length for a in expression.axes if not a.reduction)
         if outputs < spec.core_count:
-            search = replace(search, pruning="exhaustive")
-    return search_operator(expression, spec, search, visit)
+            return replace(search, pruning="exhaustive")
+    return search

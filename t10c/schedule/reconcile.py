@@ -8,11 +8,12 @@ taking the steepest steps of every operator's lower convex hull is the LP optimu
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
 from t10c.schedule.choices import Choices
-from t10c.search.space import FloatArray, IntArray
+from t10c.search.space import BoolArray, FloatArray, IntArray
 
 _GRID = 40
 
@@ -54,6 +55,16 @@ def lower_hull(menu: Menu, allowed_extra: int) -> Hull | None:
     return Hull(chosen, menu.idle[chosen], menu.time[chosen])
 
 
+def largest_within(sizes: IntArray, allowed: IntArray) -> IntArray:
+    """For every entry of `allowed` the largest of the sizes that it has room for, -1 for none.
+
+    As long as that is the same, the same options fit.
+    """
+    steps = np.concatenate([[-1], np.unique(sizes)])
+    found: IntArray = steps[np.searchsorted(steps[1:], allowed, side="right")]
+    return found
+
+
 def _above(menu: Menu, a: int, b: int, c: int) -> bool:
     """Whether b lies on or above the line from a to c."""
     run = menu.idle[c] - menu.idle[a]
@@ -73,34 +84,70 @@ class Allocation:
     price: float
 
 
-def allocate(hulls: Seq[Hull], idle_limit: int) -> Allocation | None:
-    """Steepest steps first until `idle_limit` bytes are given away; None if even least is more."""
-    position = np.zeros(len(hulls), dtype=np.int64)
-    used = sum(int(hull.idle[0]) for hull in hulls)
+def allocate(hulls: Seq[Hull], hull_of: IntArray, idle_limit: int) -> Allocation | None:
+    """Steepest steps first until `idle_limit` bytes are given away; None if even least is more.
+
+    `hull_of[step]` numbers the hull of every step. Among equally steep ones the first step of the
+    sequence comes first; one that does not fit ends its step's climb.
+    """
+    counts = np.bincount(hull_of, minlength=len(hulls))
+    used = sum(int(hull.idle[0]) * int(n) for hull, n in zip(hulls, counts, strict=True))
     if used > idle_limit:
         return None
-    steps = []
+    members = np.split(np.argsort(hull_of, kind="stable"), np.cumsum(counts)[:-1])
+    position = np.zeros(len(hull_of), dtype=np.int64)
+    stuck = np.zeros(len(hull_of), dtype=bool)
+    price = 0.0
+    for slope, rungs in groupby(_rungs(hulls), key=lambda rung: rung[0]):
+        climb = _climb([(members[hull], target, size) for _, hull, target, size in rungs])
+        climb = climb[:, ~stuck[climb[0]]]
+        taken = _first_fit(climb, idle_limit - used)
+        used += int(climb[2, taken].sum())
+        position[climb[0, taken]] = climb[1, taken]
+        if not taken.all():
+            price = price or -slope
+            stuck[climb[0, ~taken]] = True
+    first = np.cumsum([0, *(len(hull.option) for hull in hulls)])[hull_of] + position
+    options = np.concatenate([hull.option for hull in hulls])[first]
+    times = np.concatenate([hull.time for hull in hulls])[first]
+    return Allocation(options, idle_limit, float(np.cumsum(times)[-1]), price)
+
+
+def _rungs(hulls: Seq[Hull]) -> list[tuple[float, int, int, int]]:
+    """(slope, hull, position it leads to, bytes) of all hulls' segments, steepest first."""
+    rungs = []
     for index, hull in enumerate(hulls):
         gain = -np.diff(hull.time)
         size = np.diff(hull.idle)
-        steps += [(-float(gain[k] / size[k]), index, k + 1, int(size[k])) for k in range(len(gain))]
-    steps.sort()
-    price = 0.0
-    stuck: set[int] = set()
-    for slope, index, target, more in steps:
-        if index in stuck:
-            continue
-        if used + more > idle_limit:
-            price = price or -slope
-            stuck.add(index)
-            continue
-        used += more
-        position[index] = target
-    options = np.array(
-        [hull.option[p] for hull, p in zip(hulls, position, strict=True)], dtype=np.int64
-    )
-    time = float(sum(hull.time[p] for hull, p in zip(hulls, position, strict=True)))
-    return Allocation(options, idle_limit, time, price)
+        rungs += [(-float(gain[k] / size[k]), index, k + 1, int(size[k])) for k in range(len(gain))]
+    return sorted(rungs)
+
+
+def _climb(rungs: list[tuple[IntArray, int, int]]) -> IntArray:
+    """Equally steep rungs (steps, position, bytes) as rows step, position and bytes, in order."""
+    steps = np.concatenate([steps for steps, _, _ in rungs])
+    lengths = [len(steps) for steps, _, _ in rungs]
+    climb = np.stack([steps, *(np.repeat([r[i] for r in rungs], lengths) for i in (1, 2))])
+    return climb if len(rungs) == 1 else climb[:, np.lexsort((climb[1], climb[0]))]
+
+
+def _first_fit(climb: IntArray, room: int) -> BoolArray:
+    """Which rungs are taken: in order those that fit, of a step none after one that does not."""
+    steps, targets, sizes = climb
+    taken = np.zeros(len(steps), dtype=bool)
+    left = np.arange(len(steps))
+    while len(left):
+        total = np.cumsum(sizes[left])
+        fitting = int(np.searchsorted(total, room, side="right"))
+        taken[left[:fitting]] = True
+        room -= int(total[fitting - 1]) if fitting else 0
+        left = left[fitting:]
+        # what is too large now stays so, the first that is left among it
+        ends = np.full(int(steps.max()) + 1, np.iinfo(np.int64).max)
+        large = left[sizes[left] > room]
+        np.minimum.at(ends, steps[large], targets[large])
+        left = left[targets[left] < ends[steps[left]]]
+    return taken
 
 
 def reconcile(
@@ -112,24 +159,29 @@ def reconcile(
     With W idle bytes in all, a step's options must have extra <= capacity - W - rest; W is at most
     `most_idle_bytes`, what is left after the last step.
     """
-    least = sum(int(menus[m].idle.min()) for m in menu_of)
+    menu = np.asarray(menu_of, dtype=np.int64)
+    counts = np.bincount(menu, minlength=len(menus))
+    least = sum(int(m.idle.min()) * int(n) for m, n in zip(menus, counts, strict=True))
     if least > most_idle_bytes:
         return []
+    members = [np.flatnonzero(menu == number) for number in range(len(menus))]
     allocations = []
     for limit in np.unique(np.linspace(least, most_idle_bytes, _GRID).astype(np.int64)):
-        hulls: dict[tuple[int, int], Hull | None] = {}
-        chosen: list[Hull] = []
-        for menu, others in zip(menu_of, rest, strict=True):
-            key = (menu, int(capacity_bytes - limit - others))
-            if key not in hulls:
-                hulls[key] = lower_hull(menus[menu], key[1])
-            hull = hulls[key]
+        allowed = capacity_bytes - int(limit) - rest
+        for steps, m in zip(members, menus, strict=True):
+            allowed[steps] = largest_within(m.extra, allowed[steps])
+        # steps with the same menu and the same options that fit have the same hull
+        number = menu * (int(allowed.max(initial=0)) + 2) + allowed + 1
+        _, first, kind_of = np.unique(number, return_index=True, return_inverse=True)
+        hulls: list[Hull] = []
+        for step in first:
+            hull = lower_hull(menus[menu[step]], int(allowed[step]))
             if hull is None:
                 break
-            chosen.append(hull)
-        if len(chosen) < len(menu_of):
+            hulls.append(hull)
+        if len(hulls) < len(first):
             continue
-        allocation = allocate(chosen, int(limit))
+        allocation = allocate(hulls, kind_of, int(limit))
         if allocation is not None:
             allocations.append(allocation)
     return sorted(allocations, key=lambda a: (a.time, a.idle_limit))

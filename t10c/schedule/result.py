@@ -1,6 +1,7 @@
 """What the schedule says: a model plan, or why the model does not fit."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import TensorExpression
@@ -117,6 +118,33 @@ class CopyPlan:
     cycles: float
 
 
+_ENDS = ("gap", "exhausted", "time", "interrupted")
+
+
+@dataclass(frozen=True, slots=True)
+class JointRecord:
+    """How the search over all steps together ended.
+
+    `plans` were compared singly, over all problems. `stopped` is `gap` (small enough), `exhausted`
+    (nothing left to compare), `time` (the limit) or `interrupted`.
+    """
+
+    rounds: int
+    plans: int
+    stopped: str
+
+    def __post_init__(self) -> None:
+        if min(self.rounds, self.plans) < 0:
+            raise ValueError("rounds and plans are at least 0")
+        if self.stopped not in _ENDS:
+            raise ValueError(f"stopped is one of {', '.join(_ENDS)}, not {self.stopped[:40]!r}")
+
+    @property
+    def truncated(self) -> bool:
+        """Whether more time could have brought more."""
+        return self.stopped in ("time", "interrupted")
+
+
 @dataclass(frozen=True)
 class ModelPlan:
     """Plans of all operators of a model, with the bound no plan can undercut.
@@ -124,7 +152,9 @@ class ModelPlan:
     `lower_bound_cycles` holds over all feasible plans of the searched spaces; `gap` is the share of
     the latency above it. `uniform_cycles` is the latency with uniform transitions instead.
     `end_bytes` is the demand per core after the last operator: idle weights and graph outputs.
-    `positions` says where the cores are on a mesh or torus, None on other chips.
+    `positions` says where the cores are on a mesh or torus, None on other chips; `joint` how the
+    search over all steps together ended, None without a time limit. `least_bytes` is what no plans
+    can take less than, per core, where memory was the objective.
     """
 
     graph: Graph
@@ -138,10 +168,14 @@ class ModelPlan:
     uniform_cycles: float
     end_bytes: int
     positions: CorePositions | None = None
+    joint: JointRecord | None = None
+    least_bytes: int | None = None
     search_cpu_seconds: float = field(default=0.0, compare=False)
     """CPU seconds of all searches; not part of the plan's identity and not written to its file."""
+    recalled_problems: int = field(default=0, compare=False)
+    """How many of the searches were found in the cache; not part of the plan's identity either."""
 
-    @property
+    @cached_property
     def latency_cycles(self) -> float:
         """Predicted cycles of one inference: setup, transitions and execution of all operators."""
         return sum(self.breakdown_cycles().values())
@@ -162,6 +196,12 @@ class ModelPlan:
         """(latency - lower bound) / latency: how far from optimal the plan can be at most."""
         latency = self.latency_cycles
         return (latency - self.lower_bound_cycles) / latency if latency else 0.0
+
+    @property
+    def memory_gap(self) -> float:
+        """Share of the peak above `least_bytes`; 0 where that is not known."""
+        peak = self.peak_core_bytes
+        return (peak - self.least_bytes) / peak if self.least_bytes is not None and peak else 0.0
 
     def fallback_operators(self) -> tuple[OperatorPlan, ...]:
         """The operators without a tensor expression, which run on one core."""

@@ -6,6 +6,7 @@ holds its scale and bias whole on every core it uses. In a chain (chain.py) all 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from t10c.hardware.kernels import exchange_cycles
 from t10c.hardware.spec import HardwareSpec
@@ -13,21 +14,27 @@ from t10c.ir.expression import TensorExpression
 from t10c.ir.graph import Graph, LayoutOp, Operator, Tensor
 from t10c.schedule.chain import Link, chain_of
 from t10c.schedule.problem import Problem, search_problem
-from t10c.search.operator import FrontEntry
+from t10c.search.operator import FrontEntry, SearchResult
 from t10c.search.options import SearchOptions
 
 _NEARLY_EQUAL = 0.03
 """Forms whose times differ by less than this share are told apart by the memory of weights."""
 
 
-def split_rowwise(graph: Graph, spec: HardwareSpec, search: SearchOptions) -> Graph:
+FrontSearcher = Callable[[TensorExpression], SearchResult]
+"""Searches one expression as `search_problem` does."""
+
+
+def split_rowwise(
+    graph: Graph, spec: HardwareSpec, search: SearchOptions, fronts: FrontSearcher | None = None
+) -> Graph:
     """The graph with every row-wise operator in the form that is cheaper on this chip.
 
     The forms are compared alone, each operator by its fastest plan and an exchange for it. Forms
     that take nearly as long are told apart by the bytes of weights per core, and a chain is taken
-    too where the row-wise operator has no plan that fits.
+    too where the row-wise operator has no plan that fits. `fronts` searches, by default here.
     """
-    comparison = _Comparison(spec, search)
+    comparison = _Comparison(spec, fronts or partial(search_problem, spec=spec, search=search))
     return chain_rowwise(graph, comparison.prefers_chain)
 
 
@@ -141,9 +148,9 @@ class _Form:
 class _Comparison:
     """Compares the forms of row-wise operators on one chip; expressions are searched once."""
 
-    def __init__(self, spec: HardwareSpec, search: SearchOptions) -> None:
+    def __init__(self, spec: HardwareSpec, fronts: FrontSearcher) -> None:
         self._spec = spec
-        self._search = search
+        self._fronts = fronts
         self._fastest: dict[TensorExpression, FrontEntry | None] = {}
 
     def prefers_chain(self, problem: Problem, links: tuple[Link, ...]) -> bool:
@@ -165,7 +172,7 @@ class _Comparison:
         cycles, size = 0.0, 0
         for expression, sources in parts:
             if expression not in self._fastest:
-                front = search_problem(expression, self._spec, self._search).front
+                front = self._fronts(expression).front
                 self._fastest[expression] = min(front, key=lambda e: e.cycles, default=None)
             entry = self._fastest[expression]
             if entry is None:

@@ -3,14 +3,17 @@
 from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
 from t10c.schedule.memory import Homes, StepMemory, live_homes, step_memory
+from t10c.schedule.neighbours import Neighbours
 from t10c.schedule.steps import Sequence
 from t10c.schedule.transition import TransitionPricer
+from t10c.search.space import IntArray
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,11 @@ class Setting:
     pricer: TransitionPricer
     exact: bool
 
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """How the steps are connected."""
+        return Neighbours(self.pricer)
+
     def of_step(self, step: int) -> Choices:
         """The choices of a step."""
         return self.choices[self.choice_of[step]]
@@ -31,12 +39,21 @@ class Setting:
         """The plan of every step's option."""
         return [int(self.of_step(step).plan[option]) for step, option in enumerate(options)]
 
+    def demand_bytes(self, plans: Seq[int], homes: Homes) -> IntArray:
+        """What every step's plan demands of its own, (steps,), given the homes that die there."""
+        dying: list[int] = homes.dying.tolist()
+        keys = list(zip(self.choice_of, plans, dying, strict=True))
+        demands = {
+            (choice, plan, size): int(self.choices[choice].demand_bytes(size)[plan])
+            for choice, plan, size in dict.fromkeys(keys)
+        }
+        return np.array([demands[key] for key in keys], dtype=np.int64)
+
     def homes(self, plans: Seq[int], spec: HardwareSpec) -> Homes:
         """Live bytes with every producer's real share per core under its plan."""
-        elements = {
-            step: self.pricer.layouts.home_elements(self.choice_of[step], plan)
-            for step, plan in enumerate(plans)
-        }
+        keys = list(zip(self.choice_of, plans, strict=True))
+        shares = {key: self.pricer.layouts.home_elements(*key) for key in dict.fromkeys(keys)}
+        elements = np.array([shares[key] for key in keys], dtype=np.int64)
         return live_homes(self.sequence, spec, elements)
 
     def memory(

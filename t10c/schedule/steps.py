@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from t10c.ir.graph import Graph, LayoutOp, Operator
 from t10c.schedule.atoms import View
@@ -95,11 +95,7 @@ def build_sequence(graph: Graph, persistent: tuple[str, ...] = ()) -> Sequence:
     table = resolve_views(graph)
     producer = {op.output: i for i, op in enumerate(graph.planned)}
     owner = _owners(graph, table)
-    steps = [
-        _step(index, operator, graph, table, producer, owner)
-        for index, operator in enumerate(graph.planned)
-    ]
-    steps = _with_consumers(steps)
+    steps = _steps(graph, table, producer, owner)
     copies = _copies(graph, table)
     used = {view.tensor for views in table.views.values() for view in views}
     loose = tuple(
@@ -135,14 +131,36 @@ def _owners(graph: Graph, table: ViewTable) -> dict[str, int]:
     return owner
 
 
-def _step(
+def _steps(
+    graph: Graph, table: ViewTable, producer: dict[str, int], owner: dict[str, int]
+) -> list[Step]:
+    """The steps, each with everyone who reads its output; equal problems are one object."""
+    parts = [
+        _operands(index, operator, table, producer, owner)
+        for index, operator in enumerate(graph.planned)
+    ]
+    consumers: dict[int, dict[tuple[int, int], None]] = {}
+    for index, (_, reads) in enumerate(parts):
+        for position, read in enumerate(reads):
+            for source in read.sources:
+                if source.step >= 0:
+                    consumers.setdefault(source.step, {})[index, position] = None
+    problems: dict[Problem, Problem] = {}
+    steps = []
+    for index, (operator, (weights, reads)) in enumerate(zip(graph.planned, parts, strict=True)):
+        problem = Problem(operator.expression, weights)
+        problem = problems.setdefault(problem, problem)
+        steps.append(Step(index, operator, problem, reads, tuple(consumers.get(index, ()))))
+    return steps
+
+
+def _operands(
     index: int,
     operator: Operator,
-    graph: Graph,
     table: ViewTable,
     producer: dict[str, int],
     owner: dict[str, int],
-) -> Step:
+) -> tuple[tuple[int, ...], tuple[Read, ...]]:
     """Split an operator's inputs into weights it owns and operands it must fetch."""
     weights: list[int] = []
     reads: list[Read] = []
@@ -156,21 +174,7 @@ def _step(
             Source(v.tensor, producer.get(v.tensor, -1), owner.get(v.tensor, -1)) for v in views
         )
         reads.append(Read(position, name, views, sources))
-    return Step(index, operator, Problem(operator.expression, tuple(weights)), tuple(reads))
-
-
-def _with_consumers(steps: list[Step]) -> list[Step]:
-    """The steps, each with everyone who reads its output."""
-    consumers: dict[int, list[tuple[int, int]]] = {}
-    for step in steps:
-        for position, read in enumerate(step.reads):
-            for source in read.sources:
-                if source.step >= 0:
-                    consumers.setdefault(source.step, []).append((step.index, position))
-    return [
-        replace(step, consumers=tuple(dict.fromkeys(consumers.get(step.index, ()))))
-        for step in steps
-    ]
+    return tuple(weights), tuple(reads)
 
 
 def _copies(graph: Graph, table: ViewTable) -> tuple[Copy, ...]:
@@ -210,6 +214,7 @@ def _spans(
         for view in table.views.get(name, ()):
             last[view.tensor] = end
     kept = {view.tensor for name in persistent for view in table.views.get(name, ())}
+    inputs = frozenset(graph.inputs)
     spans: list[Span] = []
     produced = {step.operator.output: step.index for step in steps}
     copied = {copy.operator.output: copy.before_step for copy in copies}
@@ -221,7 +226,7 @@ def _spans(
             first = produced[tensor.name]
             born = -1 if tensor.name in kept else first
             spans.append(Span(tensor.name, first, *size, born, last[tensor.name]))
-        elif tensor.name in graph.inputs:
+        elif tensor.name in inputs:
             spans.append(Span(tensor.name, -1, *size, -1, last[tensor.name]))
         elif tensor.name in copied:
             before = copied[tensor.name] - 1

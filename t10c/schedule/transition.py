@@ -6,7 +6,7 @@ the six syncs that the published uniform transition takes; nothing if no byte mo
 compared on a sample of the cores; final prices look at every core.
 """
 
-from dataclasses import replace
+import math
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from t10c.hardware.width import size_bytes
 from t10c.schedule.atoms import View, identity_view
 from t10c.schedule.choices import Choices
 from t10c.schedule.layout import Layout
+from t10c.schedule.layout_batch import LayoutRole
 from t10c.schedule.layout_store import LayoutStore
 from t10c.schedule.received import received_elements
+from t10c.schedule.received_matrix import received_matrix
 from t10c.schedule.steps import Read, Sequence, Source
 from t10c.search.space import FloatArray, IntArray
 
@@ -45,6 +47,7 @@ class TransitionPricer:
         self.spec = spec
         self.layouts = LayoutStore(choices, spec)
         self._prices: dict[tuple[object, ...], FloatArray] = {}
+        self._exchanges: dict[int, float] = {}
         self._keys: dict[tuple[int, int], int] = {}
         self._numbers: dict[tuple[object, ...], int] = {}
 
@@ -67,7 +70,7 @@ class TransitionPricer:
             ]
             size = self._worst(need, read.views, held)
             if reuse is not None:
-                kept = self.layouts.sampled("after", *reuse, self._reuse_operand(step, position))
+                kept = self.layouts.sampled("after", *reuse, self.reuse_operand(step, position))
                 view = (_as_itself(read, self.sequence),)
                 size = np.minimum(size, self._worst(need, view, [kept]))
             self._prices[key] = size
@@ -120,7 +123,7 @@ class TransitionPricer:
             size = int(self._received(need, read.views, held).max(initial=0))
             reused, beside = False, 0
             if reuse is not None:
-                operand = self._reuse_operand(step, position)
+                operand = self.reuse_operand(step, position)
                 kept = self.layouts.full("after", *reuse, operand)
                 view = (_as_itself(read, self.sequence),)
                 again = int(self._received(need, view, [kept]).max(initial=0))
@@ -165,6 +168,38 @@ class TransitionPricer:
         size = np.asarray(size_bytes, dtype=np.float64)
         return np.where(size > 0, exchange_cycles(self.spec, size), 0.0)
 
+    def exchange_cycles(self, size_bytes: int) -> float:
+        """The same of one exchange."""
+        if size_bytes not in self._exchanges:
+            self._exchanges[size_bytes] = float(self.cycles(size_bytes))
+        return self._exchanges[size_bytes]
+
+    def grown(self, choices: tuple[Choices, ...]) -> "TransitionPricer":
+        """A pricer of choices that have the same plans and more after them; keeps layouts."""
+        pricer = TransitionPricer(self.sequence, choices, self.choice_of, self.spec)
+        pricer.layouts = self.layouts.grown(choices)
+        return pricer
+
+    def most_received(self, read: Read, need: Layout, held: Layout, copy: bool) -> FloatArray:
+        """Most bytes that a sampled core receives of a read, (plans of `held`, plans of `need`).
+
+        Both stack plans x sampled cores; `held` are layouts of the read's only source, or with
+        `copy` of the read tensor itself.
+        """
+        views = (_as_itself(read, self.sequence),) if copy else read.views
+        elements = received_matrix(need, held, views, len(self.layouts.sample))
+        bits = self.sequence.graph.tensor[views[0].tensor].bits
+        return np.asarray(size_bytes(self.spec, elements, bits), dtype=np.float64)
+
+    def even_share_bytes(self, source: Source) -> int:
+        """Bytes per core, at most, of a tensor that lies evenly spread."""
+        tensor = self.sequence.graph.tensor[source.tensor]
+        return self.even_bytes(math.prod(tensor.shape), tensor.bits)
+
+    def even_bytes(self, elements: int, bits: int) -> int:
+        """Bytes per core, at most, of so many elements spread evenly."""
+        return int(size_bytes(self.spec, -(-elements // self.spec.core_count), bits))
+
     def _worst(self, need: Layout, views: tuple[View, ...], held: list[Layout]) -> FloatArray:
         """Most bytes per plan; layouts are stacked: plans x sampled cores, single ones repeat."""
         rows = max([len(need.start), *(len(h.start) for h in held)])
@@ -194,18 +229,23 @@ class TransitionPricer:
             tensors = self.sequence.graph.tensor
             key = (
                 read.operand,
-                tuple(replace(view, tensor="") for view in read.views),
+                tuple(view.form for view in read.views),
                 tuple(
-                    (s.step >= 0, s.weight_of >= 0, tensors[s.tensor].shape, tensors[s.tensor].bits)
+                    (
+                        s.step >= 0,
+                        self.weight_operand(s) if s.weight_of >= 0 else -1,
+                        tensors[s.tensor].shape,
+                        tensors[s.tensor].bits,
+                    )
                     for s in read.sources
                 ),
-                self._reuse_operand(step, position),
+                self.reuse_operand(step, position),
                 tensors[read.tensor].bits,
             )
             self._keys[step, position] = self._numbers.setdefault(key, len(self._numbers))
         return self._keys[step, position]
 
-    def _reuse_operand(self, step: int, position: int) -> int:
+    def reuse_operand(self, step: int, position: int) -> int:
         """Operand of the step before that reads the same tensor, or -1."""
         if step == 0:
             return -1
@@ -215,9 +255,13 @@ class TransitionPricer:
                 return read.operand
         return -1
 
+    def has_copy(self, step: int, position: int) -> bool:
+        """Whether the step before has just read the same tensor."""
+        return self.reuse_operand(step, position) >= 0
+
     def reuse_state(self, step: int, position: int, plans: list[int]) -> State | None:
         """State of the step before if it has just read the same tensor, else None."""
-        if self._reuse_operand(step, position) < 0:
+        if not self.has_copy(step, position):
             return None
         return (self.choice_of[step - 1], plans[step - 1])
 
@@ -234,7 +278,7 @@ class TransitionPricer:
         if key not in self._prices:
             read = self.sequence.steps[step].reads[position]
             need = self.layouts.sampled("in", choice, plan, read.operand)
-            kept = self.layouts.sampled("after", *reuse, self._reuse_operand(step, position))
+            kept = self.layouts.sampled("after", *reuse, self.reuse_operand(step, position))
             self._prices[key] = self._worst(need, (_as_itself(read, self.sequence),), [kept])
         return bool(self._prices[key][0] == 0)
 
@@ -250,12 +294,16 @@ class TransitionPricer:
     def _has_state(source: Source) -> bool:
         return source.step >= 0 or source.weight_of >= 0
 
-    def _role(self, source: Source, state: State) -> tuple[str, int, int, int]:
+    def _role(self, source: Source, state: State) -> tuple[LayoutRole, int, int, int]:
         """Layout lookup of a source: a producer's output, or a weight in its owner's plan."""
         if source.step >= 0:
             return ("out", state[0], state[1], 0)
+        return ("in", state[0], state[1], self.weight_operand(source))
+
+    def weight_operand(self, source: Source) -> int:
+        """Which of its owner's operands a weight is."""
         operator = self.sequence.steps[source.weight_of].operator
-        return ("in", state[0], state[1], operator.inputs.index(source.tensor))
+        return operator.inputs.index(source.tensor)
 
     def _source(self, source: Source, state: State) -> Layout:
         if not self._has_state(source):

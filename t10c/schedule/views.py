@@ -48,13 +48,14 @@ def _followed(graph: Graph, copied: frozenset[str]) -> ViewTable:
     """Views of all tensors where those named in `copied` are copies in any case."""
     views: dict[str, tuple[View, ...]] = {}
     copies: list[LayoutOp] = []
+    outputs = frozenset(graph.outputs)
     for tensor in graph.tensors:
         views[tensor.name] = (identity_view(tensor.name, tensor.shape),)
     for operator in graph.operators:
         if isinstance(operator, LayoutOp):
             result = None if operator.output in copied else _apply(operator, views, graph)
             if result is None or (
-                operator.output in graph.outputs and _grown(operator.output, result, graph)
+                operator.output in outputs and _grown(operator.output, result, graph)
             ):
                 copies.append(operator)
             else:

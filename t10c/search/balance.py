@@ -74,14 +74,16 @@ def _sparse_matrix(prime: int, pattern: PrimePattern) -> tuple[tuple[int, ...], 
         for operand in row
     }
     tries = _SPARSE_TRIES
+    picks: dict[tuple[int, ...], list[frozenset[int]]] = {}
 
     def extend(chosen: list[list[int]]) -> list[list[int]] | None:
         nonlocal tries
         if len(chosen) == len(rows):
             return chosen
         moving = rows[len(chosen)]
-        picks = {frozenset(pick) for pick in itertools.product(*(shared[o] for o in moving))}
-        for pick in sorted(picks, key=lambda ones: (len(ones), sorted(ones))):
+        if moving not in picks:
+            picks[moving] = _sparse_picks([shared[operand] for operand in moving])
+        for pick in picks[moving]:
             if tries <= 0:
                 return None
             tries -= 1
@@ -93,12 +95,23 @@ def _sparse_matrix(prime: int, pattern: PrimePattern) -> tuple[tuple[int, ...], 
         return None
 
     def independent(chosen: list[list[int]], line: list[int], operand: int) -> bool:
-        own = [c for c, row in zip(chosen, rows, strict=False) if operand in row]
-        part = [[c[j] for j in shared[operand]] for c in (*own, line)]
-        return _rank(part, prime) == len(part)
+        at = shared[operand]
+        own = [[c[j] for j in at] for c, row in zip(chosen, rows, strict=False) if operand in row]
+        new = [line[j] for j in at]
+        if new in own:
+            return False
+        if any(entry and not any(c[i] for c in own) for i, entry in enumerate(new)):
+            return True  # the rows before have no share in this column
+        return _rank([*own, new], prime) == len(own) + 1
 
     matrix = extend([])
     return None if matrix is None else tuple(tuple(line) for line in matrix)
+
+
+def _sparse_picks(columns: Sequence[Sequence[int]]) -> list[frozenset[int]]:
+    """Sets with a column of every operand, fewest columns first."""
+    picks = {frozenset(pick) for pick in itertools.product(*columns)}
+    return sorted(picks, key=lambda ones: (len(ones), sorted(ones)))
 
 
 def _rank(matrix: list[list[int]], prime: int) -> int:

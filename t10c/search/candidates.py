@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from t10c.ir.expression import TensorExpression
-from t10c.search.space import BoolArray, FloatArray, IntArray
+from t10c.search.space import BoolArray, IntArray
 from t10c.search.temporal import SlotTable
 
 
@@ -39,13 +39,6 @@ class Candidates:
             self.piece_elements[selection],
             self.replicas[selection],
         )
-
-
-def padding_ratio(blocks: IntArray, steps: IntArray) -> FloatArray:
-    """prod S / prod (T * u): the share of the temporally padded blocks that is useful work."""
-    padded = steps * -(-blocks // steps)
-    ratio: FloatArray = np.prod(blocks / padded, axis=1)  # the products may exceed any float
-    return ratio
 
 
 def derive_candidates(

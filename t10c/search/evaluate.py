@@ -27,13 +27,12 @@ from t10c.search.temporal import SlotTable
 class Costs:
     """Memory and time of candidates, each (candidates,) unless noted; cycles, bytes per core.
 
-    `piece_bytes` is (candidates, operands); `rotates` says whether anything shifts. `end` is the
-    uniform transition or, for pointwise and pool operators, the closing sync.
+    `piece_bytes` is (candidates, operands). `end` is the uniform transition or, for pointwise and
+    pool operators, the closing sync.
     """
 
     piece_bytes: IntArray
     memory_bytes: IntArray
-    rotates: BoolArray
     compute: FloatArray
     shift: FloatArray
     reduction: FloatArray
@@ -50,7 +49,6 @@ class Costs:
         return Costs(
             self.piece_bytes[selection],
             self.memory_bytes[selection],
-            self.rotates[selection],
             self.compute[selection],
             self.shift[selection],
             self.reduction[selection],
@@ -63,21 +61,13 @@ def evaluate_unshifted(
     expression: TensorExpression, table: SlotTable, candidates: Candidates, spec: HardwareSpec
 ) -> Costs:
     """Memory per core, and cycles without the shifts: a bound from below on the cycles."""
-    rotating = [np.any(candidates.factors[:, list(own)] > 1, axis=1) for own in table.by_operand]
-    partial = rotating[-1] | (candidates.replicas > 1)
-    piece_bytes = _piece_bytes(expression, candidates.piece_elements, partial, spec)
-    memory = np.sum(piece_bytes, axis=1)
-    memory += spec.shift_buffer.reserved_bytes
-    if spec.shift_buffer.policy == "double":
-        for index, moves in enumerate(rotating):
-            memory += np.where(moves, piece_bytes[:, index], 0)
+    piece_bytes, memory = memory_bytes(expression, table, candidates, spec)
     steps = np.prod(candidates.steps, axis=1)
     output = candidates.piece_elements[:, -1].astype(np.float64)
     own_output = output / candidates.replicas
     return Costs(
         piece_bytes=piece_bytes,
         memory_bytes=memory,
-        rotates=np.any(np.stack(rotating), axis=0),
         compute=steps * tile_cycles(spec, expression, candidates.tiles),
         shift=np.zeros(len(candidates)),
         reduction=reduction_cycles(
@@ -86,6 +76,21 @@ def evaluate_unshifted(
         epilogue=epilogue_cycles(spec, expression, own_output),
         end=end_cycles(spec, expression, piece_bytes[:, -1]),
     )
+
+
+def memory_bytes(
+    expression: TensorExpression, table: SlotTable, candidates: Candidates, spec: HardwareSpec
+) -> tuple[IntArray, IntArray]:
+    """Bytes of all pieces, (candidates, operands), and memory per core, (candidates,)."""
+    rotating = [np.any(candidates.factors[:, list(own)] > 1, axis=1) for own in table.by_operand]
+    partial = rotating[-1] | (candidates.replicas > 1)
+    piece_bytes = _piece_bytes(expression, candidates.piece_elements, partial, spec)
+    memory: IntArray = np.sum(piece_bytes, axis=1)
+    memory += spec.shift_buffer.reserved_bytes
+    if spec.shift_buffer.policy == "double":
+        for index, moves in enumerate(rotating):
+            memory += np.where(moves, piece_bytes[:, index], 0)
+    return piece_bytes, memory
 
 
 def _piece_bytes(

@@ -1,33 +1,29 @@
-"""Search of one operator: candidates in chunks, a record of what was searched, the exact front."""
+"""Search of one operator: the exact front, and a record of what was searched."""
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import TensorExpression
 from t10c.ir.plan import Plan, Rotation
+from t10c.search.blocks import Space
 from t10c.search.bound import lower_bound_cycles
-from t10c.search.candidates import Candidates, derive_candidates, padding_ratio
-from t10c.search.evaluate import Costs, evaluate_unshifted, with_shifts
+from t10c.search.candidates import Candidates
+from t10c.search.evaluate import Costs
+from t10c.search.explore import Explorer, Visitor
 from t10c.search.options import DEFAULT_SEARCH, SearchOptions
 from t10c.search.pareto import pareto_front
-from t10c.search.placement import placeable_mask
 from t10c.search.shifts import rotation_order
 from t10c.search.space import (
     NO_THRESHOLDS,
-    TIE,
     IntArray,
     Thresholds,
     enumerate_splits,
     t10_thresholds,
 )
-from t10c.search.temporal import SlotTable, count_upper_bound, enumerate_temporal, slot_table
-
-_CHUNK_CANDIDATES = 600_000
+from t10c.search.temporal import SlotTable, slot_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +34,11 @@ class SearchRecord:
     and `feasible_plans` fit the memory besides. `padding_pruned` counts what T10's threshold cut
     in time: a partial assignment that was cut counts once for all its completions.
     `thresholds_dropped` says that the thresholds would have left nothing.
+
+    `bounded_plans` of the feasible plans were not priced, because their floors are above the front.
+    In a very large space whole subspaces are bounded away before their plans are enumerated: all
+    plans of `bounded_splits` splits, and some of others. The counts of plans then lack these, which
+    are at most `uncounted_plans`.
     """
 
     splits: int
@@ -48,6 +49,9 @@ class SearchRecord:
     thresholds_dropped: bool
     exhausted: bool
     lower_bound_cycles: float
+    bounded_plans: int = field(default=0, metadata={"omit_default": True})
+    bounded_splits: int = field(default=0, metadata={"omit_default": True})
+    uncounted_plans: int = field(default=0, metadata={"omit_default": True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +78,15 @@ class FrontEntry:
 class SearchResult:
     """The exact Pareto front of (memory, cycles) by rising memory, and the record of the search.
 
-    `cpu_seconds` is not part of the record, which is the same on every machine.
+    `cpu_seconds` is not part of the record, which is the same on every machine; `recalled` says
+    that the result was found earlier, and kept.
     """
 
     front: tuple[FrontEntry, ...]
     record: SearchRecord
     smallest_legal_bytes: int
     cpu_seconds: float
-
-
-Visitor = Callable[[Candidates, Costs], None]
-"""Receives every chunk of feasible candidates, in a fixed order."""
+    recalled: bool = field(default=False, compare=False)
 
 
 def search_operator(
@@ -101,45 +103,26 @@ def search_operator(
     started = time.process_time()
     table = slot_table(expression)
     thresholds, splits, dropped = _splits(expression, spec, options)
-    counts: Counter[str] = Counter()
-    best: list[tuple[Candidates, Costs]] = []
-    smallest = np.iinfo(np.int64).max
-    exhausted = True
-    for chunk in _chunks(table, splits):
-        if counts["legal"] >= options.max_candidates:
-            exhausted = False
-            break
-        candidates = _placeable_candidates(expression, table, chunk, thresholds, counts)
-        if not len(candidates):
-            continue
-        costs = evaluate_unshifted(expression, table, candidates, spec)
-        smallest = min(smallest, int(costs.memory_bytes.min()))
-        fits = costs.memory_bytes <= spec.usable_bytes
-        if not fits.all():
-            candidates, costs = candidates.take(fits), costs.take(fits)
-        counts["feasible"] += len(candidates)
-        if visit is None:
-            kept = _undominated(best, costs)
-            candidates, costs = candidates.take(kept), costs.take(kept)
-        if len(candidates):
-            costs = with_shifts(table, candidates, costs, spec)
-            if visit is not None:
-                visit(candidates, costs)
-            front = pareto_front(costs.memory_bytes, costs.total)
-            best.append((candidates.take(front), costs.take(front)))
+    explorer = Explorer(Space(expression, spec, table, thresholds), visit)
+    exhausted = explorer.explore(splits, options.max_candidates)
+    tally = explorer.tally
+    front = _merge_front(expression, table, explorer.found, spec)
     return SearchResult(
-        front=_merge_front(expression, table, best, spec),
+        front=front,
         record=SearchRecord(
             splits=len(splits),
-            legal_plans=counts["legal"],
-            placeable_plans=counts["placeable"],
-            feasible_plans=counts["feasible"],
-            padding_pruned=counts["padding"],
+            legal_plans=tally.legal,
+            placeable_plans=tally.placeable,
+            feasible_plans=tally.feasible,
+            padding_pruned=tally.padding_pruned,
             thresholds_dropped=dropped,
             exhausted=exhausted,
             lower_bound_cycles=lower_bound_cycles(expression, spec),
+            bounded_plans=tally.feasible - tally.evaluated,
+            bounded_splits=tally.bounded_splits,
+            uncounted_plans=round(tally.uncounted),
         ),
-        smallest_legal_bytes=smallest,
+        smallest_legal_bytes=front[0].memory_bytes if front else tally.smallest_bytes,
         cpu_seconds=time.process_time() - started,
     )
 
@@ -155,68 +138,6 @@ def _splits(
     if len(splits):
         return thresholds, splits, False
     return NO_THRESHOLDS, enumerate_splits(expression, spec.core_count, NO_THRESHOLDS), True
-
-
-def _chunks(table: SlotTable, splits: IntArray) -> Iterator[IntArray]:
-    """The splits in runs whose temporal tables stay near the chunk size."""
-    load = np.cumsum(count_upper_bound(table, splits))
-    start = 0
-    while start < len(splits):
-        base = load[start - 1] if start else 0
-        stop = int(np.searchsorted(load, base + _CHUNK_CANDIDATES, side="right"))
-        stop = max(stop, start + 1)
-        yield splits[start:stop]
-        start = stop
-
-
-def _placeable_candidates(
-    expression: TensorExpression,
-    table: SlotTable,
-    splits: IntArray,
-    thresholds: Thresholds,
-    counts: Counter[str],
-) -> Candidates:
-    """Legal candidates of a chunk of splits that have a placement; counts what was seen."""
-    candidates, skipped = _legal_candidates(expression, table, splits, thresholds)
-    counts["padding"] += skipped
-    counts["legal"] += len(candidates)
-    placeable = placeable_mask(expression, table, candidates.splits, candidates.factors)
-    if not placeable.all():
-        candidates = candidates.take(placeable)
-    counts["placeable"] += len(candidates)
-    return candidates
-
-
-def _legal_candidates(
-    expression: TensorExpression, table: SlotTable, splits: IntArray, thresholds: Thresholds
-) -> tuple[Candidates, int]:
-    """Legal candidates that pass the temporal padding threshold, and the number that do not."""
-    blocks = -(-np.array(expression.lengths, dtype=np.int64) // splits)
-    space = enumerate_temporal(table, splits, blocks, thresholds.padding)
-    keep = np.flatnonzero(
-        padding_ratio(blocks[space.rows], space.steps) >= thresholds.padding * TIE
-    )
-    skipped = space.pruned + len(space.rows) - len(keep)
-    rows, factors, steps = space.rows[keep], space.factors[keep], space.steps[keep]
-    candidates = derive_candidates(expression, table, splits[rows], blocks[rows], steps, factors)
-    return candidates, skipped
-
-
-def _undominated(best: list[tuple[Candidates, Costs]], costs: Costs) -> IntArray:
-    """Candidates that may still be on the front, before their shifts are priced.
-
-    A candidate is cut if a plan seen before, or one of its own chunk that does not rotate, takes no
-    more memory and fewer cycles than the candidate takes without its shifts.
-    """
-    still = np.flatnonzero(~costs.rotates)
-    memory = np.concatenate([costs.memory_bytes[still], *(c.memory_bytes for _, c in best)])
-    cycles = np.concatenate([costs.total[still], *(c.total for _, c in best)])
-    front = pareto_front(memory, cycles)
-    if not len(front):
-        return np.arange(len(costs.memory_bytes))
-    position = np.searchsorted(memory[front], costs.memory_bytes, side="right")
-    least = np.concatenate([[np.inf], cycles[front]])[position]
-    return np.flatnonzero(costs.total <= least)
 
 
 def _merge_front(

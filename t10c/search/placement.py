@@ -13,7 +13,7 @@ equally often. Two constructions:
 
 import itertools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -229,6 +229,22 @@ def ring_steps(
     return tuple(prime_map.digits[columns[j]] for j in pivots), steps
 
 
+def may_overlap(table: SlotTable, splits: IntArray) -> bool:
+    """Whether any plan of the splits rotates operands together that are shared over one axis."""
+    return any(bool((splits[:, common] > 1).any()) for _, _, common in _overlaps(table))
+
+
+def _overlaps(table: SlotTable) -> Iterator[tuple[int, int, list[int]]]:
+    """Pairs of slots on one axis whose operands are both shared over some axes, and those axes."""
+    for slots in table.by_axis:
+        for a, b in itertools.combinations(slots, 2):
+            common = set(table.shared_axes[table.slots[a].operand]) & set(
+                table.shared_axes[table.slots[b].operand]
+            )
+            if common:
+                yield a, b, sorted(common)
+
+
 def placeable_mask(
     expression: TensorExpression, table: SlotTable, splits: IntArray, factors: IntArray
 ) -> BoolArray:
@@ -238,27 +254,28 @@ def placeable_mask(
     The rest fall into few patterns of prime exponents, and each pattern is decided once.
     """
     overlapping = np.zeros(len(splits), dtype=bool)
-    for slots in table.by_axis:
-        for a, b in itertools.combinations(slots, 2):
-            common = set(table.shared_axes[table.slots[a].operand]) & set(
-                table.shared_axes[table.slots[b].operand]
-            )
-            if common:
-                both = (factors[:, a] > 1) & (factors[:, b] > 1)
-                overlapping |= both & np.any(splits[:, sorted(common)] > 1, axis=1)
+    for a, b, common in _overlaps(table):
+        both = (factors[:, a] > 1) & (factors[:, b] > 1)
+        overlapping |= both & np.any(splits[:, common] > 1, axis=1)
     mask = np.ones(len(splits), dtype=bool)
     unsure = np.flatnonzero(overlapping)
     if len(unsure):
         numbers = np.column_stack([splits[unsure], factors[unsure]])
         verdict = np.ones(len(unsure), dtype=bool)
+        sharers = [
+            tuple(i for i, shared in enumerate(table.shared_axes) if axis in shared)
+            for axis in range(len(expression.axes))
+        ]
         for prime in _primes_dividing(factors[unsure]):
-            exponents = _exponents_of(prime, numbers)
+            exponent_of = _exponent_table(prime, int(numbers.max()))
+            cut = np.flatnonzero((exponent_of[factors[unsure]] > 0).any(axis=1))
+            exponents = exponent_of[numbers[cut]]
             first, inverse = _distinct_rows(exponents)
             balanced = [
-                balanced_matrix(prime, _pattern(expression, table, pattern)) is not None
-                for pattern in exponents[first]
+                balanced_matrix(prime, _pattern(sharers, table, pattern)) is not None
+                for pattern in exponents[first].tolist()
             ]
-            verdict &= np.array(balanced)[inverse]
+            verdict[cut] &= np.array(balanced)[inverse]
         mask[unsure] = verdict
     return mask
 
@@ -268,16 +285,14 @@ def _primes_dividing(numbers: IntArray) -> list[int]:
     return sorted({p for number in np.unique(numbers) for p in prime_exponents(int(number))})
 
 
-def _exponents_of(prime: int, numbers: IntArray) -> IntArray:
-    """Exponent of the prime in every number."""
-    exponents = np.zeros_like(numbers)
-    rest = numbers
-    while True:
-        divisible = rest % prime == 0
-        if not divisible.any():
-            return exponents
-        exponents += divisible
-        rest = np.where(divisible, rest // prime, rest)
+def _exponent_table(prime: int, most: int) -> IntArray:
+    """Exponent of the prime in every number up to `most` (0 has none)."""
+    exponents = np.zeros(most + 1, dtype=np.int64)
+    power = prime
+    while power <= most:
+        exponents[power::power] += 1
+        power *= prime
+    return exponents
 
 
 def _distinct_rows(numbers: IntArray) -> tuple[IntArray, IntArray]:
@@ -292,19 +307,25 @@ def _distinct_rows(numbers: IntArray) -> tuple[IntArray, IntArray]:
     return first, inverse.ravel()
 
 
-def _pattern(expression: TensorExpression, table: SlotTable, exponents: IntArray) -> PrimePattern:
-    """Coordinate and offset digits of one prime, from its exponents in splits and factors."""
-    axes = len(expression.axes)
+def _pattern(
+    sharers: Sequence[tuple[int, ...]], table: SlotTable, exponents: Sequence[int]
+) -> PrimePattern:
+    """Coordinate and offset digits of one prime, from its exponents in splits and factors.
+
+    `sharers` are the operands shared across each axis.
+    """
     columns: list[tuple[int, ...]] = []
-    for index, axis in enumerate(expression.axes):
-        shared = tuple(i for i, o in enumerate(expression.operands) if axis.name not in o.axes)
-        columns += [shared] * int(exponents[index])
+    for shared, exponent in zip(sharers, exponents, strict=False):
+        columns += [shared] * exponent
     rows: list[tuple[int, ...]] = []
     for slots in table.by_axis:
+        own = [exponents[len(sharers) + i] for i in slots]
         below = 0
-        for level in sorted({int(exponents[axes + i]) for i in slots} - {0}):
-            moving = tuple(table.slots[i].operand for i in slots if exponents[axes + i] >= level)
-            rows += [moving] * (level - below)
+        for level in sorted({*own} - {0}):
+            moving = zip(slots, own, strict=True)
+            rows += [tuple(table.slots[i].operand for i, e in moving if e >= level)] * (
+                level - below
+            )
             below = level
     # the order of digits does not matter for whether they can be balanced
     return tuple(sorted(columns)), tuple(sorted(rows))

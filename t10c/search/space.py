@@ -41,8 +41,8 @@ NO_THRESHOLDS = Thresholds(0.0, 0.0)
 TIE = 1 - 1e-12
 """A ratio that equals its threshold passes; this absorbs the rounding of either."""
 
-MOST_SPLITS = 2**26
-"""More, also before the last threshold, are not searched: they would take over 10 GB."""
+MOST_SPLITS = 2**24
+"""More are not searched: they would take minutes, and over a gigabyte."""
 
 
 def ragged_product(counts: IntArray) -> tuple[IntArray, IntArray]:
@@ -72,8 +72,12 @@ def enumerate_splits(
         ratios = length / (factors * -(-length // factors))
         useful = ratios >= thresholds.padding * TIE
         factors, ratios = factors[useful], ratios[useful]
-        # only factors up to C / product remain: the factors are sorted, so they are a prefix
-        counts = np.searchsorted(factors, core_count // product, side="right")
+        # only factors up to C / product remain, and those that may still use enough cores: the
+        # factors are sorted, so they are a range
+        least = thresholds.utilisation * TIE * core_count / reachable * TIE
+        first = np.searchsorted(factors, least / product, side="left")
+        counts = np.searchsorted(factors, core_count // product, side="right") - first
+        np.maximum(counts, 0, out=counts)
         if int(counts.sum()) > MOST_SPLITS:
             names = ", ".join(axis.name for axis in expression.axes)
             raise UsageError(
@@ -82,6 +86,7 @@ def enumerate_splits(
                 "use fewer cores, or --search pruned"
             )
         rows, which = ragged_product(counts)
+        which += first[rows]
         new_product = product[rows] * factors[which]
         new_padding = padding[rows] * ratios[which]
         keep = (new_padding >= thresholds.padding * TIE) & (

@@ -1,8 +1,9 @@
-"""Temporal factors: all legal t[X][a] of many splits at once.
+"""Temporal factors of one operand at a time: its legal cuts, for many splits at once.
 
-A *slot* is an (operand, axis) pair that may be cut in time. Rows of the tables are candidates:
-(split, t) pairs. Legality (docs/plans.md, rules 2 to 4): prod(t[X]) divides P_X, the factors of the
-operands on one axis form a divisibility chain, and T[a] = max over operands <= S[a].
+A *slot* is an (operand, axis) pair that may be cut in time, and a *cut* of an operand is one choice
+of its factors t[X]. Legality (docs/plans.md, rules 2 to 4): prod(t[X]) divides P_X, the factors of
+the operands on one axis form a divisibility chain, and T[a] = max over operands <= S[a]. Cuts obey
+what concerns one operand; join.py puts the operands together.
 """
 
 import math
@@ -12,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from t10c.ir.expression import TensorExpression
-from t10c.search.space import TIE, BoolArray, IntArray, ragged_product
+from t10c.search.space import TIE, FloatArray, IntArray, ragged_product
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,107 +74,93 @@ def factor_tuples(number: int, count: int) -> IntArray:
     return np.concatenate(parts)
 
 
-def _operand_factors(
-    table: SlotTable, operand: int, splits: IntArray, blocks: IntArray
-) -> tuple[IntArray, IntArray, IntArray]:
-    """Factors of one operand for every split: (first entry, entries per split, factors).
-
-    Rules (2) and, for this operand's own factors, (4).
-    """
-    axes = [table.slots[i].axis for i in table.by_operand[operand]]
-    sharing = np.prod(splits[:, list(table.shared_axes[operand])], axis=1)
-    values, inverse = np.unique(sharing, return_inverse=True)
-    tables = [factor_tuples(int(value), len(axes)) for value in values]
-    sizes = np.array([len(t) for t in tables])
-    offsets = np.cumsum(sizes) - sizes
-    factors = np.concatenate(tables)
-    rows, position = ragged_product(sizes[inverse])
-    factors = factors[offsets[inverse][rows] + position]
-    fits = np.all(factors <= blocks[rows][:, axes], axis=1)
-    counts = np.bincount(rows[fits], minlength=len(splits))
-    return np.cumsum(counts) - counts, counts, factors[fits]
-
-
 @dataclass(frozen=True)
-class TemporalSpace:
-    """Legal temporal factors of some splits, one row per candidate.
+class Cuts:
+    """Cuts of one operand, those of a split in lexicographic order, split after split.
 
-    `rows` (candidates,) is each candidate's split; `factors` (candidates, slots); `steps`
-    (candidates, axes) holds T; `pruned` counts what the padding threshold cut before it was
-    completed or after.
+    `first`, `counts` (splits,): where a split's cuts begin, and how many there are; `rows` (cuts,):
+    each cut's split. Per slot of the operand, (cuts,): `factors`, t as float64, exact; `blocks`,
+    S of the slot's axis; `ratios`, the share of the cut block that is useful work. `pruned` counts
+    cuts that the padding threshold removed.
     """
 
+    operand: int
+    first: IntArray
+    counts: IntArray
     rows: IntArray
-    factors: IntArray
-    steps: IntArray
+    factors: tuple[FloatArray, ...]
+    blocks: tuple[FloatArray, ...]
+    ratios: tuple[FloatArray, ...]
     pruned: int
 
+    def take(self, chosen: IntArray) -> "Cuts":
+        """The chosen cuts only, in ascending order; a split may be left without any."""
+        rows = self.rows[chosen]
+        counts = np.bincount(rows, minlength=len(self.counts))
+        return Cuts(
+            self.operand,
+            np.cumsum(counts) - counts,
+            counts,
+            rows,
+            tuple(factor[chosen] for factor in self.factors),
+            tuple(block[chosen] for block in self.blocks),
+            tuple(ratio[chosen] for ratio in self.ratios),
+            self.pruned,
+        )
 
-def enumerate_temporal(
-    table: SlotTable, splits: IntArray, blocks: IntArray, least_padding_ratio: float
-) -> TemporalSpace:
-    """All legal temporal factors of the given splits with prod S / prod (T u) >= the threshold.
 
-    Operands are joined one after the other. Each join is cut at once by the chain rule and by the
-    padding of the axes that no later operand has: their T is final, and every axis' ratio is <= 1.
+def operand_cuts(
+    table: SlotTable, operand: int, splits: IntArray, blocks: IntArray, least_padding_ratio: float
+) -> Cuts:
+    """The operand's cuts of every split; an uncut operand is always among them.
+
+    A cut that pads too much alone does so in every plan: T is a multiple of t, and so of what
+    covers the block.
     """
-    rows = np.arange(len(splits))
-    factors = np.ones((len(splits), 0), dtype=np.int64)
-    steps = np.ones_like(splits)
-    ratio = np.ones(len(splits))
-    open_axes = {slot.axis for slot in table.slots}
-    pruned = 0
-    for operand, own in enumerate(table.by_operand):
-        if not own:
-            continue
-        first, counts, choices = _operand_factors(table, operand, splits, blocks)
-        entry, position = ragged_product(counts[rows])
-        choice = first[rows[entry]] + position
-        chained = _chained(table, own, factors, entry, choices, choice)
-        entry, choice = entry[chained], choice[chained]
-        rows, steps, ratio = rows[entry], steps[entry], ratio[entry]
-        for column, slot in enumerate(own):
-            axis = table.slots[slot].axis
-            np.maximum(steps[:, axis], choices[choice, column], out=steps[:, axis])
-        later = {table.slots[i].axis for own_ in table.by_operand[operand + 1 :] for i in own_}
-        for axis in sorted(open_axes - later):
-            block = blocks[rows, axis]
-            ratio = ratio * (block / (steps[:, axis] * -(-block // steps[:, axis])))
-        open_axes &= later
-        keep = np.flatnonzero(ratio >= least_padding_ratio * TIE)
-        pruned += len(rows) - len(keep)
-        factors = np.column_stack([factors[entry[keep]], choices[choice[keep]]])
-        rows, steps, ratio = rows[keep], steps[keep], ratio[keep]
-    return TemporalSpace(rows, factors, steps, pruned)
+    own = table.by_operand[operand]
+    sharing, inverse = _sharing(table, operand, splits)
+    tables = [factor_tuples(int(value), len(own)) for value in sharing]
+    sizes = np.array([len(t) for t in tables])
+    offsets = np.cumsum(sizes) - sizes
+    columns = np.concatenate(tables).T.astype(np.float64)
+    rows, position = ragged_product(sizes[inverse])
+    position += offsets[inverse][rows]
+    factors = [column[position] for column in columns]
+    lengths = [blocks[:, table.slots[i].axis].astype(np.float64)[rows] for i in own]
+    keep = np.ones(len(rows), dtype=bool)
+    for factor, length in zip(factors, lengths, strict=True):
+        keep &= factor <= length
+    legal = int(np.count_nonzero(keep))
+    ratios = [b / (t * np.ceil(b / t)) for t, b in zip(factors, lengths, strict=True)]
+    if least_padding_ratio > 0:
+        keep &= math.prod(ratios) >= least_padding_ratio * TIE
+    chosen = np.flatnonzero(keep)
+    rows = rows[chosen]
+    counts = np.bincount(rows, minlength=len(splits))
+    return Cuts(
+        operand,
+        np.cumsum(counts) - counts,
+        counts,
+        rows,
+        tuple(factor[chosen] for factor in factors),
+        tuple(length[chosen] for length in lengths),
+        tuple(ratio[chosen] for ratio in ratios),
+        legal - len(chosen),
+    )
 
 
-def _chained(
-    table: SlotTable,
-    own: tuple[int, ...],
-    factors: IntArray,
-    entry: IntArray,
-    choices: IntArray,
-    choice: IntArray,
-) -> BoolArray:
-    """Whether the new operand's factors divide or are divided by those already chosen."""
-    chained = np.ones(len(entry), dtype=bool)
-    for column, slot in enumerate(own):
-        new = choices[choice, column]
-        for other in table.by_axis[table.slots[slot].axis]:
-            if other < own[0]:
-                old = factors[entry, other]
-                large, small = np.maximum(old, new), np.minimum(old, new)
-                chained &= large % small == 0
-    return chained
+def _sharing(table: SlotTable, operand: int, splits: IntArray) -> tuple[IntArray, IntArray]:
+    """Distinct sizes P_X of the operand's sharing groups, and which of them every split has."""
+    sharing = np.prod(splits[:, list(table.shared_axes[operand])], axis=1)
+    values, inverse = np.unique(sharing, return_inverse=True)
+    return values, inverse
 
 
-def count_upper_bound(table: SlotTable, splits: IntArray) -> IntArray:
-    """For every split, an upper bound on its temporal factors before the chain rule."""
+def cut_counts(table: SlotTable, splits: IntArray) -> IntArray:
+    """For every split, one more than an upper bound on the cuts of all its operands, (splits,)."""
     bound = np.ones(len(splits), dtype=np.int64)
     for operand, own in enumerate(table.by_operand):
         if own:
-            sharing = np.prod(splits[:, list(table.shared_axes[operand])], axis=1)
-            values, inverse = np.unique(sharing, return_inverse=True)
-            sizes = np.array([len(factor_tuples(int(v), len(own))) for v in values])
-            bound *= sizes[inverse]
+            sharing, inverse = _sharing(table, operand, splits)
+            bound += np.array([len(factor_tuples(int(v), len(own))) for v in sharing])[inverse]
     return bound

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from t10c.hardware.load import load_spec
 from t10c.ir.expression import Axis, ScalarStep, TensorExpression
 from t10c.ir.plan import Plan
-from t10c.search import SearchOptions, search_operator
+from t10c.search import SearchOptions, explore, search_operator
 
 from .budget import examples
 from .cost import best_order, memory_bytes, total_cycles
@@ -149,6 +149,35 @@ def test_thresholds_cut_the_same_plans(kind):
         small = data.draw(stored(data.draw(expressions(kind, max_points=10**9))))
         expression = lengthened(data.draw, small)
         note(compare(expression, data.draw(chips(expression)), "pruned"))
+
+    check()
+
+
+@pytest.mark.parametrize("pruning", ["pruned", "exhaustive"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_bounding_subspaces_away_changes_no_front(kind, pruning, monkeypatch):
+    """As if every space were too large to count: the same plans, the first of equals included."""
+
+    @examples(16)
+    @given(st.data())
+    def check(data):
+        small = data.draw(stored(data.draw(expressions(kind, max_points=10**9))))
+        expression = lengthened(data.draw, small)
+        spec = replace(data.draw(chips(expression)), core_count=data.draw(st.integers(1, 40)))
+        options = SearchOptions(pruning=pruning)
+        whole = search_operator(expression, spec, options)
+        with monkeypatch.context() as patch:
+            patch.setattr(explore, "COUNTED_PLANS", 0)
+            patch.setattr(explore, "_CHUNK_PLANS", data.draw(st.sampled_from([7, 2**17])))
+            patch.setattr(explore, "_SEED_CUTS", data.draw(st.sampled_from([1, 30, 2**18])))
+            patch.setattr(explore, "_SEED_STRIDE", 3)
+            patch.setattr(explore, "_SEEDS_PER_PRICE", 1)
+            bounded = search_operator(expression, spec, options)
+        assert bounded.front == whole.front
+        assert bounded.smallest_legal_bytes == whole.smallest_legal_bytes
+        found = bounded.record.legal_plans
+        assert found <= whole.record.legal_plans <= found + bounded.record.uncounted_plans
+        event("bounded" if bounded.record.uncounted_plans else "not bounded")
 
     check()
 

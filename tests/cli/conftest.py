@@ -13,7 +13,9 @@ import pytest
 from cli_support import HARDWARE, ROOT, Command, Program, Result
 from verify_support import RING, Case, prepare
 
+from t10c.cache import searches
 from t10c.cli import run
+from t10c.schedule import choices
 from t10c.zoo import build_model
 
 
@@ -95,3 +97,30 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> Case:
     sizes = {"layers": "3", "hidden": "32"}
     model = build_model("nerf", batch=2, seq=6, overrides=sizes, weights="random")
     return prepare(model, tmp_path_factory.mktemp("ring"), "ring", RING)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own."""
+    place = tmp_path / "cache"
+    monkeypatch.setenv("T10C_CACHE", str(place))
+    return place
+
+
+@pytest.fixture
+def searched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The kernels that were searched: of choices `matmul`, of fronts alone `front of matmul`."""
+    found: list[str] = []
+    choose, front = choices.search_problem, searches.search_operator
+
+    def choosing(expression, *rest):
+        found.append(expression.kernel)
+        return choose(expression, *rest)
+
+    def fronting(expression, *rest):
+        found.append(f"front of {expression.kernel}")
+        return front(expression, *rest)
+
+    monkeypatch.setattr(choices, "search_problem", choosing)
+    monkeypatch.setattr(searches, "search_operator", fronting)
+    return found

@@ -212,7 +212,8 @@ def test_no_progress_off_a_terminal(program: Program, slow: Path) -> None:
 
 def test_help_is_quick_to_import() -> None:
     """Help imports nothing that takes long (under 150 ms of CPU time; benchmarks measure)."""
-    helps = ([name, "--help"] for name in ("compile", "simulate", "diff", "check", "verify", "hw"))
+    commands = ("compile", "simulate", "diff", "check", "verify", "sweep", "hw", "cache")
+    helps = ([name, "--help"] for name in commands)
     for arguments in ([], ["--help"], *helps, ["--version"]):
         script = (
             "import sys\nfrom t10c.cli import run\n"
@@ -244,6 +245,8 @@ COMMANDS = [
     ["hw", "show"],
     ["hw", "check"],
     ["calibrate"],
+    ["cache", "info"],
+    ["cache", "clear"],
     ["zoo", "list"],
     ["zoo", "build"],
 ]

@@ -43,11 +43,12 @@ def exempt(line: str) -> bool:
 
 @pytest.fixture
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """This environment with its own t10c first on PATH, as a command that runs this checkout."""
+    """This environment with its own t10c and Dask first on PATH, the former of this checkout."""
     programs = tmp_path_factory.mktemp("bin")
-    command = programs / "t10c"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m t10c "$@"\n')
-    command.chmod(0o755)
+    for name in ("t10c", "dask"):
+        command = programs / name
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {name} "$@"\n')
+        command.chmod(0o755)
     path = os.pathsep.join([str(programs), os.environ.get("PATH", os.defpath)])
     return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
 
@@ -91,6 +92,8 @@ def test_the_readme_shows_commands() -> None:
         "diff",
         "hw",
         "calibrate",
+        "cache",
+        "sweep",
     ]:
         assert f"t10c {command} " in shown
     assert "import t10c" in shown

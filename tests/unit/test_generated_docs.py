@@ -28,6 +28,11 @@ def test_the_page_of_operators_is_current(generate: ModuleType) -> None:
     assert generate.operators_page() == page(), "run make docs"
 
 
+def test_the_columns_of_sweeps_are_current(generate: ModuleType) -> None:
+    text = (ROOT / "docs" / "sweep.md").read_text(encoding="utf-8")
+    assert generate.with_columns(text) == text, "run make docs"
+
+
 def test_the_table_of_the_readme_is_current(generate: ModuleType) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert generate.with_coverage(readme) == readme, "run make docs"

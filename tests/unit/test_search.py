@@ -17,7 +17,8 @@ from t10c.hardware.load import load_spec
 from t10c.hardware.spec import ShiftBuffer
 from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
 from t10c.ir.plan import Plan, Rotation, replicas, sharing
-from t10c.search import operator as operator_module
+from t10c.search import blocks as blocks_module
+from t10c.search import explore as explore_module
 from t10c.search.bound import lower_bound_cycles
 from t10c.search.notation import parse_expression
 from t10c.search.operator import SearchResult, search_operator
@@ -54,9 +55,11 @@ def test_published_search_spaces(template, axes, splits, legal, fastest, smalles
     assert result.front[-1].plan.rotations == ()
 
 
-def without_seconds(result: SearchResult) -> dict:
+def without_effort(result: SearchResult) -> dict:
+    """All that does not depend on the machine, nor on what is seen together."""
     found = {**asdict(result)}
     del found["cpu_seconds"]
+    del found["record"]["bounded_plans"]
     return found
 
 
@@ -76,32 +79,80 @@ SMALL = {
 def test_chunks_do_not_show(name, pruning, monkeypatch):
     expression, spec = named_expression(name, SMALL[name]), chip(cores=24, kib=1)
     whole = search_operator(expression, spec, SearchOptions(pruning))
-    monkeypatch.setattr(operator_module, "_CHUNK_CANDIDATES", 3)
+    monkeypatch.setattr(explore_module, "_CHUNK_PLANS", 3)
+    monkeypatch.setattr(blocks_module, "_BLOCK_CUTS", 10)
     pieces: list[int] = []
     tiny = search_operator(
         expression, spec, SearchOptions(pruning), lambda c, costs: pieces.append(len(c))
     )
     assert len(pieces) > 5
-    assert without_seconds(tiny) == without_seconds(whole)
+    assert without_effort(tiny) == without_effort(whole)
     assert sum(pieces) == tiny.record.feasible_plans
     unseen = search_operator(expression, spec, SearchOptions(pruning))
-    assert without_seconds(unseen) == without_seconds(whole)
+    assert without_effort(unseen) == without_effort(whole)
+
+
+BOUNDED = {**SMALL, "grouped": {"g": 2, "o": 4, "c": 3, "h": 5, "w": 1, "kh": 3}}
+
+
+@pytest.mark.parametrize("pruning", ["pruned", "exhaustive"])
+@pytest.mark.parametrize("policy", ["fixed", "double"])
+@pytest.mark.parametrize("name", BOUNDED)
+def test_what_is_bounded_away_is_not_on_the_front(name, policy, pruning, monkeypatch):
+    """Subspaces that are never enumerated change neither the front nor the first of equal plans."""
+    expression = named_expression("conv" if name == "grouped" else name, BOUNDED[name])
+    for kib in (64, 0.6, 0.3):
+        spec = chip(cores=24, kib=kib, policy=policy)
+        whole = search_operator(expression, spec, SearchOptions(pruning))
+        assert whole.record.uncounted_plans == whole.record.bounded_splits == 0
+        with monkeypatch.context() as patch:
+            patch.setattr(explore_module, "COUNTED_PLANS", 0)
+            patch.setattr(explore_module, "_SEED_CUTS", 30)
+            patch.setattr(explore_module, "_SEED_STRIDE", 5)
+            patch.setattr(explore_module, "_SEEDS_PER_PRICE", 1)
+            patch.setattr(explore_module, "_CHUNK_PLANS", 50)
+            bounded = search_operator(expression, spec, SearchOptions(pruning))
+        assert bounded.front == whole.front
+        assert bounded.smallest_legal_bytes == whole.smallest_legal_bytes
+        left = bounded.record.legal_plans
+        assert left <= whole.record.legal_plans <= left + bounded.record.uncounted_plans
+
+
+@pytest.mark.parametrize(
+    ("axes", "pruning", "most_priced"),
+    [
+        ({"m": 512, "n": 1024, "k": 1024}, "pruned", 500),
+        ({"m": 128, "n": 4096, "k": 1024}, "exhaustive", 1500),
+    ],
+)
+def test_few_plans_are_priced(axes, pruning, most_priced):
+    """What is priced does not depend on the machine: more would be a slower search."""
+    spec = replace(load_spec("ipu-mk2"), shift_buffer=ShiftBuffer("double", 8192))
+    record = search_operator(named_expression("matmul", axes), spec, SearchOptions(pruning)).record
+    assert 0 < record.feasible_plans - record.bounded_plans <= most_priced
+
+
+def test_few_plans_of_large_spaces_are_enumerated():
+    expression = named_expression("matmul", dict.fromkeys("mnk", 4096))
+    spec = load_spec("ipu-pod4", ("cores.count=12000",))
+    record = search_operator(expression, spec).record
+    assert record.legal_plans + record.uncounted_plans > explore_module.COUNTED_PLANS
+    assert record.legal_plans < record.uncounted_plans / 10
+    assert record.splits / 3 < record.bounded_splits < record.splits
 
 
 def test_a_stopped_search_says_so(monkeypatch):
     expression, spec = named_expression("matmul", SMALL["matmul"]), chip(cores=24)
     whole = search_operator(expression, spec, SearchOptions("exhaustive"))
     assert whole.record.exhausted
-    monkeypatch.setattr(operator_module, "_CHUNK_CANDIDATES", 50)
+    monkeypatch.setattr(explore_module, "_CHUNK_PLANS", 50)
     part = search_operator(expression, spec, SearchOptions("exhaustive", max_candidates=200))
     assert not part.record.exhausted
     assert 200 <= part.record.legal_plans < whole.record.legal_plans
     assert part.front
     legal = whole.record.legal_plans
-    assert (
-        search_operator(expression, spec, SearchOptions("exhaustive", max_candidates=legal)).record
-        == whole.record
-    )
+    enough = SearchOptions("exhaustive", max_candidates=legal)
+    assert without_effort(search_operator(expression, spec, enough)) == without_effort(whole)
 
 
 def test_thresholds_that_leave_nothing_are_dropped():

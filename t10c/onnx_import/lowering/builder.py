@@ -48,13 +48,14 @@ class GraphBuilder:
         self.derivations: list[Derivation] = []
         self.bodies: list[FixedValues] = []
         self.moved_weights: dict[str, LayoutOp] = {}
-        self._shapes: dict[str, Shape] = dict(model.shapes)
+        self._shapes: dict[str, Shape] = {n: _whole(s) for n, s in model.shapes.items()}
         self._element_types: dict[str, str] = dict(model.element_types)
         self._constants: dict[str, np.ndarray] = dict(model.constants)
         self._inputs = frozenset(model.inputs)
         self._weights = set(model.weights) | set(model.constants)
         self._names = {node.name for node in model.nodes}
         self._expanded: dict[str, str] = {}
+        self._expressions: dict[TensorExpression, TensorExpression] = {}
         self._used: set[str] = set()
         self._op_type = ""
         self._nodes: tuple[str, ...] = ()
@@ -90,7 +91,7 @@ class GraphBuilder:
     def adopt(self, body: ResolvedModel) -> None:
         """Know the tensors of a function body; what the model knows already stays."""
         for name, shape in body.shapes.items():
-            self._shapes.setdefault(name, shape)
+            self._shapes.setdefault(name, _whole(shape))
             self._element_types.setdefault(name, body.element_types[name])
         for name, value in body.constants.items():
             self._constants.setdefault(name, value)
@@ -105,7 +106,7 @@ class GraphBuilder:
         shape = self._shapes.get(tensor)
         if shape is None:
             raise LoweringError(f"the shape of {tensor!r} is not known")
-        return tuple(int(size) for size in shape)
+        return shape
 
     def element_type(self, tensor: str) -> str:
         """Element type of a tensor."""
@@ -191,7 +192,7 @@ class GraphBuilder:
     def new_tensor(self, wanted: str, shape: Shape, element_type: str) -> str:
         """A new activation, named as wanted or nearly so."""
         name = self._unique(wanted, self._shapes)
-        self._shapes[name] = shape
+        self._shapes[name] = _whole(shape)
         self._element_types[name] = element_type
         self._made.append(name)
         return name
@@ -201,12 +202,15 @@ class GraphBuilder:
     def compute(
         self, suffix: str, expression: TensorExpression, inputs: Sequence[str], output: str
     ) -> None:
-        """Add a planned operator; `suffix` names the further operators of one node."""
+        """Add a planned operator; `suffix` names the further operators of one node.
+
+        Equal expressions become one object.
+        """
         self._add(
             Operator(
                 name=self._operator_name(suffix),
                 op_type=self._op_type,
-                expression=expression,
+                expression=self._expressions.setdefault(expression, expression),
                 inputs=tuple(inputs),
                 output=output,
                 nodes=self._nodes,
@@ -312,6 +316,11 @@ class GraphBuilder:
             count += 1
             name = f"{wanted}.{count}"
         return name
+
+
+def _whole(shape: Sequence[int]) -> Shape:
+    """The sizes as plain integers, whatever computed them."""
+    return tuple(map(int, shape))
 
 
 def literal_text(value: np.ndarray) -> str:

@@ -1,6 +1,7 @@
 """Small constructors for axes and affine dimensions; axes of length 1 are left out everywhere."""
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 from t10c.ir.expression import Axis, Dim, Role
 
@@ -32,6 +33,7 @@ def scaled(terms: Terms, stride: int) -> Terms:
     return tuple((axis, coefficient * stride) for axis, coefficient in terms)
 
 
+@lru_cache(maxsize=1024)
 def plain_dims(shape: Shape, prefix: str = "d") -> tuple[Dim, ...]:
     """One axis per dimension, `d0`, `d1`, ...; dimensions of size 1 have no axis."""
     return tuple(
@@ -56,6 +58,7 @@ def reduced_dims(dims: tuple[Dim, ...], reduced: Collection[int], target: Shape)
     return tuple(dim for d, dim in enumerate(dims) if d not in reduced)
 
 
+@lru_cache(maxsize=1024)
 def broadcast_dims(shape: Shape, output: Shape, first: int | None = None) -> tuple[Dim, ...]:
     """Dimensions of an operand that broadcasts to `output`, over the axes of `plain_dims(output)`.
 
@@ -69,6 +72,7 @@ def broadcast_dims(shape: Shape, output: Shape, first: int | None = None) -> tup
     )
 
 
+@lru_cache(maxsize=1024)
 def squeezed(shape: Shape) -> Shape:
     """The shape without dimensions of size 1."""
     return tuple(size for size in shape if size != 1)

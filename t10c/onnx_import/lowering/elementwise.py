@@ -5,10 +5,11 @@ A bias or scale is first a pointwise operator of its own; fusion.py moves it int
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from t10c.ir.expression import Axis, Dim, Operand, Role, ScalarStep, TensorExpression
 from t10c.onnx_import.lowering.builder import GraphBuilder
-from t10c.onnx_import.lowering.dims import broadcast_dims, plain_axes, plain_dims
+from t10c.onnx_import.lowering.dims import Shape, broadcast_dims, plain_axes, plain_dims
 
 Attributes = tuple[tuple[str, str | int | float], ...]
 
@@ -88,26 +89,36 @@ def add_pointwise(
     It runs over an axis per dimension of the output, or over `domain`: then arguments that have
     the output's plain dimensions get the domain's.
     """
-    shape = builder.shape(output)
-    plain = plain_dims(shape)
     names: list[str] = []
-    tensors: list[str] = []
-    operands: list[Operand] = []
     seen: dict[Argument, str] = {}
     for item in arguments:
         literal = builder.literal(item.tensor)
         if literal is None and item not in seen:
-            seen[item] = operand_letter(len(operands))
-            dims = domain.dims if domain and item.dims == plain else item.dims
-            operands.append(Operand(seen[item], dims))
-            tensors.append(item.tensor)
+            seen[item] = operand_letter(len(seen))
         names.append(seen[item] if literal is None else literal)
+    dims = tuple(item.dims for item in seen)
+    expression = _pointwise(builder.shape(output), dims, tuple(names), tuple(steps), domain)
+    builder.compute(suffix, expression, [item.tensor for item in seen], output)
+
+
+@lru_cache(maxsize=1024)
+def _pointwise(
+    shape: Shape,
+    operands: tuple[tuple[Dim, ...], ...],
+    names: tuple[str, ...],
+    steps: tuple[Step, ...],
+    domain: Domain | None,
+) -> TensorExpression:
+    """A pointwise expression with an output of `shape`; argument i of the steps is names[i]."""
+    plain = plain_dims(shape)
     roles: list[Role] = ["parallel"] * len(shape)
-    expression = TensorExpression(
+    return TensorExpression(
         kernel="pointwise",
         axes=domain.axes if domain else plain_axes(shape, roles),
-        inputs=tuple(operands),
+        inputs=tuple(
+            Operand(operand_letter(index), domain.dims if domain and dims == plain else dims)
+            for index, dims in enumerate(operands)
+        ),
         output=Operand("C", domain.dims if domain else plain),
         body=named_steps(steps, names),
     )
-    builder.compute(suffix, expression, tensors, output)

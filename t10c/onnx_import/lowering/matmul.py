@@ -1,5 +1,7 @@
 """MatMul and Gemm: C[m,n] += A[m,k] * B[k,n]."""
 
+from functools import lru_cache
+
 from t10c.ir.expression import Dim, Operand, Role, ScalarStep, TensorExpression
 from t10c.onnx_import.attributes import LoweringError, argument, integer, number
 from t10c.onnx_import.lowering.builder import GraphBuilder
@@ -32,6 +34,7 @@ class _Batch:
         ]
 
 
+@lru_cache(maxsize=1024)
 def matmul_expression(left: Shape, right: Shape) -> TensorExpression:
     """The expression of NumPy's matmul for two shapes.
 

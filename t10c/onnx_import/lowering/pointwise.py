@@ -109,7 +109,10 @@ def _plain(value: object) -> str | int | float:
 
 
 def _step_attributes(builder: GraphBuilder, node: ResolvedNode) -> Attributes:
-    values = dict(_defaults(node.op_type, builder.opset))
+    defaults = _defaults(node.op_type, builder.opset)
+    if not node.attributes:
+        return defaults
+    values = dict(defaults)
     values.update((name, _plain(value)) for name, value in node.attributes.items())
     return tuple(sorted(values.items()))
 

@@ -7,6 +7,7 @@ stored compressed, which makes the file a third as large, and unpacked by the br
 import base64
 import gzip
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from t10c.simulate.result import Simulation
 
 ASSETS = Path(__file__).parent / "assets"
 
+_SHARED_SCRIPTS = ("shared", "drawing")
 _SCRIPTS = ("state", "timeline", "charts", "table", "operator", "rings", "main")
 """In the order in which they build on each other."""
 
@@ -27,8 +29,15 @@ def html_report(simulation: Simulation, plan: ModelPlan | None) -> str:
 
     UsageError if Jinja or Plotly is not installed. Equal simulations and plans give equal pages.
     """
-    jinja, offline = html_modules()
+    html_modules()
     document = page_document(simulation, plan)
+    head = page_head(simulation, plan, document["sections"]["without_phases"])
+    return rendered("page", head, document, _SCRIPTS)
+
+
+def rendered(template: str, head: object, document: object, scripts: Sequence[str]) -> str:
+    """A page of a template, whose scripts read the document; UsageError without Jinja or Plotly."""
+    jinja, offline = html_modules()
     verbatim = jinja.utils.markupsafe.Markup
     environment = jinja.Environment(
         loader=jinja.FileSystemLoader(ASSETS),
@@ -38,12 +47,12 @@ def html_report(simulation: Simulation, plan: ModelPlan | None) -> str:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    page: str = environment.get_template("page.html.jinja").render(
-        head=page_head(simulation, plan, document["sections"]["without_phases"]),
+    page: str = environment.get_template(f"{template}.html.jinja").render(
+        head=head,
         document=document,
         dark=verbatim(_asset("dark.css")),
         styles=verbatim(_asset("page.css")),
-        scripts=[verbatim(_asset(f"{name}.js")) for name in _SCRIPTS],
+        scripts=[verbatim(_asset(f"{name}.js")) for name in (*_SHARED_SCRIPTS, *scripts)],
         plotly=_packed(offline.get_plotlyjs()),
     )
     return page

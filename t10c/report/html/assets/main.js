@@ -1,20 +1,4 @@
 // Start: tables at once, charts as soon as their library is unpacked.
-async function unpackPlotly() {
-  const packed = Uint8Array.from(atob(byId("plotly").textContent), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  document.head.append(make("script", {}, await new Response(stream).text()));
-}
-function startTheme() {
-  const choice = byId("theme");
-  const follow = () => {
-    if (choice.value) document.documentElement.dataset.theme = choice.value;
-    else delete document.documentElement.dataset.theme;
-    for (const draw of whenThemed) draw();
-  };
-  choice.addEventListener("change", follow);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", follow);
-  if (choice.value) follow();
-}
 async function start() {
   // at first the operator that takes longest, of those that have a plan if any has
   const planned = plans ? plans.chosen.flatMap((plan, index) => (plan === null ? [] : [index])) : [];
@@ -28,13 +12,7 @@ async function start() {
     byId("found").textContent = "The program has no sections.";
     byId("selected").hidden = true;
   }
-  try {
-    await unpackPlotly();
-  } catch {
-    byId("failure").hidden = false;
-    byId("failure").textContent = "This browser cannot unpack the charts; tables show the same figures. Browsers from 2023 on can.";
-    return;
-  }
+  if (!(await unpackPlotly())) return;
   startTimeline();
   startCharts();
   if (plans && count && chosenOf(state.selected)) drawFront();

@@ -1,0 +1,203 @@
+"""Joint minima over a chain-like network of choices: bounds and good assignments by messages.
+
+Every node picks a state at a cost; edges add costs that depend on the states at both ends.
+Sequential tree-reweighted message passing (Kolmogorov, "Convergent Tree-Reweighted Message Passing
+for Energy Minimization", PAMI 2006) gives a lower bound on the least total, which is exact on trees
+and rises from sweep to sweep, and messages from which an assignment is read.
+
+A node's states are `blocks` copies of the same `kinds`; edges see kinds, and per block of their
+later node one of several tables (moving data or not, from the home or from a copy).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from t10c.search.space import FloatArray
+
+FORBIDDEN = 1e9
+"""Cost, in cycles, of a pair of states that cannot be; finite so that differences stay numbers."""
+
+NO_TABLE = -1
+
+_STEP = 2.0**-10
+"""Messages are multiples of this many cycles."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """Costs of a node's states, (blocks, kinds)."""
+
+    costs: FloatArray
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Costs between an earlier and a later node: `tables[t]` is (kinds of first, kinds of second).
+
+    `table_of` gives the table of every block of the second node, NO_TABLE where it costs nothing.
+    """
+
+    first: int
+    second: int
+    tables: tuple[FloatArray, ...]
+    table_of: tuple[int, ...]
+
+
+class Messages:
+    """Messages along the edges of one network, improved sweep by sweep."""
+
+    def __init__(self, nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
+        self.nodes = nodes
+        self.edges = edges
+        self.later: list[list[int]] = [[] for _ in nodes]
+        self.earlier: list[list[int]] = [[] for _ in nodes]
+        for number, edge in enumerate(edges):
+            if edge.first >= edge.second:
+                raise ValueError("an edge leads from an earlier node to a later one")
+            self.later[edge.first].append(number)
+            self.earlier[edge.second].append(number)
+        self._forward = [np.zeros(nodes[e.second].costs.shape) for e in edges]
+        self._backward = [np.zeros(nodes[e.first].costs.shape[1]) for e in edges]
+        self._known: dict[tuple[object, ...], tuple[FloatArray, float]] = {}
+        self._beyond = [0.0] * len(nodes)
+        self._share = [
+            1.0 / max(len(later), len(earlier), 1)
+            for later, earlier in zip(self.later, self.earlier, strict=True)
+        ]
+
+    def sweep(self) -> float:
+        """One pass forward and one back; returns a lower bound on the least total cost."""
+        self._known.clear()
+        for index in range(len(self.nodes)):
+            belief = self._belief(index)
+            belief -= belief.min()
+            for number in self.later[index]:
+                self._forward[number], _ = self._to_later(number, self._share[index] * belief)
+        bound = 0.0
+        for index in reversed(range(len(self.nodes))):
+            self._beyond[index] = bound
+            belief = self._belief(index)
+            least = float(belief.min())
+            bound += least
+            belief -= least
+            for number in self.earlier[index]:
+                message, least = self._to_earlier(number, self._share[index] * belief)
+                bound += least
+                self._backward[number] = message
+        # a message rounded down leaves its edge a cost above 0, which only lowers the bound; the
+        # margin is for sums of numbers as large as FORBIDDEN
+        return bound - self._margin
+
+    @property
+    def _margin(self) -> float:
+        return _STEP * 2 * len(self.edges)
+
+    # What a choice costs that begins with the kinds of some nodes: its own, and at least the rest.
+    # The messages of the last sweep to them from nodes beyond, and `least_beyond`, bound the rest.
+
+    def least_after(self, kinds: Sequence[int]) -> FloatArray:
+        """Cost of every kind of the node after those, with its edges to them, (kinds,)."""
+        index = len(kinds)
+        return np.asarray(self._own_costs(index, kinds).min(axis=0))
+
+    def message_change(self, kinds: Sequence[int]) -> FloatArray:
+        """What every kind of the node after those adds to the messages from beyond, (kinds,)."""
+        index = len(kinds)
+        change = np.zeros(self.nodes[index].costs.shape[1])
+        for number in self.later[index]:
+            change += self._backward[number]
+        for number in self.earlier[index]:
+            change -= self._backward[number][kinds[self.edges[number].first]]
+        return change
+
+    def least_beyond(self, index: int) -> float:
+        """What all nodes after one cost at least, messages to those before left out."""
+        return self._beyond[index] - self._margin
+
+    def _own_costs(self, index: int, kinds: Sequence[int]) -> FloatArray:
+        """Costs of a node's states with its edges to chosen kinds of all before it."""
+        cost = self.nodes[index].costs.copy()
+        for number in self.earlier[index]:
+            edge = self.edges[number]
+            for block, table in enumerate(edge.table_of):
+                if table != NO_TABLE:
+                    cost[block] += edge.tables[table][kinds[edge.first]]
+        return cost
+
+    def assignment(self, allowed: Sequence[FloatArray] | None = None) -> list[tuple[int, int]]:
+        """State (block, kind) of every node, chosen in order, each after those before it.
+
+        `allowed` adds a cost per kind, inf where a kind may not be chosen.
+        """
+        chosen: list[tuple[int, int]] = []
+        kinds: list[int] = []
+        for index in range(len(self.nodes)):
+            cost = self._own_costs(index, kinds)
+            if allowed is not None:
+                cost += allowed[index]
+            for number in self.later[index]:
+                cost += self._backward[number]
+            block, kind = divmod(int(np.argmin(cost)), cost.shape[1])
+            chosen.append((block, kind))
+            kinds.append(kind)
+        return chosen
+
+    def total(self, chosen: Sequence[tuple[int, int]]) -> float:
+        """Cost of an assignment."""
+        cost = sum(
+            float(node.costs[state[0], state[1]])
+            for node, state in zip(self.nodes, chosen, strict=True)
+        )
+        for edge in self.edges:
+            table = edge.table_of[chosen[edge.second][0]]
+            if table != NO_TABLE:
+                cost += float(edge.tables[table][chosen[edge.first][1], chosen[edge.second][1]])
+        return cost
+
+    def _belief(self, index: int) -> FloatArray:
+        belief = self.nodes[index].costs.copy()
+        for number in self.earlier[index]:
+            belief += self._forward[number]
+        for number in self.later[index]:
+            belief += self._backward[number]
+        return belief
+
+    def _to_later(self, number: int, belief: FloatArray) -> tuple[FloatArray, float]:
+        """Least cost of the first node's states, (blocks, kinds) of the second, and its minimum."""
+        edge = self.edges[number]
+        own = np.min(belief, axis=0) - self._backward[number]
+        key = (True, id(edge.tables), edge.table_of, own.tobytes())
+        if key not in self._known:
+            reached = [np.min(own[:, None] + table, axis=0) for table in edge.tables]
+            reached.append(np.full(len(self._forward[number][0]), own.min()))
+            self._known[key] = _rounded(np.stack([reached[table] for table in edge.table_of]))
+        return self._known[key]
+
+    def _to_earlier(self, number: int, belief: FloatArray) -> tuple[FloatArray, float]:
+        """Least cost of the second node's states, (kinds,) of the first, and its minimum."""
+        edge = self.edges[number]
+        own = belief - self._forward[number]
+        key = (False, id(edge.tables), edge.table_of, own.tobytes())
+        if key not in self._known:
+            message = np.full(len(self._backward[number]), np.inf)
+            for table in sorted(set(edge.table_of)):
+                blocks = [block for block, used in enumerate(edge.table_of) if used == table]
+                least = np.min(own[blocks], axis=0)
+                if table == NO_TABLE:
+                    np.minimum(message, least.min(), out=message)
+                else:
+                    reached = np.min(edge.tables[table] + least, axis=1)
+                    np.minimum(message, reached, out=message)
+            self._known[key] = _rounded(message)
+        return self._known[key]
+
+
+def _rounded(message: FloatArray) -> tuple[FloatArray, float]:
+    """The message less its minimum, rounded down, and the minimum.
+
+    Rounded messages of repeated layers soon are the same bit by bit, and are computed once.
+    """
+    least = float(message.min())
+    return np.floor((message - least) / _STEP) * _STEP, least

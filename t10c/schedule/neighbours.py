@@ -1,0 +1,102 @@
+"""What a step's plan depends on of its neighbours, so that one answer serves steps that are alike.
+
+Steps are of one kind if they have the same choices and are connected in the same way to steps that
+have the same choices. Steps of one kind whose neighbours have the same plans get the same answer.
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from operator import itemgetter
+
+from t10c.schedule.steps import Step
+from t10c.schedule.transition import TransitionPricer
+
+Key = tuple[object, ...]
+"""Equal keys, equal answers."""
+
+Getter = Callable[[Seq[int]], object]
+"""Picks the entries of some steps out of a list with one for every step."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Steps that a step is connected to in some way: which kind of connection, and how to get them.
+
+    `steps` may name a step twice.
+    """
+
+    kind: int
+    steps: tuple[int, ...]
+    of: Getter
+
+
+class Neighbours:
+    """Keys of all steps of a pricer's sequence."""
+
+    def __init__(self, pricer: TransitionPricer) -> None:
+        self._pricer = pricer
+        self._kinds: dict[Key, int] = {}
+        steps = pricer.sequence.steps
+        self._reading = [self._group(*self._read_by(step)) for step in steps]
+        self._deciding = [self._group(*self._around(step)) for step in steps]
+        self._lenders = [_getter(_lenders(step)) for step in steps]
+
+    def reading(self, step: int, plans: Seq[int]) -> Key:
+        """Key of all that decides what a step's operands come to under each of its plans."""
+        group = self._reading[step]
+        return group.kind, group.of(plans)
+
+    def deciding(self, step: int, plans: Seq[int]) -> Key:
+        """Key of all that a step's choice depends on: what it reads, and what its readers read."""
+        group = self._deciding[step]
+        return group.kind, group.of(plans)
+
+    def fetching(self, step: int, plans: Seq[int], options: Seq[int]) -> Key:
+        """Key of all that decides what a step fetches; weights of others lie in their options."""
+        group = self._reading[step]
+        return group.kind, group.of(plans), plans[step], self._lenders[step](options)
+
+    def _group(self, kind: Key, steps: tuple[int, ...]) -> _Group:
+        choice_of = self._pricer.choice_of
+        key = (*kind, tuple(choice_of[step] for step in steps))
+        return _Group(self._kinds.setdefault(key, len(self._kinds)), steps, _getter(steps))
+
+    def _read_by(self, step: Step) -> tuple[Key, tuple[int, ...]]:
+        """How the step's operands are read, and the steps that they are read from."""
+        found: list[int] = []
+        keys: list[int] = []
+        for position, read in enumerate(step.reads):
+            keys.append(self._pricer.read_key(step.index, position))
+            for source in read.sources:
+                owner = source.step if source.step >= 0 else source.weight_of
+                if owner >= 0:
+                    found.append(owner)
+            if self._pricer.has_copy(step.index, position):
+                found.append(step.index - 1)
+        return ("reading", self._pricer.choice_of[step.index], *keys), tuple(found)
+
+    def _around(self, step: Step) -> tuple[Key, tuple[int, ...]]:
+        """The same of the step and of all that read its output, itself included."""
+        own = self._reading[step.index]
+        found = [step.index, *own.steps]
+        kinds: list[object] = [own.kind]
+        for reader in dict.fromkeys(reader for reader, _ in step.consumers):
+            other = self._reading[reader]
+            found += [reader, *other.steps]
+            kinds += [other.kind, tuple(owner == step.index for owner in other.steps)]
+        return ("deciding", *kinds), tuple(found)
+
+
+def _lenders(step: Step) -> tuple[int, ...]:
+    """The steps whose idle weights a step reads."""
+    sources = (source for read in step.reads for source in read.sources)
+    return tuple(source.weight_of for source in sources if source.weight_of >= 0)
+
+
+def _getter(steps: tuple[int, ...]) -> Getter:
+    return itemgetter(*steps) if steps else _nothing
+
+
+def _nothing(_: Seq[int]) -> None:
+    """The entries of no steps."""

@@ -1,0 +1,225 @@
+"""Which plans of a problem may be part of a best schedule, and what all the others cost at least.
+
+In a schedule a plan also costs the exchange that fetches its operands, and its output's home makes
+its readers' exchanges dearer or cheaper. Both are bounded, whatever the neighbours do. Let c be a
+plan's execution and setup, its idle bytes priced. A plan with
+
+    c  >  c' + exchange of all operands of c'  +  most that readers can gain
+
+for some other plan c' is in no best schedule at that price (docs/planning.md). Thousands of plans
+remain of hundreds of thousands. The rest is summed up by its least cost; nothing is lost by that,
+because a schedule may always be bounded with neighbours that cost nothing.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from t10c.hardware.kernels import exchange_cycles, move_cycles, sync_cycles
+from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.width import size_bytes
+from t10c.schedule.problem import Problem
+from t10c.schedule.shares import (
+    floor_bytes,
+    home_bytes,
+    replicas_of,
+    shared_bytes,
+    used_elements,
+    weight_cycles,
+)
+from t10c.search.candidates import Candidates
+from t10c.search.evaluate import Costs
+from t10c.search.space import BoolArray, FloatArray, IntArray
+from t10c.search.temporal import slot_table
+
+MOST_PLANS = 6000
+"""Plans kept of a problem; more are summed up in the rest, dearest first."""
+
+FEW_PLANS = 256
+"""A problem with so few feasible plans lists them all, for a search of all choices (finish.py)."""
+
+READERS = 3
+"""Readers of the output that are reckoned with; more make the bound looser, not wrong."""
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """Plans that may be part of a best schedule, and the rest.
+
+    `candidates` and `costs` have one row per plan. `priced` (prices, plans) is execution + setup +
+    price * idle bytes, the idle cut relaxed to a real number, in cycles; `rest` (prices,) is the
+    least of it over all feasible plans not listed, inf if there are none. `fetched_bytes` (plans,
+    inputs) are pieces, `floor_bytes` (plans, inputs) what a core receives at least, on average over
+    the cores used, if the operand lies in one copy; `shared_bytes` (plans, weights) what idle cuts
+    share at least; `home_bytes` (plans,) the largest share of the output, at most.
+    """
+
+    prices: FloatArray
+    candidates: Candidates
+    costs: Costs
+    priced: FloatArray
+    rest: FloatArray
+    fetched_bytes: FloatArray
+    floor_bytes: FloatArray
+    shared_bytes: FloatArray
+    home_bytes: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    def take(self, selection: BoolArray) -> "Shortlist":
+        """The selected plans; what the rest costs at least stays as it is."""
+        return replace(
+            self,
+            candidates=self.candidates.take(selection),
+            costs=self.costs.take(selection),
+            priced=self.priced[:, selection],
+            fetched_bytes=self.fetched_bytes[selection],
+            floor_bytes=self.floor_bytes[selection],
+            shared_bytes=self.shared_bytes[selection],
+            home_bytes=self.home_bytes[selection],
+        )
+
+    def rest_at(self, price: float) -> float:
+        """The least cost of the rest at any price between the first and the last.
+
+        Each plan's cost is concave in the price (it is a minimum of linear functions), so between
+        two prices it is at least what lies on the line between them.
+        """
+        if not np.isfinite(self.rest).all():
+            return float("inf")
+        return float(np.interp(price, self.prices, self.rest))
+
+
+class ShortlistCollector:
+    """Sees all feasible candidates of a problem in chunks and keeps its shortlist."""
+
+    def __init__(self, problem: Problem, spec: HardwareSpec, prices: FloatArray) -> None:
+        self.problem = problem
+        self.spec = spec
+        self.table = slot_table(problem.expression)
+        self.prices = prices if problem.weights else prices[:1]
+        self._least_idle = least_idle_bytes(problem, spec)
+        self._ceiling = np.full(len(self.prices), np.inf)
+        self._rest = np.full(len(self.prices), np.inf)
+        self._kept: list[tuple[Candidates, Costs, FloatArray, FloatArray]] = []
+        self._seen = 0
+
+    def visit(self, candidates: Candidates, costs: Costs, execution: FloatArray) -> None:
+        """Keep those of a chunk that may be part of a best schedule; `execution` in cycles."""
+        inputs = [i for i in range(len(costs.piece_bytes[0]) - 1) if i not in self.problem.weights]
+        fetched = costs.piece_bytes[:, inputs].sum(axis=1).astype(np.float64)
+        gain = self._gain(costs, fetched)
+        # a first cut by the least that idle bytes can cost
+        base = self.prices * self._least_idle
+        worst = float(np.max(self._ceiling - base))
+        self._seen += len(candidates)
+        few = self._seen <= FEW_PLANS
+        near = np.flatnonzero((execution - gain <= worst) | few)
+        self._leave(base + execution[_others(near, len(execution))].min(initial=np.inf))
+        candidates, costs = candidates.take(near), costs.take(near)
+        priced = execution[near] + self._weights(candidates, costs)
+        ceiling = priced + _exchange(self.spec, fetched[near])
+        self._ceiling = np.minimum(self._ceiling, ceiling.min(axis=1, initial=np.inf))
+        kept = self._possible(priced, gain[near]) | few
+        self._leave(priced[:, ~kept].min(axis=1, initial=np.inf))
+        self._kept.append(
+            (candidates.take(kept), costs.take(kept), priced[:, kept], gain[near][kept])
+        )
+
+    def _gain(self, costs: Costs, fetched: FloatArray) -> FloatArray:
+        """Most cycles that others can save because a plan is this one.
+
+        A reader of the output saves at most what it would receive of it, the core's piece, and the
+        syncs of its exchange; so does a next operator that uses a copy of an operand.
+        """
+        home = costs.piece_bytes[:, -1].astype(np.float64)
+        return READERS * _exchange(self.spec, home) + _exchange(self.spec, fetched)
+
+    def _possible(self, priced: FloatArray, gain: FloatArray) -> BoolArray:
+        kept: BoolArray = np.any(priced - gain <= self._ceiling[:, None], axis=0)
+        return kept
+
+    def _leave(self, least: FloatArray) -> None:
+        self._rest = np.minimum(self._rest, least)
+
+    def _weights(self, candidates: Candidates, costs: Costs) -> FloatArray:
+        """Least setup + price * idle bytes of all weights, (prices, candidates)."""
+        total = np.zeros((len(self.prices), len(candidates)))
+        per_byte, sync = float(move_cycles(self.spec, 1.0)), sync_cycles(self.spec)
+        shared = self._shared(candidates, costs)
+        for index, size in zip(self.problem.weights, shared.T, strict=True):
+            copies = replicas_of(self.table, candidates, index).astype(np.float64)
+            total += weight_cycles(self.prices[:, None], size, copies, per_byte, sync)
+        return total
+
+    def _shared(self, candidates: Candidates, costs: Costs) -> FloatArray:
+        """`shared_bytes` of every weight, (candidates, weights)."""
+        expression, spec = self.problem.expression, self.spec
+        shared = np.empty((len(candidates), len(self.problem.weights)))
+        for column, index in enumerate(self.problem.weights):
+            pieces = costs.piece_bytes[:, index]
+            shared[:, column] = shared_bytes(
+                expression, self.table, candidates, index, pieces, spec
+            )
+        return shared
+
+    def shortlist(self) -> Shortlist:
+        """What is left when all chunks have been seen."""
+        candidates = [k[0] for k in self._kept]
+        costs = [k[1] for k in self._kept]
+        priced = np.concatenate([k[2] for k in self._kept], axis=1)
+        gain = np.concatenate([k[3] for k in self._kept])
+        kept = self._possible(priced, gain) | (self._seen <= FEW_PLANS)
+        if np.count_nonzero(kept) > MOST_PLANS:
+            excess = np.min(priced - self._ceiling[:, None], axis=0)
+            order = np.flatnonzero(kept)[np.argsort(excess[kept], kind="stable")]
+            kept[order[MOST_PLANS:]] = False
+        self._leave(priced[:, ~kept].min(axis=1, initial=np.inf))
+        merged = merge_candidates(candidates).take(kept)
+        own = merge_costs(costs).take(kept)
+        expression = self.problem.expression
+        return Shortlist(
+            self.prices,
+            merged,
+            own,
+            priced[:, kept],
+            self._rest,
+            own.piece_bytes[:, :-1].astype(np.float64),
+            floor_bytes(expression, self.table, merged, self.spec),
+            self._shared(merged, own),
+            home_bytes(expression, self.table, merged, self.spec),
+        )
+
+
+def merge_candidates(parts: list[Candidates]) -> Candidates:
+    """Chunks of candidates as one."""
+    names = Candidates.__dataclass_fields__
+    return Candidates(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+
+def merge_costs(parts: list[Costs]) -> Costs:
+    """Chunks of costs as one."""
+    names = Costs.__dataclass_fields__
+    return Costs(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+
+def least_idle_bytes(problem: Problem, spec: HardwareSpec) -> float:
+    """Bytes per core of the weights in one copy on the whole chip."""
+    total = 0.0
+    for index in problem.weights:
+        operand = problem.expression.inputs[index]
+        used = used_elements(problem.expression, operand)
+        total += float(size_bytes(spec, used, operand.bits)) / spec.core_count
+    return total
+
+
+def _exchange(spec: HardwareSpec, size: FloatArray) -> FloatArray:
+    cycles: FloatArray = np.where(size > 0, exchange_cycles(spec, size), 0.0)
+    return cycles
+
+
+def _others(selected: IntArray, count: int) -> BoolArray:
+    mask = np.ones(count, dtype=bool)
+    mask[selected] = False
+    return mask

@@ -1,0 +1,385 @@
+"""The joint choice against what every single choice costs: nothing is cheaper than its bound."""
+
+import itertools
+import math
+import random
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from planned_graphs import GraphWriter, chip
+
+from t10c.hardware.spec import HardwareSpec
+from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
+from t10c.ir.graph import Graph
+from t10c.schedule import shortlist
+from t10c.schedule.assignment import price_assignment
+from t10c.schedule.choices import Choices, EveryCut, find_choices, with_plans
+from t10c.schedule.kinds import Kinds, find_kinds
+from t10c.schedule.memory import fixed_demand_bytes, live_homes
+from t10c.schedule.messages import NO_TABLE, Edge, Messages, Node
+from t10c.schedule.model import schedule_model
+from t10c.schedule.network import NetworkBuilder, always_floored
+from t10c.schedule.options import ScheduleOptions
+from t10c.schedule.problem import Problem, search_problem
+from t10c.schedule.result import ModelPlan
+from t10c.schedule.rowwise import split_rowwise
+from t10c.schedule.setting import Setting
+from t10c.schedule.shortlist import merge_candidates, merge_costs
+from t10c.schedule.steps import build_sequence
+from t10c.schedule.transition import TransitionPricer
+from t10c.search import SearchOptions
+from t10c.search.candidates import Candidates
+from t10c.search.evaluate import Costs
+from t10c.search.operator import front_entry
+from t10c.search.templates import named_expression
+from t10c.search.temporal import slot_table
+
+from .joint_models import random_model
+
+PLENTY = 1 << 40
+
+
+@dataclass(frozen=True)
+class Space:
+    """All feasible plans of a problem."""
+
+    candidates: Candidates
+    costs: Costs
+
+    def key(self, row: int) -> tuple[bytes, bytes]:
+        """What tells a plan from others."""
+        own = self.candidates
+        return own.splits[row].tobytes(), own.factors[row].tobytes()
+
+
+def whole_space(problem: Problem, spec: HardwareSpec, search: SearchOptions) -> Space:
+    """All feasible plans."""
+    seen: list[tuple[Candidates, Costs]] = []
+    search_problem(problem.expression, spec, search, lambda *chunk: seen.append(chunk))
+    return Space(merge_candidates([c for c, _ in seen]), merge_costs([c for _, c in seen]))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A problem's choices with all sampled plans among them, and what the network is told of them.
+
+    `numbers` are the sampled plans, `rows` the shortlist's row of each or -1; `singles` maps rows
+    to plans that the network compares by their layouts.
+    """
+
+    choices: Choices
+    numbers: list[int]
+    rows: list[int]
+    singles: dict[int, int]
+
+
+def drawn(problem: Problem, spec: HardwareSpec, search: SearchOptions, rng: random.Random) -> Drawn:
+    """Some of all plans, the extreme ones among them."""
+    choices = find_choices(problem, spec, search, uniform=False, joint=True)
+    if not choices.plans:
+        return Drawn(choices, [], [], {})
+    space = whole_space(problem, spec, search)
+    count = len(space.candidates)
+    costs = space.costs
+    extremes = [
+        int(np.argmin(values))
+        for values in (
+            costs.total,
+            costs.memory_bytes,
+            costs.total - costs.end,
+            *costs.piece_bytes.T,
+        )
+    ]
+    sampled = sorted({*extremes, *(rng.randrange(count) for _ in range(16))})
+    table = slot_table(problem.expression)
+    entries = [
+        front_entry(problem.expression, table, space.candidates, costs, row, spec)
+        for row in sampled
+    ]
+    first = len(choices.plans)
+    listed = choices.listed
+    of_key = {
+        (listed.candidates.splits[r].tobytes(), listed.candidates.factors[r].tobytes()): r
+        for r in range(len(listed))
+    }
+    rows = [of_key.get(space.key(row), -1) for row in sampled]
+    numbers = [first + i for i in range(len(sampled))]
+    singles = {
+        row: number
+        for row, number in zip(rows, numbers, strict=True)
+        if row >= 0 and rng.random() < 0.5
+    }
+    return Drawn(with_plans(choices, entries, spec), numbers, rows, singles)
+
+
+def kind_of(own: Drawn, kinds: Kinds, which: int) -> int:
+    """The kind that stands for a sampled plan."""
+    row = own.rows[which]
+    if row < 0:
+        assert kinds.member_of.max(initial=0) <= len(kinds.cost) - 1
+        assert np.isinf(kinds.home[-1]), "what is not listed is part of the rest"
+        return len(kinds.cost) - 1
+    return int(kinds.member_of[row])
+
+
+def least_total(nodes: list[Node], edges: list[Edge], kinds: list[int]) -> float:
+    """The network's cost of so many kinds, every step in its best block."""
+    blocks = [node.costs[:, kind].copy() for node, kind in zip(nodes, kinds, strict=True)]
+    for edge in edges:
+        for block, table in enumerate(edge.table_of):
+            if table != NO_TABLE:
+                cost = edge.tables[table][kinds[edge.first], kinds[edge.second]]
+                blocks[edge.second][block] += cost
+    return float(sum(own.min() for own in blocks))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model on a chip: its setting with sampled plans."""
+
+    setting: Setting
+    spec: HardwareSpec
+    drawn: list[Drawn]
+
+
+def random_case(seed: int, graph: Graph | None = None) -> Case | None:
+    """The case of a seed; None if some operator has no plan at all."""
+    rng = random.Random(seed)
+    graph = graph or random_model(seed)
+    policy = rng.choice(["fixed", "double"])
+    spec = chip(rng.choice([2, 3, 4, 6, 8, 12]), rng.choice([4, 16, 64]), 64, policy)
+    if rng.random() < 0.2:
+        spec = replace(spec, interconnect=replace(spec.interconnect, sync_cycles=0.0))
+    search = SearchOptions(pruning=rng.choice(["pruned", "exhaustive"]))
+    sequence = build_sequence(graph)
+    number: dict[Problem, int] = {}
+    for step in sequence.steps:
+        number.setdefault(step.problem, len(number))
+    own = [drawn(problem, spec, search, rng) for problem in number]
+    if not all(each.numbers for each in own):
+        return None
+    choices = tuple(each.choices for each in own)
+    choice_of = tuple(number[step.problem] for step in sequence.steps)
+    pricer = TransitionPricer(sequence, choices, choice_of, spec)
+    return Case(Setting(sequence, choices, choice_of, pricer, True), spec, own)
+
+
+class Relaxation:
+    """A case's network at a price, and how far below the exact price of a choice it stays."""
+
+    def __init__(self, case: Case, price: float) -> None:
+        self.case = case
+        self.price = price
+        setting = case.setting
+        floored = always_floored(setting, case.spec)
+        self.kinds = [
+            find_kinds(own.choices, own.singles, price, case.spec, operands)
+            for own, operands in zip(case.drawn, floored, strict=True)
+        ]
+        self.nodes, self.edges = NetworkBuilder(setting, case.spec).build(self.kinds)
+        self.least = math.inf
+        self.even = live_homes(setting.sequence, case.spec)
+
+    def slack(self, picks: list[int], rng: random.Random) -> float:
+        """Exact price less the network's of some sampled plans with random idle options."""
+        setting, price = self.case.setting, self.price
+        own = list(zip(setting.choice_of, picks, strict=True))
+        plans = [self.case.drawn[number].numbers[pick] for number, pick in own]
+        options = [
+            rng.choice(np.flatnonzero(setting.of_step(step).plan == plan).tolist())
+            for step, plan in enumerate(plans)
+        ]
+        homes = setting.homes(plans, self.case.spec)
+        assert self.even.end <= homes.end
+        assert (self.even.live <= homes.live).all()
+        assert (self.even.dying <= homes.dying).all()
+        exact = price_assignment(setting, plans, options, homes, 0, PLENTY).cycles
+        exact += price * sum(int(setting.of_step(s).idle_bytes[o]) for s, o in enumerate(options))
+        chosen = [kind_of(self.case.drawn[n], self.kinds[n], pick) for n, pick in own]
+        total = least_total(self.nodes, self.edges, chosen)
+        self.least = min(self.least, total)
+        return exact * (1 + 1e-12) + 1e-6 - total
+
+
+def check_relaxation(case: Case, seed: int, starts: int = 4) -> None:
+    """Whatever is chosen, the network's price of it is at most the exact one.
+
+    From random plans on, plans are changed one by one to where the difference is smaller.
+    """
+    rng = random.Random(seed)
+    per_byte = float(case.setting.choices[0].bound_prices[1])
+    relaxed = Relaxation(case, per_byte * rng.choice([0.0, 0.7, 1.5, 2.5, 17.0, 2000.0]))
+    sizes = [len(case.drawn[number].numbers) for number in case.setting.choice_of]
+    for _ in range(starts):
+        picks = [rng.randrange(size) for size in sizes]
+        least = relaxed.slack(picks, rng)
+        assert least >= 0
+        for step, size in enumerate(sizes):
+            for pick in rng.sample(range(size), min(size, 4)):
+                other = [*picks[:step], pick, *picks[step + 1 :]]
+                slack = relaxed.slack(other, rng)
+                assert slack >= 0
+                if slack < least:
+                    picks, least = other, slack
+    messages = Messages(relaxed.nodes, relaxed.edges)
+    assert max(messages.sweep() for _ in range(4)) <= relaxed.least
+
+
+@pytest.fixture
+def short_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Problems list few of their plans, as large ones do."""
+    monkeypatch.setattr(shortlist, "FEW_PLANS", 0)
+    monkeypatch.setattr(shortlist, "MOST_PLANS", 40)
+
+
+@pytest.mark.usefixtures("short_lists")
+@pytest.mark.parametrize("seed", range(100))
+def test_no_choice_costs_less_than_its_kinds(seed: int) -> None:
+    case = random_case(seed)
+    if case is not None:
+        check_relaxation(case, seed)
+
+
+def consecutive_readers() -> Graph:
+    """Operators that read one tensor one after the other, the last of them twice."""
+    w = GraphWriter()
+    x, v = w.input("x", 12, 8), w.input("v", 8, 6)
+    w.relu("a", x)
+    y = w.matmul("y", x, w.weight("w", 8, 6))
+    z = w.matmul("z", x, v)
+    return w.graph(w.add("s", y, z), w.add("t", x, x), w.add("u", x, x))
+
+
+def lent_weights() -> Graph:
+    """A table that a gather owns is read by the head, transposed, and by a product, as it is."""
+    w = GraphWriter()
+    table = w.weight("table", 12, 8)
+    gather = named_expression("gather", {"i": 6, "v": 12, "e": 8})
+    y = w.apply("y", gather, table, w.input("index", 6))
+    head = w.layout("head", "transpose", (table,), 8, 12, perm=(1, 0))
+    z = w.matmul("z", w.matmul("h", y, w.weight("w", 8, 8)), head)
+    return w.graph(w.matmul("o", z, table))
+
+
+def diagonals() -> Graph:
+    """A square of which the diagonal is read, as it was made and from another's weights."""
+    w = GraphWriter()
+    square = w.matmul("square", w.input("x", 6, 4), w.weight("w", 4, 6))
+    axes = (Axis("r", 8, "parallel"), Axis("d", 6, "parallel"))
+    row, along = Dim((("r", 1),), 8), Dim((("d", 1),), 6)
+    inputs = (Operand("A", (row, along)), Operand("B", (along, along)))
+    step = ScalarStep("Mul", ("A", "B"))
+    scale = TensorExpression("pointwise", axes, inputs, Operand("C", (row, along)), (step,))
+    y = w.apply("y", scale, w.input("z", 8, 6), square)
+    return w.graph(w.apply("u", scale, y, w.weight("other", 6, 6)))
+
+
+@pytest.mark.usefixtures("short_lists")
+@pytest.mark.parametrize("model", [consecutive_readers, lent_weights, diagonals])
+@pytest.mark.parametrize("seed", range(16))
+def test_no_choice_costs_less_where_reads_are_special(model: Any, seed: int) -> None:
+    case = random_case(seed, model())
+    if case is not None:
+        check_relaxation(case, seed)
+
+
+def every_plan(problem: Problem, spec: HardwareSpec, search: SearchOptions) -> Choices | None:
+    """Choices of all plans of a problem that fit, with all idle cuts; None if there are none."""
+    choices = find_choices(problem, spec, search, uniform=False)
+    if not choices.plans:
+        return None
+    space = whole_space(problem, spec, search)
+    none, real = np.zeros(0, np.int64), np.zeros(0)
+    empty = replace(
+        choices,
+        plans=(),
+        active_bytes=none,
+        input_bytes=none,
+        execution=real,
+        uniform_transition=real,
+        plan=none,
+        idle_bytes=none,
+        setup=real,
+        cuts=(),
+        every_cut=EveryCut(none, none, none, real),
+    )
+    table = slot_table(problem.expression)
+    entries = [
+        front_entry(problem.expression, table, space.candidates, space.costs, row, spec)
+        for row in range(len(space.candidates))
+    ]
+    return with_plans(empty, entries, spec, "every")
+
+
+def least_latency(setting: Setting, spec: HardwareSpec) -> float:
+    """The least latency of all choices that fit, inf if none does."""
+    best = math.inf
+    fixed = fixed_demand_bytes(setting.sequence, spec)
+    counts = [range(len(setting.of_step(step).plan)) for step in range(len(setting.choice_of))]
+    for options in itertools.product(*counts):
+        plans = setting.plans_of(options)
+        homes = setting.homes(plans, spec)
+        memory = setting.memory(plans, options, homes, fixed)
+        if memory.most <= spec.usable_bytes:
+            found = price_assignment(setting, plans, list(options), homes, fixed, spec.usable_bytes)
+            best = min(best, found.cycles)
+    return best
+
+
+def every_choice(graph: Graph, spec: HardwareSpec, search: SearchOptions) -> Setting | None:
+    """The setting of all plans of a model; None if an operator does not fit alone."""
+    sequence = build_sequence(split_rowwise(graph, spec, search))
+    number: dict[Problem, int] = {}
+    for step in sequence.steps:
+        number.setdefault(step.problem, len(number))
+    found = [every_plan(problem, spec, search) for problem in number]
+    choices = tuple(own for own in found if own is not None)
+    if len(choices) < len(found):
+        return None
+    choice_of = tuple(number[step.problem] for step in sequence.steps)
+    pricer = TransitionPricer(sequence, choices, choice_of, spec)
+    return Setting(sequence, choices, choice_of, pricer, True)
+
+
+def combinations(setting: Setting) -> int:
+    """Number of choices in all."""
+    return math.prod(len(setting.of_step(step).plan) for step in range(len(setting.choice_of)))
+
+
+def copies_cycles(setting: Setting) -> float:
+    """What copies take, whatever is chosen."""
+    pricer = setting.pricer
+    return sum(
+        float(pricer.cycles(pricer.even_bytes(copy.elements, copy.bits)))
+        for copy in setting.sequence.copies
+    )
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_best_of_all_choices(seed: int) -> None:
+    """Small models get the least latency there is in memory from ample to tight, proven."""
+    rng = random.Random(seed)
+    spec = chip(rng.choice([2, 3, 4]), 16, 64, rng.choice(["fixed", "double"]))
+    search = SearchOptions(pruning="exhaustive")
+    options = ScheduleOptions(search=search, time_limit_seconds=600)
+    while True:
+        operators, points = rng.choice([1, 2, 2, 3, 4, 6]), rng.choice([6, 12, 40, 100])
+        graph = random_model(rng.randrange(1 << 30), operators, points)
+        setting = every_choice(graph, spec, search)
+        if setting is not None and combinations(setting) <= 800:
+            break
+    ample = schedule_model(graph, spec, options)
+    assert isinstance(ample, ModelPlan)
+    for share in (1.0, 0.95, 0.8, 0.6, 0.4):
+        bytes_left = int(share * (ample.peak_core_bytes - 64)) + 64
+        tight = replace(spec, sram_bytes=spec.reserved_bytes + bytes_left)
+        every = every_choice(graph, tight, search)
+        best = math.inf if every is None else least_latency(every, tight)
+        found = schedule_model(graph, tight, options)
+        assert isinstance(found, ModelPlan) == math.isfinite(best)
+        if isinstance(found, ModelPlan) and every is not None:
+            best += copies_cycles(every)
+            assert found.latency_cycles == pytest.approx(best, rel=1e-8)
+            assert found.lower_bound_cycles == pytest.approx(best, rel=1e-8)

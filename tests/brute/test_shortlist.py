@@ -1,0 +1,149 @@
+"""What a shortlist says of all plans of a problem, against every plan with every idle cut."""
+
+import random
+
+import numpy as np
+import pytest
+from planned_graphs import chip
+from random_expressions import draw_expression
+
+from t10c.hardware.spec import HardwareSpec
+from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
+from t10c.schedule import shortlist
+from t10c.schedule.choices import Choices, all_listed, find_choices
+from t10c.schedule.kinds import find_kinds, row_costs
+from t10c.schedule.layout import operand_layout, output_layout, place
+from t10c.schedule.problem import Problem
+from t10c.schedule.shares import used_elements
+from t10c.search import SearchOptions
+from t10c.search.operator import FrontEntry
+from t10c.search.templates import named_expression
+
+from .test_joint import every_plan
+
+EXHAUSTIVE = SearchOptions(pruning="exhaustive")
+WEIGHTED = ("matmul", "grouped", "quantised", "products", "gather", "pointwise", "conv")
+
+
+def strided() -> TensorExpression:
+    """A product that skips rows of its weight."""
+    axes = (Axis("m", 4, "m"), Axis("n", 3, "n"), Axis("k", 4, "k", reduction=True))
+    m, n = Dim((("m", 1),), 4), Dim((("n", 1),), 3)
+    inputs = (Operand("A", (m, Dim((("k", 1),), 4))), Operand("B", (Dim((("k", 3),), 10), n)))
+    step = ScalarStep("Mul", ("A", "B"))
+    return TensorExpression("matmul", axes, inputs, Operand("C", (m, n)), (step,), "sum")
+
+
+def diagonal() -> TensorExpression:
+    """Rows scaled by the diagonal of a square."""
+    axes = (Axis("r", 8, "parallel"), Axis("d", 6, "parallel"))
+    row, along = Dim((("r", 1),), 8), Dim((("d", 1),), 6)
+    inputs = (Operand("A", (row, along)), Operand("B", (along, along)))
+    step = ScalarStep("Mul", ("A", "B"))
+    return TensorExpression("pointwise", axes, inputs, Operand("C", (row, along)), (step,))
+
+
+def weighted_problem(seed: int) -> tuple[Problem, HardwareSpec]:
+    """A problem some of whose inputs are weights, on a small chip."""
+    rng = random.Random(seed)
+    spec = chip(rng.choice([3, 4, 6, 8, 12]), 64, 64, rng.choice(["fixed", "double"]))
+    form = rng.random()
+    if form < 0.1:
+        expression = strided()
+    elif form < 0.2:
+        expression = diagonal()
+    else:
+        while True:
+            expression = draw_expression(rng.choice(WEIGHTED), rng).expression
+            if expression.points <= 500:
+                break
+    count = len(expression.inputs)
+    weights = tuple(i for i in range(count) if rng.random() < 0.5) or (count - 1,)
+    return Problem(expression, weights), spec
+
+
+def exact_costs(choices: Choices, price: float) -> dict[tuple[object, ...], float]:
+    """Execution and the cheapest idle cuts at a price, of every plan."""
+    costs = choices.plan_costs_at(price)
+    return {
+        (entry.plan.split, entry.plan.rotations): float(cost)
+        for entry, cost in zip(choices.plans, costs, strict=True)
+    }
+
+
+@pytest.mark.parametrize("few", [0, 1 << 20])
+@pytest.mark.parametrize("seed", range(80))
+def test_listed_plans_and_the_rest(seed: int, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At any price no plan costs less than its row says, or the rest where it has none."""
+    monkeypatch.setattr(shortlist, "FEW_PLANS", few)
+    monkeypatch.setattr(shortlist, "MOST_PLANS", 7 if few == 0 else 1 << 20)
+    problem, spec = weighted_problem(seed)
+    every = every_plan(problem, spec, EXHAUSTIVE)
+    if every is None:
+        return
+    choices = find_choices(problem, spec, EXHAUSTIVE, uniform=False, joint=True)
+    listed = choices.listed
+    rows = {(e.plan.split, e.plan.rotations): i for i, e in enumerate(_entries(choices, spec))}
+    assert few == 0 or len(rows) == len(every.plans) == len(listed)
+    rng = random.Random(seed)
+    last = float(listed.prices[-1])
+    for price in (0.0, *(last ** rng.random() * 0.3 for _ in range(8)), 2 * last):
+        own = row_costs(choices, price, spec)
+        rest = listed.rest_at(price)
+        kinds = find_kinds(choices, {}, price, spec)
+        for key, cost in exact_costs(every, price).items():
+            row = rows.get(key)
+            assert (rest if row is None else own[row]) <= cost * (1 + 1e-9)
+            kind = len(kinds.cost) - 1 if row is None else kinds.member_of[row]
+            assert kinds.cost[kind] <= cost * (1 + 1e-9)
+
+
+def _entries(choices: Choices, spec: HardwareSpec) -> list[FrontEntry]:
+    """The shortlist's plans, row by row."""
+    return list(all_listed(choices, spec, lending=False).plans)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_sizes_of_layouts(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Homes are at most, and what one copy leaves to receive is at least, what layouts come to."""
+    monkeypatch.setattr(shortlist, "FEW_PLANS", 1 << 20)
+    monkeypatch.setattr(shortlist, "MOST_PLANS", 1 << 20)
+    problem, spec = weighted_problem(seed)
+    choices = find_choices(problem, spec, EXHAUSTIVE, uniform=False, joint=True)
+    if not choices.plans:
+        return
+    expression, listed = problem.expression, choices.listed
+    entries = _entries(choices, spec)
+    rng = random.Random(seed)
+    for row in rng.sample(range(len(entries)), min(len(entries), 25)):
+        placed = place(expression, entries[row].plan)
+        width = (expression.output.bits or 16) / 8
+        home = output_layout(placed).elements
+        assert home.max() * width <= listed.home_bytes[row]
+        for index, operand in enumerate(expression.inputs):
+            held = operand_layout(placed, operand).elements
+            own = (operand.bits or 16) / 8
+            used = used_elements(expression, operand)
+            # in one copy every element lies with one of those that need it, at best
+            lacking = (held.sum() - used) * own / len(held)
+            assert listed.floor_bytes[row, index] <= lacking + 1e-9
+
+
+def test_too_many_plans_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dearest at every price go."""
+    problem = Problem(named_expression("matmul", {"m": 24, "n": 24, "k": 24}), (1,))
+    spec = chip(12, 64)
+    whole = find_choices(problem, spec, EXHAUSTIVE, uniform=False, joint=True).listed
+    monkeypatch.setattr(shortlist, "MOST_PLANS", 50)
+    short = find_choices(problem, spec, EXHAUSTIVE, uniform=False, joint=True).listed
+    assert len(short) == 50 < len(whole)
+    assert (short.rest <= whole.rest).all()
+    assert (short.rest < whole.rest).any()
+    assert (short.priced.min(axis=1) == whole.priced.min(axis=1)).all()
+
+
+def test_the_rest_of_nothing_costs_without_end() -> None:
+    problem = Problem(named_expression("matmul", {"m": 2, "n": 2, "k": 2}), (1,))
+    listed = find_choices(problem, chip(4, 16), EXHAUSTIVE, uniform=False, joint=True).listed
+    assert np.isinf(listed.rest).all()
+    assert listed.rest_at(1.0) == float("inf")

@@ -1,0 +1,112 @@
+"""Messages over small networks, against trying all assignments."""
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+
+from t10c.schedule.messages import FORBIDDEN, NO_TABLE, Edge, Messages, Node
+
+ROUNDING = 2.0**-10
+"""What a message may lose by rounding, in cycles."""
+
+
+def random_network(rng: random.Random, shape: str) -> tuple[list[Node], list[Edge]]:
+    """Two to five nodes of one to three blocks; edges to earlier nodes, one each in a tree."""
+    count = rng.randint(2, 5)
+    scale = rng.choice([1.0, 1e3, 1e6])
+
+    def numbers(*size: int) -> np.ndarray:
+        flat = [rng.choice([rng.randint(0, 30) * scale, rng.random() * scale]) for _ in range(1000)]
+        return np.array(rng.choices(flat, k=int(np.prod(size)))).reshape(size)
+
+    def flags(*size: int) -> np.ndarray:
+        return np.array([rng.random() < 0.15 for _ in range(int(np.prod(size)))]).reshape(size)
+
+    nodes = [Node(numbers(rng.randint(1, 3), rng.randint(1, 4))) for _ in range(count)]
+    edges = []
+    for second in range(1, count):
+        earlier = [rng.randrange(second)]
+        if shape == "loops":
+            earlier = [first for first in range(second) if rng.random() < 0.7]
+        for first in earlier:
+            size = (nodes[first].costs.shape[1], nodes[second].costs.shape[1])
+            tables = tuple(
+                np.where(flags(*size), FORBIDDEN, numbers(*size)) for _ in range(rng.randint(1, 2))
+            )
+            blocks = len(nodes[second].costs)
+            table_of = tuple(rng.randint(NO_TABLE, len(tables) - 1) for _ in range(blocks))
+            edges.append(Edge(first, second, tables, table_of))
+    return nodes, edges
+
+
+def all_states(nodes: list[Node]) -> list[tuple[tuple[int, int], ...]]:
+    """All assignments of (block, kind)."""
+    sizes = [node.costs.shape for node in nodes]
+    states = [list(itertools.product(range(blocks), range(kinds))) for blocks, kinds in sizes]
+    return list(itertools.product(*states))
+
+
+def slow_total(nodes: list[Node], edges: list[Edge], states: tuple[tuple[int, int], ...]) -> float:
+    """Cost of an assignment, added up one by one."""
+    total = sum(float(node.costs[state]) for node, state in zip(nodes, states, strict=True))
+    for edge in edges:
+        table = edge.table_of[states[edge.second][0]]
+        if table != NO_TABLE:
+            total += float(edge.tables[table][states[edge.first][1], states[edge.second][1]])
+    return total
+
+
+@pytest.mark.parametrize("shape", ["tree", "loops"])
+@pytest.mark.parametrize("seed", range(120))
+def test_bound_of_all_assignments(seed: int, shape: str) -> None:
+    """Never above the least total, never falling by more than rounding, tight on trees."""
+    rng = random.Random(seed)
+    nodes, edges = random_network(rng, shape)
+    messages = Messages(nodes, edges)
+    least = min(slow_total(nodes, edges, states) for states in all_states(nodes))
+    slack = ROUNDING * 2 * len(edges) + 1e-6
+    bounds = []
+    for _ in range(12):
+        bounds.append(messages.sweep())
+        assert bounds[-1] <= least
+        assert bounds[-1] >= max(bounds) - slack
+    chosen = messages.assignment()
+    total = messages.total(chosen)
+    assert total == pytest.approx(slow_total(nodes, edges, tuple(chosen)))
+    assert total >= least
+    if shape == "tree":
+        assert least - bounds[-1] <= 2 * slack
+        assert total <= least + 2 * slack
+
+
+def test_loops_may_leave_a_gap_but_most_do_not() -> None:
+    """The bound is worth something where it need not be tight."""
+    tight = 0
+    for seed in range(60):
+        nodes, edges = random_network(random.Random(seed), "loops")
+        messages = Messages(nodes, edges)
+        bound = max(messages.sweep() for _ in range(12))
+        least = min(slow_total(nodes, edges, states) for states in all_states(nodes))
+        tight += least - bound <= 1e-6 * abs(least) + ROUNDING * 4 * len(edges)
+    assert tight > 40
+
+
+def test_kinds_that_are_not_allowed_are_not_assigned() -> None:
+    for seed in range(40):
+        rng = random.Random(seed)
+        nodes, edges = random_network(rng, "loops")
+        messages = Messages(nodes, edges)
+        messages.sweep()
+        only = [rng.randrange(node.costs.shape[1]) for node in nodes]
+        allowed = [np.full(node.costs.shape[1], np.inf) for node in nodes]
+        for cost, kind in zip(allowed, only, strict=True):
+            cost[kind] = 0.0
+        assert [kind for _, kind in messages.assignment(allowed)] == only
+
+
+def test_edges_lead_forward() -> None:
+    node = Node(np.zeros((1, 1)))
+    with pytest.raises(ValueError, match="earlier node to a later"):
+        Messages([node, node], [Edge(1, 0, (np.zeros((1, 1)),), (0,))])
