@@ -14,7 +14,7 @@ import numpy as np
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.assignment import Assignment, price_assignment
 from t10c.schedule.choices import Choices, all_listed
-from t10c.schedule.kinds import Kinds, find_kinds
+from t10c.schedule.kinds import Kinds, Progress, find_kinds
 from t10c.schedule.memory import Homes, fixed_demand_bytes, live_homes
 from t10c.schedule.messages import Messages
 from t10c.schedule.network import NetworkBuilder
@@ -65,16 +65,20 @@ def finish(setting: Setting, spec: HardwareSpec, best_cycles: float, price: floa
         choices=choices,
         pricer=TransitionPricer(setting.sequence, choices, setting.choice_of, spec),
     )
-    kinds = [
-        find_kinds(each, {row: row for row in range(len(each.listed))}, price, spec)
-        for each in choices
-    ]
+    kinds = [find_kinds(each, _every_row(len(each.listed)), price, spec) for each in choices]
     messages = Messages(*NetworkBuilder(own, spec).build(kinds))
     for _ in range(_SWEEPS):
         messages.sweep()
     tree = _Tree(own, spec, kinds, messages, price, best_cycles)
     complete = tree.search()
     return Finished(own, tree.best, complete and all(c.has_every_option for c in choices))
+
+
+def _every_row(rows: int) -> Progress:
+    """Every row of a list is a kind of its own, its plan numbered like it."""
+    each = np.arange(rows)
+    every = np.ones(rows, dtype=bool)
+    return Progress(every, every, each, each, True)
 
 
 def _lending(setting: Setting) -> set[int]:

@@ -18,7 +18,7 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.assignment import Assignment, settled
 from t10c.schedule.choices import Choices, with_plans
 from t10c.schedule.finish import can_finish, finish
-from t10c.schedule.kinds import Kinds, find_kinds, row_costs
+from t10c.schedule.kinds import NO_PLAN, Kinds, Progress, find_kinds, row_costs
 from t10c.schedule.memory import fixed_demand_bytes, live_homes
 from t10c.schedule.messages import Messages
 from t10c.schedule.network import NetworkBuilder, always_floored
@@ -31,10 +31,12 @@ from t10c.search.temporal import slot_table
 TARGET_GAP = 0.01
 """The search ends when no schedule can be faster by more than this share."""
 
-_FIRST_DRAWN = 32
-"""Plans of every problem that are compared singly from the start."""
+_FIRST_OPENED = 32
+"""Plans of every problem whose layouts are compared from the start."""
 
-_DRAWN_PER_CLASS = 64
+_OPEN_ALL = 1500
+"""So few different plans of a problem that are left are all opened at once."""
+
 _SWEEPS = 8
 _STILL = 1e-5
 """Sweeps end when the bound rises by less than this share."""
@@ -82,7 +84,7 @@ def improve(setting: Setting, spec: HardwareSpec, best: Assignment | None, watch
     """
     search = _Search(setting, spec, best)
     price = search.first_price()
-    search.draw(search.first_rows(price))
+    search.open_first(price)
     prices = setting.choices[0].bound_prices
     bracket = _Bracket(float(prices[1]), float(prices[-1]))
     rounds, stopped = 0, ""
@@ -90,6 +92,7 @@ def improve(setting: Setting, spec: HardwareSpec, best: Assignment | None, watch
         rounds += 1
         kinds, messages = search.solve(price)
         idle_bytes = search.try_assignment(kinds, messages, price)
+        search.leave_out(kinds, messages, price)
         status = Status(rounds, search.cycles, search.bound_cycles)
         stopped = "gap" if status.gap <= TARGET_GAP else watch(status)
         following = bracket.after(price, idle_bytes > search.capacity_bytes)
@@ -99,7 +102,7 @@ def improve(setting: Setting, spec: HardwareSpec, best: Assignment | None, watch
             stopped = "exhausted"
     if stopped in ("gap", "exhausted") and search.finish():
         stopped = "exhausted"
-    record = JointRecord(rounds, search.drawn_plans, stopped)
+    record = JointRecord(rounds, search.opened_plans, stopped)
     return Joint(search.setting, search.best, search.bound_cycles, record)
 
 
@@ -138,7 +141,7 @@ class _Bracket:
 
 
 class _Search:
-    """What a joint search has so far: plans drawn from the shortlists, the best, the bound."""
+    """What a joint search has so far: what is known of every shortlist, the best, the bound."""
 
     def __init__(self, setting: Setting, spec: HardwareSpec, best: Assignment | None) -> None:
         self.setting = setting
@@ -146,7 +149,12 @@ class _Search:
         self.best = best
         self.bound_cycles = 0.0
         self._best_price = 0.0
-        self._drawn: list[dict[int, int]] = [{} for _ in setting.choices]
+        self._builder = NetworkBuilder(setting, spec)
+        self._known = [
+            replace(Progress.of_list(len(own.listed)), alike=self._builder.alike(number))
+            for number, own in enumerate(setting.choices)
+        ]
+        self._row_bound: list[FloatArray] = [np.zeros(len(own.listed)) for own in setting.choices]
         self._floored = always_floored(setting, spec)
         sequence = setting.sequence
         fixed = fixed_demand_bytes(sequence, spec)
@@ -162,9 +170,9 @@ class _Search:
         return None if self.best is None else self.best.cycles + self._copies
 
     @property
-    def drawn_plans(self) -> int:
-        """Number of plans that are compared singly, over all problems."""
-        return sum(len(drawn) for drawn in self._drawn)
+    def opened_plans(self) -> int:
+        """Number of plans whose layouts are compared, over all problems."""
+        return sum(int(np.count_nonzero(known.opened)) for known in self._known)
 
     # Plans to compare
 
@@ -190,19 +198,50 @@ class _Search:
         ]
         return float(prices[int(np.argmax(values))])
 
-    def first_rows(self, price: float) -> list[IntArray]:
-        """The best rows of every shortlist by their scores."""
-        return [
-            np.argsort(self.scores(number, price), kind="stable")[:_FIRST_DRAWN]
-            for number in range(len(self.setting.choices))
+    def open_first(self, price: float) -> None:
+        """Open the best rows of every shortlist by their scores."""
+        for number, known in enumerate(self._known):
+            order = np.argsort(self.scores(number, price), kind="stable")
+            self._known[number] = known.opening(order[:_FIRST_OPENED])
+
+    def open_classes(self, kinds: Seq[Kinds], messages: Messages) -> bool:
+        """Open rows of problems whose best states in the network are classes, or give opened rows
+        plans; False if all best states are plans already.
+
+        All rows that are left if they are few, else as many as are open.
+        """
+        grown = False
+        states = messages.assignment()
+        used: list[set[int]] = [set() for _ in kinds]
+        for number, (_, kind) in zip(self.setting.choice_of, states, strict=True):
+            used[number].add(kind)
+        for number, own in enumerate(kinds):
+            if max(used[number]) >= own.single:
+                grown |= self._open_more(number, own)
+        wanted = [
+            own.rows[[kind for kind in sorted(some) if kind < own.single]]
+            for own, some in zip(kinds, used, strict=True)
         ]
+        return self.draw(wanted) or grown
+
+    def _open_more(self, number: int, own: Kinds) -> bool:
+        known = self._known[number]
+        closed = np.flatnonzero(known.alive & ~known.opened)
+        if not len(closed):
+            return False
+        alike = len(np.unique(known.alike[known.alive]))
+        if alike > _OPEN_ALL:
+            order = np.argsort(self._row_bound[number][closed], kind="stable")
+            closed = closed[order[: max(_FIRST_OPENED, np.count_nonzero(known.opened))]]
+        self._known[number] = known.opening(closed)
+        return True
 
     def draw(self, wanted: Seq[IntArray]) -> bool:
-        """Make single plans of rows of the shortlists; returns whether any is new."""
+        """Give plans to rows of the shortlists; returns whether any had none."""
         choices = list(self.setting.choices)
         grown = False
         for number, rows in enumerate(wanted):
-            new = [int(row) for row in rows if int(row) not in self._drawn[number]]
+            new = [int(row) for row in rows if self._known[number].plan[row] == NO_PLAN]
             if new:
                 choices[number] = self._with_rows(number, choices[number], new)
                 grown = True
@@ -218,28 +257,16 @@ class _Search:
         table = slot_table(expression)
         known = {(e.plan.split, e.plan.rotations): i for i, e in enumerate(choices.plans)}
         entries: list[FrontEntry] = []
+        plan = self._known[number].plan.copy()
         for row in rows:
             entry = front_entry(expression, table, listed.candidates, listed.costs, row, self.spec)
             key = (entry.plan.split, entry.plan.rotations)
             if key not in known:
                 known[key] = len(choices.plans) + len(entries)
                 entries.append(entry)
-            self._drawn[number][row] = known[key]
+            plan[row] = known[key]
+        self._known[number] = replace(self._known[number], plan=plan)
         return with_plans(choices, entries, self.spec)
-
-    def open_classes(self, kinds: Seq[Kinds], messages: Messages) -> bool:
-        """Draw the best rows of the classes in the network's best states; False if there are none.
-
-        Where nothing else can be compared any more, the rest of a problem is all that remains.
-        """
-        wanted: list[set[int]] = [set() for _ in kinds]
-        for number, (_, kind) in zip(self.setting.choice_of, messages.assignment(), strict=True):
-            own = kinds[number]
-            if kind >= own.single:
-                rows = np.flatnonzero(own.member_of == kind)
-                order = np.argsort(own.row_cost[rows], kind="stable")
-                wanted[number].update(rows[order[:_DRAWN_PER_CLASS]].tolist())
-        return self.draw([np.array(sorted(rows), dtype=np.int64) for rows in wanted])
 
     def finish(self) -> bool:
         """Look at all choices if they are few; returns whether the best is now proven to be so."""
@@ -258,12 +285,12 @@ class _Search:
     def solve(self, price: float) -> tuple[list[Kinds], Messages]:
         """The network's messages at a price of idle memory; raises the bound if they can."""
         kinds = [
-            find_kinds(choices, drawn, price, self.spec, floored)
-            for choices, drawn, floored in zip(
-                self.setting.choices, self._drawn, self._floored, strict=True
+            find_kinds(choices, known, price, self.spec, floored)
+            for choices, known, floored in zip(
+                self.setting.choices, self._known, self._floored, strict=True
             )
         ]
-        messages = Messages(*NetworkBuilder(self.setting, self.spec).build(kinds))
+        messages = Messages(*self._builder.build(kinds))
         best = -np.inf
         for _ in range(_SWEEPS):
             bound = messages.sweep()
@@ -276,19 +303,45 @@ class _Search:
             self.bound_cycles, self._best_price = bound_cycles, price
         return kinds, messages
 
+    def leave_out(self, kinds: Seq[Kinds], messages: Messages, price: float) -> None:
+        """Leave out rows that are in no schedule faster than the best."""
+        bounds = messages.kind_bounds()
+        least = [np.full(len(own), np.inf) for own in kinds]
+        for number, bound in zip(self.setting.choice_of, bounds, strict=True):
+            np.minimum(least[number], bound, out=least[number])
+        limit = np.inf if self.best is None else self.best.cycles
+        limit += price * self.capacity_bytes
+        for number, (own, bound) in enumerate(zip(kinds, least, strict=True)):
+            known = self._known[number]
+            row_bound = bound[own.member_of] + own.row_cost - own.cost[own.member_of]
+            row_bound[~known.alive] = np.inf
+            alive = row_bound <= limit
+            # one to choose from must be left
+            alive[own.rows[np.argmin(bound[: own.single])]] = True
+            rest = known.rest_alive and bool(bound[-1] <= limit or not own.has_rest)
+            self._known[number] = replace(known, alive=alive, rest_alive=rest)
+            self._row_bound[number] = row_bound
+
     def try_assignment(self, kinds: Seq[Kinds], messages: Messages, price: float) -> int:
         """Read an assignment of single plans, settle and price it, keep it if it is the best.
 
         Returns the idle bytes per core that its plans take at the price.
         """
         choice_of = self.setting.choice_of
-        single_only = [np.full(len(own.cost), np.inf) for own in kinds]
+        single_only = [np.full(len(own), np.inf) for own in kinds]
         for cost, own in zip(single_only, kinds, strict=True):
             cost[: own.single] = 0.0
         states = messages.assignment([single_only[number] for number in choice_of])
-        plans = [
-            int(kinds[number].plans[kind])
+        rows = [
+            int(kinds[number].rows[kind])
             for number, (_, kind) in zip(choice_of, states, strict=True)
+        ]
+        wanted: list[set[int]] = [set() for _ in kinds]
+        for number, row in zip(choice_of, rows, strict=True):
+            wanted[number].add(row)
+        self.draw([np.array(sorted(some), dtype=np.int64) for some in wanted])
+        plans = [
+            int(self._known[number].plan[row]) for number, row in zip(choice_of, rows, strict=True)
         ]
         found = settled(self.setting, plans, self.spec)
         if found is not None and (self.best is None or found.cycles < self.best.cycles - 1e-9):

@@ -6,7 +6,7 @@ favourable of their members, so that a minimum over kinds is a minimum over all 
 less.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,37 @@ from t10c.search.temporal import slot_table
 _CLASS_RATIO = 1.2
 """Sizes of one class differ by less than this factor."""
 
+NO_PLAN = -1
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is known of every row of a shortlist, (rows,) each.
+
+    `alive` rows may still be part of a better schedule, `opened` ones are compared by their
+    layouts, rows with the same `alike` lie alike for whatever is connected to them; `plan` is the
+    number of the row's plan in its choices, or NO_PLAN. `rest_alive` says the same of what the list
+    sums up.
+    """
+
+    alive: BoolArray
+    opened: BoolArray
+    alike: IntArray
+    plan: IntArray
+    rest_alive: bool
+
+    @classmethod
+    def of_list(cls, rows: int) -> "Progress":
+        """Nothing known yet of so many rows."""
+        none = np.zeros(rows, dtype=bool)
+        return cls(~none, none, np.arange(rows), np.full(rows, NO_PLAN, dtype=np.int64), True)
+
+    def opening(self, rows: IntArray) -> "Progress":
+        """The same with more rows opened."""
+        opened = self.opened.copy()
+        opened[rows] = True
+        return replace(self, opened=opened)
+
 
 @dataclass(frozen=True)
 class Kinds:
@@ -29,10 +60,12 @@ class Kinds:
     `cost` (kinds,) is execution + setup + price * idle bytes in cycles; per input operand, in bytes
     (kinds, inputs): `needed` by a core that holds a whole piece, at least; `floor` received on
     average from one copy, at least; `held` by any core, at most. `home` (kinds,) is the largest
-    share of the output, at most. `plans` are the single plans' numbers; `member_of` (rows,) is the
-    kind that each row of the shortlist belongs to, and `row_cost` its cost.
+    share of the output, at most. `rows` are the single plans' rows of the shortlist, `plans` their
+    numbers (or NO_PLAN); `member_of` (rows,) is the kind that each row belongs to, -1 for none, and
+    `row_cost` its cost. With `has_rest` the last kind is the rest.
     """
 
+    rows: IntArray
     plans: IntArray
     cost: FloatArray
     needed: FloatArray
@@ -41,35 +74,40 @@ class Kinds:
     home: FloatArray
     member_of: IntArray
     row_cost: FloatArray
+    has_rest: bool
+
+    def __len__(self) -> int:
+        return len(self.cost)
 
     @property
     def single(self) -> int:
         """Number of single plans."""
-        return len(self.plans)
+        return len(self.rows)
 
 
 def find_kinds(
     choices: Choices,
-    drawn: dict[int, int],
+    known: Progress,
     price: float,
     spec: HardwareSpec,
     floored: tuple[int, ...] = (),
 ) -> Kinds:
-    """Kinds at a price; `drawn` maps rows of the shortlist to the numbers of their plans.
+    """Kinds at a price of what may still be part of a better schedule.
 
-    `floored` operands are received from homes only, so their floor is always paid.
+    Of opened rows that lie alike the cheapest is the kind. `floored` operands are received from
+    homes only, so their floor is always paid.
     """
     listed = choices.listed
-    rows = np.array(list(drawn), dtype=np.int64)
-    plans = np.array(list(drawn.values()), dtype=np.int64)
     row_cost = row_costs(choices, price, spec)
+    planned = known.plan != NO_PLAN
+    if planned.any():
+        row_cost[planned] = choices.plan_costs_at(price)[known.plan[planned]]
     floored_cost = row_cost + _exchange(spec, listed.floor_bytes[:, list(floored)].sum(axis=1))
-    far = _far(choices, row_cost, floored_cost, floored, spec)
-    far[rows] = False
-    near = ~far
-    near[rows] = False
-    others = np.flatnonzero(near)
-    single_cost = choices.plan_costs_at(price)[plans]
+    far = known.alive & ~known.opened & _far(choices, row_cost, floored_cost, floored, spec)
+    others = np.flatnonzero(known.alive & ~known.opened & ~far)
+    opened = np.flatnonzero(known.alive & known.opened)
+    order = opened[np.lexsort((row_cost[opened], known.alike[opened]))]
+    rows = np.sort(order[np.diff(known.alike[order], prepend=-1) != 0])
     sizes = np.column_stack([listed.fetched_bytes, listed.floor_bytes, listed.home_bytes])
     keys = np.floor(np.log(np.maximum(sizes[others], 1.0)) / np.log(_CLASS_RATIO)).astype(np.int64)
     _, member = np.unique(keys, axis=0, return_inverse=True)
@@ -86,23 +124,30 @@ def find_kinds(
         np.maximum.at(found, member, values[others])
         return found
 
-    rest = min(listed.rest_at(price), float(floored_cost[far].min(initial=np.inf)))
+    rest = float(floored_cost[far].min(initial=np.inf))
+    if known.rest_alive:
+        rest = min(rest, listed.rest_at(price))
     last = np.isfinite(rest)
     inputs = listed.fetched_bytes.shape[1]
     zeros, unlimited = np.zeros((int(last), inputs)), np.full((int(last), inputs), np.inf)
     fetched, floor, home = listed.fetched_bytes, listed.floor_bytes, listed.home_bytes
-    member_of = np.full(len(listed), len(rows) + count)
-    member_of[rows] = np.arange(len(rows))
+    member_of = np.full(len(listed), -1)
+    member_of[far] = len(rows) + count
+    of_alike = np.full(int(known.alike.max(initial=0)) + 1, -1)
+    of_alike[known.alike[rows]] = np.arange(len(rows))
+    member_of[opened] = of_alike[known.alike[opened]]
     member_of[others] = len(rows) + member
     return Kinds(
-        plans=plans,
-        cost=np.concatenate([single_cost, lowest(row_cost), [rest] if last else []]),
+        rows=rows,
+        plans=known.plan[rows],
+        cost=np.concatenate([row_cost[rows], lowest(row_cost), [rest] if last else []]),
         needed=np.concatenate([fetched[rows], lowest(fetched), zeros]),
         floor=np.concatenate([floor[rows], lowest(floor), zeros]),
         held=np.concatenate([fetched[rows], highest(fetched), unlimited]),
         home=np.concatenate([home[rows], highest(home), np.full(int(last), np.inf)]),
         member_of=member_of,
         row_cost=row_cost,
+        has_rest=bool(last),
     )
 
 
@@ -120,7 +165,9 @@ def _far(
     listed = choices.listed
     inputs = [i for i in range(listed.fetched_bytes.shape[1]) if i not in choices.problem.weights]
     fetched = listed.fetched_bytes[:, inputs].sum(axis=1)
-    copied = listed.fetched_bytes[:, [i for i in inputs if i not in floored]].sum(axis=1)
+    # weights that others read are as good as copies
+    lent = listed.fetched_bytes[:, list(choices.problem.lent)].sum(axis=1)
+    copied = lent + listed.fetched_bytes[:, [i for i in inputs if i not in floored]].sum(axis=1)
     gain = READERS * _exchange(spec, listed.home_bytes) + _exchange(spec, copied)
     ceiling = float(np.min(row_cost + _exchange(spec, fetched), initial=np.inf))
     far: BoolArray = floored_cost - gain > ceiling

@@ -26,6 +26,9 @@ from t10c.schedule.layout_batch import (
 from t10c.search.space import IntArray
 
 _SAMPLE_CORES = 128
+_FIRST_CORES = 32
+"""Cores of the sample that are the chip's first: plans of few cores use these alone."""
+
 _PLACED_POOLS = 4
 """Pools whose coordinates and offsets are kept; the roles of one are mostly asked for together."""
 
@@ -44,7 +47,8 @@ class LayoutStore:
         if count <= _SAMPLE_CORES:
             self.sample = np.arange(count)
         else:
-            self.sample = np.unique(np.linspace(0, count - 1, _SAMPLE_CORES).astype(np.int64))
+            spread = np.linspace(_FIRST_CORES, count - 1, _SAMPLE_CORES - _FIRST_CORES)
+            self.sample = np.concatenate([np.arange(_FIRST_CORES), spread.astype(np.int64)])
         self._layouts: dict[tuple[object, ...], Layout] = {}
         self._placements: dict[int, tuple[PlacedPool, ...]] = {}
 

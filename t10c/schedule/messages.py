@@ -6,7 +6,8 @@ for Energy Minimization", PAMI 2006) gives a lower bound on the least total, whi
 and rises from sweep to sweep, and messages from which an assignment is read.
 
 A node's states are `blocks` copies of the same `kinds`; edges see kinds, and per block of their
-later node one of several tables (moving data or not, from the home or from a copy).
+later node one of several tables (moving data or not, from the home or from a copy). Kinds that lie
+the same way as far as an edge is concerned share a row or column of its tables.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from t10c.search.space import FloatArray
+from t10c.search.space import FloatArray, IntArray
 
 FORBIDDEN = 1e9
 """Cost, in cycles, of a pair of states that cannot be; finite so that differences stay numbers."""
@@ -32,17 +33,61 @@ class Node:
     costs: FloatArray
 
 
+class Ways:
+    """Which of several ways every kind of a node lies; every way is some kind's."""
+
+    def __init__(self, of: IntArray) -> None:
+        self.of = of
+        """The way of every kind, (kinds,)."""
+        self._order = np.argsort(of, kind="stable")
+        self._starts = np.flatnonzero(np.diff(of[self._order], prepend=-1))
+
+    @classmethod
+    def apart(cls, count: int) -> "Ways":
+        """So many kinds, each in a way of its own."""
+        return cls(np.arange(count))
+
+    @property
+    def count(self) -> int:
+        """Number of ways."""
+        return len(self._starts)
+
+    def least(self, values: FloatArray) -> FloatArray:
+        """The least value of every way; (..., kinds) become (..., ways)."""
+        if self.count == len(self.of):
+            return values[..., self._order]
+        found: FloatArray = np.minimum.reduceat(values[..., self._order], self._starts, axis=-1)
+        return found
+
+    def most(self, values: FloatArray) -> FloatArray:
+        """The largest value of every way; (..., kinds) become (..., ways)."""
+        return -self.least(-values)
+
+    def any_kind(self) -> IntArray:
+        """A kind of every way, (ways,)."""
+        kinds: IntArray = self._order[self._starts]
+        return kinds
+
+
 @dataclass(frozen=True)
 class Edge:
-    """Costs between an earlier and a later node: `tables[t]` is (kinds of first, kinds of second).
+    """Costs between an earlier and a later node: `tables[t]` is (ways of first, ways of second).
 
-    `table_of` gives the table of every block of the second node, NO_TABLE where it costs nothing.
+    `table_of` gives the table of every block of the second node, NO_TABLE where it costs nothing;
+    `first_ways` and `second_ways` are the ways of the nodes' kinds.
     """
 
     first: int
     second: int
     tables: tuple[FloatArray, ...]
     table_of: tuple[int, ...]
+    first_ways: Ways
+    second_ways: Ways
+
+    def costs(self, table: int, kind: int) -> FloatArray:
+        """What every kind of the second node costs after a kind of the first, (kinds,)."""
+        row: FloatArray = self.tables[table][self.first_ways.of[kind]]
+        return row[self.second_ways.of]
 
 
 class Messages:
@@ -123,7 +168,7 @@ class Messages:
             edge = self.edges[number]
             for block, table in enumerate(edge.table_of):
                 if table != NO_TABLE:
-                    cost[block] += edge.tables[table][kinds[edge.first]]
+                    cost[block] += edge.costs(table, kinds[edge.first])
         return cost
 
     def assignment(self, allowed: Sequence[FloatArray] | None = None) -> list[tuple[int, int]]:
@@ -153,7 +198,7 @@ class Messages:
         for edge in self.edges:
             table = edge.table_of[chosen[edge.second][0]]
             if table != NO_TABLE:
-                cost += float(edge.tables[table][chosen[edge.first][1], chosen[edge.second][1]])
+                cost += float(edge.costs(table, chosen[edge.first][1])[chosen[edge.second][1]])
         return cost
 
     def _belief(self, index: int) -> FloatArray:
@@ -167,31 +212,76 @@ class Messages:
     def _to_later(self, number: int, belief: FloatArray) -> tuple[FloatArray, float]:
         """Least cost of the first node's states, (blocks, kinds) of the second, and its minimum."""
         edge = self.edges[number]
-        own = np.min(belief, axis=0) - self._backward[number]
+        own = edge.first_ways.least(np.min(belief, axis=0) - self._backward[number])
         key = (True, id(edge.tables), edge.table_of, own.tobytes())
         if key not in self._known:
-            reached = [np.min(own[:, None] + table, axis=0) for table in edge.tables]
-            reached.append(np.full(len(self._forward[number][0]), own.min()))
-            self._known[key] = _rounded(np.stack([reached[table] for table in edge.table_of]))
+            reached = _reached(edge, own)
+            message = np.stack([reached[table] for table in edge.table_of])
+            self._known[key] = _rounded(message[:, edge.second_ways.of])
         return self._known[key]
 
     def _to_earlier(self, number: int, belief: FloatArray) -> tuple[FloatArray, float]:
         """Least cost of the second node's states, (kinds,) of the first, and its minimum."""
         edge = self.edges[number]
-        own = belief - self._forward[number]
+        own = edge.second_ways.least(belief - self._forward[number])
         key = (False, id(edge.tables), edge.table_of, own.tobytes())
         if key not in self._known:
-            message = np.full(len(self._backward[number]), np.inf)
-            for table in sorted(set(edge.table_of)):
-                blocks = [block for block, used in enumerate(edge.table_of) if used == table]
-                least = np.min(own[blocks], axis=0)
-                if table == NO_TABLE:
-                    np.minimum(message, least.min(), out=message)
-                else:
-                    reached = np.min(edge.tables[table] + least, axis=1)
-                    np.minimum(message, reached, out=message)
-            self._known[key] = _rounded(message)
+            self._known[key] = _rounded(_reaching(edge, own)[edge.first_ways.of])
         return self._known[key]
+
+    def kind_bounds(self) -> list[FloatArray]:
+        """What any choice costs at least that has a kind at a node: per node (kinds,).
+
+        The messages split the cost into parts of nodes and parts of edges, and each part is at
+        least its minimum. Where a node's kind is fixed, its part and those of its edges are at
+        least the minima over what is left.
+        """
+        total = 0.0
+        above = []
+        for index in range(len(self.nodes)):
+            belief = self._belief(index)
+            least = float(belief.min())
+            total += least
+            above.append(belief - least)
+        beside = [np.zeros(a.shape[1]) for a in above]
+        for number, edge in enumerate(self.edges):
+            first = edge.first_ways.least(-self._backward[number])
+            second = edge.second_ways.least(-self._forward[number])
+            reaching = _reaching(edge, second) + first
+            reached = _reached(edge, first)
+            least = float(reaching.min())
+            total += least
+            # a kind's own message may be larger than the least of its way's
+            lost = -self._backward[number] - first[edge.first_ways.of]
+            beside[edge.first] += reaching[edge.first_ways.of] - least + lost
+            blocks = np.stack([reached[table] for table in edge.table_of])[:, edge.second_ways.of]
+            above[edge.second] = above[edge.second] + (blocks - self._forward[number] - least)
+        return [
+            own.min(axis=0) + side + (total - self._margin)
+            for own, side in zip(above, beside, strict=True)
+        ]
+
+
+def _reached(edge: Edge, own: FloatArray) -> dict[int, FloatArray]:
+    """Per table, the least total of the first node's ways, (ways of second,); `own` are theirs."""
+    found = {
+        number: np.min(own[:, None] + table, axis=0) for number, table in enumerate(edge.tables)
+    }
+    found[NO_TABLE] = np.full(edge.second_ways.count, own.min())
+    return found
+
+
+def _reaching(edge: Edge, own: FloatArray) -> FloatArray:
+    """The least total of the second node's states, (ways of first,); `own` (blocks, ways)."""
+    message = np.full(edge.first_ways.count, np.inf)
+    for table in sorted(set(edge.table_of)):
+        blocks = [block for block, used in enumerate(edge.table_of) if used == table]
+        least = np.min(own[blocks], axis=0)
+        if table == NO_TABLE:
+            np.minimum(message, least.min(), out=message)
+        else:
+            np.minimum(message, np.min(edge.tables[table] + least, axis=1), out=message)
+    return message
 
 
 def _rounded(message: FloatArray) -> tuple[FloatArray, float]:

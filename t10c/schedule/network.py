@@ -3,12 +3,14 @@
 A state of a step is a kind of plan (kinds.py), whether its exchange moves anything (then it takes
 the exchange's syncs), and for every operand that the step before has just read, whether it comes
 from its home or from that copy. With these told apart, the price of an exchange is a sum over its
-operands, so every term depends on two steps at most. Where a term is not a function of two steps
-(an operand made of several tensors), it is left out: the network's least total never exceeds
-the least latency.
+operands, so every term depends on two steps at most. What a core receives of an operand made of
+tensors of several steps is bounded by what cores receive on average, which is a sum over the
+tensors. Where a term is left out, the network's least total never exceeds the least latency.
 """
 
 import itertools
+import math
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
@@ -16,14 +18,18 @@ import numpy as np
 
 from t10c.hardware.kernels import exchange_cycles, move_cycles
 from t10c.hardware.spec import HardwareSpec
-from t10c.hardware.width import stored_bits
+from t10c.hardware.width import size_bytes, stored_bits
+from t10c.schedule.atoms import identity_view
 from t10c.schedule.kinds import Kinds
-from t10c.schedule.layout_batch import LayoutRole
-from t10c.schedule.messages import FORBIDDEN, NO_TABLE, Edge, Node
+from t10c.schedule.layout import Layout
+from t10c.schedule.listed_layouts import Lies, ListedLayouts, PairTable
+from t10c.schedule.messages import FORBIDDEN, NO_TABLE, Edge, Node, Ways
+from t10c.schedule.received import received_elements
+from t10c.schedule.received_matrix import mean_received_matrix, received_matrix
 from t10c.schedule.setting import Setting
 from t10c.schedule.shares import is_plain
-from t10c.schedule.steps import Read, Step
-from t10c.search.space import FloatArray
+from t10c.schedule.steps import Read, Source, Step
+from t10c.search.space import FloatArray, IntArray
 
 _MOST_COPIES = 2
 """Operands of a step that may come from copies and are told apart; others are left out."""
@@ -39,18 +45,66 @@ class _Fetch:
     origins: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """What a step receives of one operand from what an earlier step holds.
+
+    `sources` are those of the read's that the earlier step holds (none: its copy of the operand),
+    `alone` says that no other step holds any, so that cores can be looked at one by one.
+    """
+
+    fetch: int
+    origin: str
+    lies: Lies
+    sources: tuple[int, ...]
+    alone: bool
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Ways of a step's kinds for one term: opened ways first, then one of every class.
+
+    `known` (opened ways,) are their numbers among the listed layouts; sizes are (ways,) in bytes.
+    """
+
+    ways: Ways
+    known: IntArray
+
+
 class NetworkBuilder:
     """Builds the network of a setting for given kinds; tables are remembered between builds."""
 
     def __init__(self, setting: Setting, spec: HardwareSpec) -> None:
         self.setting = setting
         self.spec = spec
-        self.fetches = [self._fetches(step) for step in setting.sequence.steps]
-        self._exact: dict[tuple[object, ...], FloatArray] = {}
+        pricer = setting.pricer
+        self.listed = ListedLayouts(setting.choices, pricer.layouts.sample, spec)
+        steps = setting.sequence.steps
+        self.fetches = [self._fetches(step) for step in steps]
+        self.terms = [self._terms(step) for step in steps]
+        self._pairs: dict[tuple[object, ...], PairTable] = {}
+
+    def alike(self, number: int) -> IntArray:
+        """Rows of a shortlist that lie alike wherever the network looks, (rows,).
+
+        Their sizes are the same as well.
+        """
+        looked: dict[Lies, None] = {}
+        for step in self.setting.sequence.steps:
+            if self.setting.choice_of[step.index] == number:
+                operands = [step.reads[f.position].operand for f in self.fetches[step.index]]
+                looked.update({("in", operand): None for operand in operands})
+            for first, terms in self.terms[step.index].items():
+                if self.setting.choice_of[first] == number:
+                    looked.update({term.lies: None for term in terms})
+        listed = self.setting.choices[number].listed
+        sizes = (listed.fetched_bytes, listed.floor_bytes, listed.home_bytes)
+        ways = [self.listed.ways(number, lies) for lies in looked]
+        _, alike = np.unique(np.column_stack([*sizes, *ways]), axis=0, return_inverse=True)
+        return alike.ravel()
 
     def build(self, kinds: Seq[Kinds]) -> tuple[list[Node], list[Edge]]:
         """Nodes and edges; `kinds` are those of every choices of the setting."""
-        tables: dict[tuple[object, ...], FloatArray] = {}
         nodes: dict[tuple[object, ...], Node] = {}
         edges: dict[tuple[object, ...], Edge] = {}
         found_nodes, found_edges = [], []
@@ -58,23 +112,37 @@ class NetworkBuilder:
             fetches = self.fetches[step.index]
             keys = tuple(self.setting.pricer.read_key(step.index, f.position) for f in fetches)
             own = (self.setting.choice_of[step.index], tuple(fetches), keys)
-            constant = tuple(self._is_constant(step, f) for f in fetches)
-            if (own, constant) not in nodes:
-                nodes[own, constant] = self._node(step, fetches, kinds)
-            found_nodes.append(nodes[own, constant])
-            for first, terms in self._terms(step, fetches).items():
+            constant = tuple(self._constant(step, f) for f in fetches)
+            even = tuple(self._counts_even(step, number) for number in range(len(fetches)))
+            if (own, constant, even) not in nodes:
+                nodes[own, constant, even] = self._node(step, fetches, kinds)
+            found_nodes.append(nodes[own, constant, even])
+            for first, terms in self.terms[step.index].items():
                 key = (own, self.setting.choice_of[first], terms)
                 if key not in edges:
-                    edges[key] = self._edge(step, fetches, first, terms, kinds, tables)
+                    edges[key] = self._edge(step, fetches, first, terms, kinds)
                 edge = edges[key]
-                found_edges.append(Edge(first, step.index, edge.tables, edge.table_of))
+                found_edges.append(
+                    Edge(
+                        first,
+                        step.index,
+                        edge.tables,
+                        edge.table_of,
+                        edge.first_ways,
+                        edge.second_ways,
+                    )
+                )
         return found_nodes, found_edges
 
+    # What depends on what
+
     def _fetches(self, step: Step) -> list[_Fetch]:
-        """Operands whose exchange is a function of two steps."""
+        """Operands whose exchange is a sum of functions of two steps."""
         fetches, copies = [], 0
         for position, read in enumerate(step.reads):
-            if len(read.sources) != 1 or read.sources[0].weight_of >= step.index:
+            if any(source.weight_of >= step.index for source in read.sources):
+                continue
+            if len(read.sources) > 1 and not self._adds_up(read):
                 continue
             reusable = self.setting.pricer.reuse_operand(step.index, position) >= 0
             copies += reusable
@@ -83,10 +151,16 @@ class NetworkBuilder:
             fetches.append(_Fetch(position, (_HOME, _COPY) if reusable else (_HOME,)))
         return fetches
 
-    def _is_constant(self, step: Step, fetch: _Fetch) -> bool:
-        """Whether the operand's home does not depend on a choice: it lies evenly spread."""
-        source = step.reads[fetch.position].sources[0]
-        return max(source.step, source.weight_of) < 0
+    def _adds_up(self, read: Read) -> bool:
+        """Whether bytes received of the read's sources are in proportion to elements."""
+        tensors = self.setting.sequence.graph.tensor
+        widths = {stored_bits(self.spec, tensors[source.tensor].bits) for source in read.sources}
+        return len(widths) == 1 and not widths.pop() % 8
+
+    def _constant(self, step: Step, fetch: _Fetch) -> tuple[int, ...]:
+        """The operand's sources that do not depend on a choice: they lie evenly spread."""
+        sources = step.reads[fetch.position].sources
+        return tuple(i for i, source in enumerate(sources) if _owner(source) < 0)
 
     def _blocks(self, fetches: Seq[_Fetch]) -> list[tuple[bool, tuple[str, ...]]]:
         """(moves anything, origin of every operand) of a step's blocks of states."""
@@ -97,56 +171,147 @@ class NetworkBuilder:
             for moves in ((True, False) if fetches else (False,))
         ]
 
+    def _terms(self, step: Step) -> dict[int, tuple[_Term, ...]]:
+        """Per earlier step that has a say, the terms of what comes from it."""
+        terms: dict[int, list[_Term]] = {}
+        pricer = self.setting.pricer
+        for number, fetch in enumerate(self.fetches[step.index]):
+            sources = step.reads[fetch.position].sources
+            held: dict[tuple[int, Lies], list[int]] = {}
+            for index, source in enumerate(sources):
+                if source.weight_of >= 0:
+                    # idle pieces are parts of the active ones, in one copy or several
+                    lies: Lies = ("in", pricer.weight_operand(source))
+                else:
+                    lies = ("out", 0)
+                if _owner(source) >= 0:
+                    held.setdefault((_owner(source), lies), []).append(index)
+            for (first, lies), own in held.items():
+                term = _Term(number, _HOME, lies, tuple(own), len(held) == 1)
+                terms.setdefault(first, []).append(term)
+            if _COPY in fetch.origins:
+                operand = pricer.reuse_operand(step.index, fetch.position)
+                copy = _Term(number, _COPY, ("after", operand), (), True)
+                terms.setdefault(step.index - 1, []).append(copy)
+        return {first: tuple(found) for first, found in terms.items()}
+
+    # Nodes
+
     def _node(self, step: Step, fetches: Seq[_Fetch], kinds: Seq[Kinds]) -> Node:
         own = kinds[self.setting.choice_of[step.index]]
         costs = []
+        even = {
+            number: self._even_bytes(step, fetch, own)
+            for number, fetch in enumerate(fetches)
+            if self._counts_even(step, number)
+        }
         for moves, origin in self._blocks(fetches):
             cost = own.cost + (float(exchange_cycles(self.spec, 0.0)) if moves else 0.0)
-            for fetch, place in zip(fetches, origin, strict=True):
-                if place == _HOME and self._is_constant(step, fetch):
-                    size = self._even_bytes(step, fetch, own)
+            for number, size in even.items():
+                if origin[number] == _HOME:
                     cost = cost + self._cycles(size, moves)
             costs.append(cost)
         return Node(np.stack(costs))
 
-    def _terms(self, step: Step, fetches: Seq[_Fetch]) -> dict[int, tuple[tuple[int, str], ...]]:
-        """Per earlier step that has a say: (number of the fetch, origin) of what comes from it."""
-        terms: dict[int, list[tuple[int, str]]] = {}
-        for number, fetch in enumerate(fetches):
-            source = step.reads[fetch.position].sources[0]
-            first = max(source.step, source.weight_of)
-            if first >= 0:
-                terms.setdefault(first, []).append((number, _HOME))
-            if _COPY in fetch.origins:
-                terms.setdefault(step.index - 1, []).append((number, _COPY))
-        return {first: tuple(found) for first, found in terms.items()}
+    def _counts_even(self, step: Step, number: int) -> bool:
+        """Whether what lies evenly spread of an operand is the node's: no edge counts it."""
+        fetch = self.fetches[step.index][number]
+        alone = any(
+            term.fetch == number and term.origin == _HOME and term.alone
+            for terms in self.terms[step.index].values()
+            for term in terms
+        )
+        return bool(self._constant(step, fetch)) and not alone
+
+    def _even_bytes(self, step: Step, fetch: _Fetch, own: Kinds) -> FloatArray:
+        """Bytes of an operand's sources that lie evenly spread, at least, (kinds,)."""
+        pricer, read = self.setting.pricer, step.reads[fetch.position]
+        number = self.setting.choice_of[step.index]
+        constant = self._constant(step, fetch)
+        side = self._side(number, own, ("in", read.operand))
+        key = ("even", number, pricer.read_key(step.index, fetch.position), constant)
+        if key not in self._pairs:
+            self._pairs[key] = PairTable(self._even_pairs(step, read, constant, number))
+        known = self._pairs[key].of(np.zeros(1, dtype=np.int64), side.known)[0]
+        if len(constant) < len(read.sources):
+            size = np.zeros(len(own))
+        else:
+            needed, floor = self._sizes(step, read, own, read.sources[constant[0]].tensor)
+            share = sum(pricer.even_share_bytes(read.sources[i]) for i in constant)
+            size = np.maximum(floor, needed - share)
+        size[: own.single] = known[side.ways.of[: own.single]]
+        return size
+
+    def _even_pairs(
+        self, step: Step, read: Read, constant: tuple[int, ...], number: int
+    ) -> Callable[[IntArray, IntArray], IntArray]:
+        """Bytes of evenly spread sources: of the core that lacks most, or on average.
+
+        On average where other sources depend on a choice.
+        """
+        cores = len(self.setting.pricer.layouts.sample)
+        most = len(constant) == len(read.sources)
+
+        def compute(_: IntArray, second: IntArray) -> IntArray:
+            need = self.listed.layouts(number, ("in", read.operand), second)
+            views = tuple(read.views[i] for i in constant)
+            held = tuple(_repeated(self._even(read.sources[i]), len(second)) for i in constant)
+            missing = received_elements(need, views, held).reshape(-1, cores)
+            elements = missing.max(axis=1) if most else missing.sum(axis=1) // cores
+            return self._bytes_of(elements, views[0].tensor)[None]
+
+        return compute
+
+    def _even(self, source: Source) -> Layout:
+        tensor = self.setting.sequence.graph.tensor[source.tensor]
+        return self.setting.pricer.layouts.even_sampled(tensor.shape)
+
+    def _bytes_of(self, elements: IntArray, tensor: str) -> IntArray:
+        bits = self.setting.sequence.graph.tensor[tensor].bits
+        return np.asarray(size_bytes(self.spec, elements, bits), dtype=np.int64)
+
+    # Edges
 
     def _edge(
         self,
         step: Step,
         fetches: Seq[_Fetch],
         first: int,
-        terms: tuple[tuple[int, str], ...],
+        terms: tuple[_Term, ...],
         kinds: Seq[Kinds],
-        tables: dict[tuple[object, ...], FloatArray],
     ) -> Edge:
+        choice_of = self.setting.choice_of
+        other, own = kinds[choice_of[first]], kinds[choice_of[step.index]]
+        reads = [step.reads[fetches[term.fetch].position] for term in terms]
+        sides = [
+            (
+                self._side(choice_of[first], other, term.lies),
+                self._side(choice_of[step.index], own, ("in", read.operand)),
+            )
+            for term, read in zip(terms, reads, strict=True)
+        ]
+        first_ways = _joint([before.ways for before, _ in sides])
+        second_ways = _joint([after.ways for _, after in sides])
+        sizes = []
+        for term, read, (before, after) in zip(terms, reads, sides, strict=True):
+            size = self._bytes(step, read, first, term, (before, other), (after, own))
+            rows = before.ways.of[first_ways.any_kind()]
+            columns = after.ways.of[second_ways.any_kind()]
+            sizes.append(size[np.ix_(rows, columns)])
         made: list[FloatArray] = []
-        number_of: dict[tuple[bool, tuple[tuple[int, str], ...]], int] = {}
+        number_of: dict[tuple[bool, tuple[int, ...]], int] = {}
         table_of = []
         for moves, origin in self._blocks(fetches):
-            used = tuple((number, place) for number, place in terms if origin[number] == place)
+            used = tuple(i for i, term in enumerate(terms) if origin[term.fetch] == term.origin)
             if not used:
                 table_of.append(NO_TABLE)
                 continue
             if (moves, used) not in number_of:
                 number_of[moves, used] = len(made)
-                total: FloatArray | float = 0.0
-                for number, place in used:
-                    size = self._bytes(step, fetches[number], first, place, kinds, tables)
-                    total = total + self._cycles(size, moves)
-                made.append(np.asarray(total))
+                # what one core receives on average can be added to what another receives most
+                made.append(np.asarray(sum(self._cycles(sizes[i], moves) for i in used)))
             table_of.append(number_of[moves, used])
-        return Edge(first, step.index, tuple(made), tuple(table_of))
+        return Edge(first, step.index, tuple(made), tuple(table_of), first_ways, second_ways)
 
     def _cycles(self, size: FloatArray, moves: bool) -> FloatArray:
         """An operand's part of an exchange, the syncs left out; FORBIDDEN if nothing may move."""
@@ -154,51 +319,87 @@ class NetworkBuilder:
             return np.asarray(move_cycles(self.spec, size))
         return np.where(size > 0, FORBIDDEN, 0.0)
 
-    def _even_bytes(self, step: Step, fetch: _Fetch, own: Kinds) -> FloatArray:
-        """Bytes of an operand that lies evenly spread, (kinds,)."""
-        pricer = self.setting.pricer
-        read = step.reads[fetch.position]
-        exact = pricer.bytes_in(step.index, fetch.position, [(-1, -1)], None)[own.plans]
-        needed, floor = self._sizes(step, read, own, read.sources[0].tensor)
-        share = pricer.even_share_bytes(read.sources[0])
-        size = np.maximum(floor, needed - share)
-        size[: own.single] = exact
-        return size
+    def _side(self, number: int, kinds: Kinds, lies: Lies) -> _Side:
+        """How the kinds of a choices lie in a role."""
+        listed = self.listed.ways(number, lies)[kinds.rows]
+        known, of = np.unique(listed, return_inverse=True)
+        classes = np.arange(len(kinds) - kinds.single) + len(known)
+        return _Side(Ways(np.concatenate([of.ravel(), classes])), known)
 
     def _bytes(
         self,
         step: Step,
-        fetch: _Fetch,
+        read: Read,
         first: int,
-        place: str,
-        kinds: Seq[Kinds],
-        tables: dict[tuple[object, ...], FloatArray],
+        term: _Term,
+        before: tuple[_Side, Kinds],
+        after: tuple[_Side, Kinds],
     ) -> FloatArray:
-        """Most bytes that a core receives of an operand, at least, (kinds of first, own kinds)."""
-        pricer, choice_of = self.setting.pricer, self.setting.choice_of
-        own, other = kinds[choice_of[step.index]], kinds[choice_of[first]]
-        read = step.reads[fetch.position]
-        operand = -1
-        if place == _COPY:
-            operand = pricer.reuse_operand(step.index, fetch.position)
-        owned = place == _HOME and read.sources[0].weight_of >= 0
-        if owned:  # its idle pieces are parts of the active ones, in one copy or several
-            operand = pricer.weight_operand(read.sources[0])
-        read_key = pricer.read_key(step.index, fetch.position)
-        key = (choice_of[step.index], read_key, choice_of[first], operand, place)
-        if key in tables:
-            return tables[key]
-        moved = read.tensor if place == _COPY else read.sources[0].tensor
+        """Most bytes that a core receives of an operand, at least, (ways of first, own ways)."""
+        (before_side, other), (after_side, own) = before, after
+        moved = read.tensor if term.origin == _COPY else read.sources[term.sources[0]].tensor
         needed, floor = self._sizes(step, read, own, moved)
-        if place == _HOME and not owned:
-            size = np.maximum(floor, needed - other.home[:, None])
+        least_needed = after_side.ways.least(needed)
+        if not term.alone:
+            size = np.zeros((before_side.ways.count, after_side.ways.count))
+        elif term.lies[0] == "out":
+            home = before_side.ways.most(other.home) * len(term.sources)
+            size = least_needed - home[:, None] - self._around_bytes(read, term)
+            if len(term.sources) == len(read.sources):
+                size = np.maximum(after_side.ways.least(floor), size)
         else:
-            size = np.maximum(0.0, needed - other.held[:, operand][:, None])
-        role: LayoutRole = "in" if owned else "after" if place == _COPY else "out"
-        exact = self._between_plans(step, read, first, (role, operand), key, own, other)
-        size[: other.single, : own.single] = exact
-        tables[key] = size
+            times = max(1, len(term.sources))
+            held = before_side.ways.most(other.held[:, term.lies[1]]) * times
+            size = least_needed - held[:, None] - self._around_bytes(read, term)
+        size = np.maximum(0.0, size)
+        exact = self._pair_table(step, read, first, term).of(before_side.known, after_side.known)
+        size[: len(before_side.known), : len(after_side.known)] = exact
         return size
+
+    def _around(self, read: Read, term: _Term) -> tuple[int, ...]:
+        """Sources that lie evenly spread beside those of a term."""
+        if not term.sources or not term.alone:
+            return ()
+        return tuple(i for i in range(len(read.sources)) if i not in term.sources)
+
+    def _around_bytes(self, read: Read, term: _Term) -> float:
+        """What a core holds at most of them."""
+        around = self._around(read, term)
+        return float(sum(self.setting.pricer.even_share_bytes(read.sources[i]) for i in around))
+
+    def _pair_table(self, step: Step, read: Read, first: int, term: _Term) -> PairTable:
+        """Bytes received between layouts, on the sampled cores."""
+        choice_of, pricer = self.setting.choice_of, self.setting.pricer
+        position = self.fetches[step.index][term.fetch].position
+        read_key = pricer.read_key(step.index, position)
+        key = (choice_of[step.index], read_key, choice_of[first], term)
+        if key not in self._pairs:
+            self._pairs[key] = PairTable(
+                self._pair_bytes(read, term, choice_of[first], choice_of[step.index])
+            )
+        return self._pairs[key]
+
+    def _pair_bytes(
+        self, read: Read, term: _Term, first: int, own: int
+    ) -> Callable[[IntArray, IntArray], IntArray]:
+        tensors, cores = self.setting.sequence.graph.tensor, len(self.setting.pricer.layouts.sample)
+        if term.origin == _COPY:
+            views = (identity_view(read.tensor, tensors[read.tensor].shape),)
+        else:
+            views = tuple(read.views[i] for i in term.sources)
+        around = [(read.views[i], self._even(read.sources[i])) for i in self._around(read, term)]
+
+        def compute(before: IntArray, after: IntArray) -> IntArray:
+            held = self.listed.layouts(first, term.lies, before)
+            need = self.listed.layouts(own, ("in", read.operand), after)
+            if term.alone:
+                elements = received_matrix(need, held, views, cores, around)
+            else:
+                mean = mean_received_matrix(need, held, views, cores)
+                elements = np.floor(mean).astype(np.int64)
+            return self._bytes_of(elements, views[0].tensor)
+
+        return compute
 
     def _sizes(
         self, step: Step, read: Read, own: Kinds, moved: str
@@ -208,7 +409,7 @@ class NetworkBuilder:
         Both are 0 where the operand's view is not one to one, and `needed` where no core may need a
         whole piece.
         """
-        zeros = np.zeros(len(own.cost))
+        zeros = np.zeros(len(own))
         if not one_to_one(read, self.setting):
             return zeros, zeros
         expression = step.problem.expression
@@ -218,26 +419,22 @@ class NetworkBuilder:
         needed = wider * own.needed[:, read.operand] if is_plain(expression, operand) else zeros
         return needed, wider * own.floor[:, read.operand]
 
-    def _between_plans(
-        self,
-        step: Step,
-        read: Read,
-        first: int,
-        lies: tuple[LayoutRole, int],
-        key: tuple[object, ...],
-        own: Kinds,
-        other: Kinds,
-    ) -> FloatArray:
-        """The same between single plans, by their layouts on the sampled cores."""
-        known = (*key, own.plans.tobytes(), other.plans.tobytes())
-        if known not in self._exact:
-            layouts, choice_of = self.setting.pricer.layouts, self.setting.choice_of
-            need = layouts.stacked("in", choice_of[step.index], own.plans, read.operand)
-            role, operand = lies
-            held = layouts.stacked(role, choice_of[first], other.plans, max(operand, 0))
-            most = self.setting.pricer.most_received(read, need, held, role == "after")
-            self._exact[known] = most
-        return self._exact[known]
+
+def _owner(source: Source) -> int:
+    """The step that holds a source, -1 if none does: it lies evenly spread."""
+    return max(source.step, source.weight_of)
+
+
+def _joint(ways: Seq[Ways]) -> Ways:
+    """Kinds that are alike in all of these."""
+    if len(ways) == 1:
+        return ways[0]
+    _, of = np.unique(np.column_stack([own.of for own in ways]), axis=0, return_inverse=True)
+    return Ways(of.ravel())
+
+
+def _repeated(layout: Layout, plans: int) -> Layout:
+    return Layout(np.tile(layout.start, (plans, 1)), np.tile(layout.stop, (plans, 1)), layout.flat)
 
 
 def always_floored(setting: Setting, spec: HardwareSpec) -> list[tuple[int, ...]]:
@@ -279,7 +476,8 @@ def relative_width(spec: HardwareSpec, moved_bits: int, operand_bits: int) -> fl
 
 
 def one_to_one(read: Read, setting: Setting) -> bool:
-    """Whether every element of the operand's tensor is one of the source's own."""
-    view = read.views[0]
+    """Whether every element of the operand's tensor is one of a source's own."""
     shape = setting.sequence.graph.tensor[read.tensor].shape
-    return all(atom.source for atom in view.atoms) and view.extent == tuple(shape)
+    covered = sum(math.prod(view.extent) for view in read.views)
+    sources = all(atom.source for view in read.views for atom in view.atoms)
+    return sources and covered == math.prod(shape)

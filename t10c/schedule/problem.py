@@ -1,7 +1,7 @@
 """Planning problems: what identical operators share, and what is searched once."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import TensorExpression
@@ -12,10 +12,15 @@ from t10c.search.options import SearchOptions
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A planning problem: an expression, and which of its inputs are weights with an idle plan."""
+    """A planning problem: an expression, and which of its inputs are weights with an idle plan.
+
+    `lent` names a weight once for every other operator that reads it where this one keeps it; it is
+    told apart only where plans of all steps are chosen together.
+    """
 
     expression: TensorExpression
     weights: tuple[int, ...]
+    lent: tuple[int, ...] = field(default=(), metadata={"omit_default": True})
 
 
 def search_problem(

@@ -16,7 +16,14 @@ from numpy.typing import DTypeLike
 
 from t10c.schedule.atoms import View
 from t10c.schedule.layout import Layout
-from t10c.schedule.received import Bounds, Factor, common_factors, layout_bounds, wanted_boxes
+from t10c.schedule.received import (
+    Bounds,
+    Factor,
+    common_factors,
+    layout_bounds,
+    received_elements,
+    wanted_boxes,
+)
 from t10c.search.space import FloatArray, IntArray
 
 _TABLE_ELEMENTS = 1 << 20
@@ -28,13 +35,20 @@ _CACHED_ELEMENTS = 1 << 15
 _NARROW_LIMIT = 1 << 31
 
 
-def received_matrix(need: Layout, held: Layout, views: Sequence[View], cores: int) -> IntArray:
+def received_matrix(
+    need: Layout,
+    held: Layout,
+    views: Sequence[View],
+    cores: int,
+    around: Sequence[tuple[View, Layout]] = (),
+) -> IntArray:
     """Most elements that a core needs but does not hold, (source plans, reader's plans).
 
-    `need` stacks the reader's layouts, `held` those of the one source that all `views` show. Every
+    `need` stacks the reader's layouts, `held` those of the one source that all `views` show;
+    `around` are other sources, which lie the same way whatever is chosen, (cores,) each. Every
     entry is the largest `received_elements` of a core.
     """
-    return _matrix(need, held, views, cores, _most)
+    return _matrix(need, held, views, cores, _most, around)
 
 
 def mean_received_matrix(
@@ -75,9 +89,11 @@ def _matrix(
     views: Sequence[View],
     cores: int,
     over_cores: Callable[[Missing], IntArray],
+    around: Sequence[tuple[View, Layout]] = (),
 ) -> IntArray:
     """Missing elements of all pairs of plans, those of the cores put together by `over_cores`."""
     need, reader_of = _distinct(need, cores)
+    beside = [_from_around(need, around, cores)] if around else []
     held, source_of = _distinct(held, cores)
     width = np.int32 if _narrow(need, held, views) else np.int64
     readers = [_Reader.of(need, view, held.flat, cores, width) for view in views]
@@ -89,8 +105,18 @@ def _matrix(
         rows = matrix[plans]
         for few in _runs(len(rows), len(need.start), _CACHED_ELEMENTS):
             missing = [r.missing(t, few) for r, t in zip(readers, tables, strict=True)]
-            rows[few] = over_cores(missing)
+            rows[few] = over_cores(missing + beside)
     return np.asarray(matrix[source_of[:, None], reader_of])
+
+
+def _from_around(need: Layout, around: Sequence[tuple[View, Layout]], cores: int) -> IntArray:
+    """Elements missing of sources that lie in one way, (1, reader's plans, cores)."""
+    plans = len(need.start) // cores
+    held = tuple(
+        Layout(np.tile(own.start, (plans, 1)), np.tile(own.stop, (plans, 1)), own.flat)
+        for _, own in around
+    )
+    return received_elements(need, tuple(view for view, _ in around), held).reshape(1, plans, cores)
 
 
 def _runs(count: int, each: int, most: int) -> Iterator[slice]:

@@ -131,9 +131,12 @@ class ShortlistCollector:
         """Most cycles that others can save because a plan is this one.
 
         A reader of the output saves at most what it would receive of it, the core's piece, and the
-        syncs of its exchange; so does a next operator that uses a copy of an operand.
+        syncs of its exchange; so does a next operator that uses a copy of an operand, and one that
+        reads a weight where it lies idle.
         """
         home = costs.piece_bytes[:, -1].astype(np.float64)
+        lent = costs.piece_bytes[:, list(self.problem.lent)].astype(np.float64)
+        fetched = fetched + lent.sum(axis=1)
         return READERS * _exchange(self.spec, home) + _exchange(self.spec, fetched)
 
     def _possible(self, priced: FloatArray, gain: FloatArray) -> BoolArray:

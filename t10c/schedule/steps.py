@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from t10c.ir.graph import Graph, LayoutOp, Operator
 from t10c.schedule.atoms import View
@@ -106,6 +106,28 @@ def build_sequence(graph: Graph, persistent: tuple[str, ...] = ()) -> Sequence:
     return Sequence(
         graph, tuple(steps), copies, _spans(graph, table, steps, copies, persistent), loose
     )
+
+
+def with_lent(sequence: Sequence) -> Sequence:
+    """The sequence with problems that say which of their weights other steps read, and how often.
+
+    Problems that differ in that are searched apart.
+    """
+    lent: dict[int, list[int]] = {}
+    for step in sequence.steps:
+        for read in step.reads:
+            for source in read.sources:
+                if source.weight_of >= 0:
+                    owner = sequence.steps[source.weight_of].operator
+                    lent.setdefault(source.weight_of, []).append(owner.inputs.index(source.tensor))
+    known: dict[Problem, Problem] = {}
+    steps = []
+    for step in sequence.steps:
+        if step.index in lent:
+            problem = replace(step.problem, lent=tuple(sorted(lent[step.index])))
+            step = replace(step, problem=known.setdefault(problem, problem))
+        steps.append(step)
+    return replace(sequence, steps=tuple(steps))
 
 
 def _owners(graph: Graph, table: ViewTable) -> dict[str, int]:
