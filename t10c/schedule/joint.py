@@ -22,6 +22,7 @@ from t10c.schedule.kinds import NO_PLAN, Kinds, Progress, find_kinds, row_costs
 from t10c.schedule.memory import fixed_demand_bytes, live_homes
 from t10c.schedule.messages import Messages
 from t10c.schedule.network import NetworkBuilder, always_floored
+from t10c.schedule.price import PriceSearch
 from t10c.schedule.result import JointRecord
 from t10c.schedule.setting import Setting
 from t10c.search.operator import FrontEntry, front_entry
@@ -40,10 +41,6 @@ _OPEN_ALL = 1500
 _SWEEPS = 8
 _STILL = 1e-5
 """Sweeps end when the bound rises by less than this share."""
-
-_PRICE_STEP = 1.5
-_PRICE_CLOSE = 1.08
-"""Prices are tried by steps of the first factor, and halved until within the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,61 +80,31 @@ def improve(setting: Setting, spec: HardwareSpec, best: Assignment | None, watch
     shorter one.
     """
     search = _Search(setting, spec, best)
-    price = search.first_price()
-    search.open_first(price)
     prices = setting.choices[0].bound_prices
-    bracket = _Bracket(float(prices[1]), float(prices[-1]))
+    at = PriceSearch(search.first_price(), float(prices[1]), float(prices[-1]))
+    search.open_first(at.price)
     rounds, stopped = 0, ""
+    fresh = True  # whether all prices tried were tried on what is open now
     while not stopped:
         rounds += 1
-        kinds, messages = search.solve(price)
-        idle_bytes = search.try_assignment(kinds, messages, price)
-        search.leave_out(kinds, messages, price)
+        kinds, messages, bound_cycles = search.solve(at.price)
+        idle_bytes = search.try_assignment(kinds, messages, at.price)
+        search.leave_out(kinds, messages, at.price)
         status = Status(rounds, search.cycles, search.bound_cycles)
         stopped = "gap" if status.gap <= TARGET_GAP else watch(status)
-        following = bracket.after(price, idle_bytes > search.capacity_bytes)
-        if following is not None:
-            price = following
-        elif not stopped and not search.open_classes(kinds, messages):
+        if stopped or at.step(bound_cycles, idle_bytes - search.capacity_bytes):
+            continue
+        if search.open_classes(kinds, messages):
+            fresh = False
+        elif fresh:
             stopped = "exhausted"
+        else:
+            fresh = True
+        at.again()
     if stopped in ("gap", "exhausted") and search.finish():
         stopped = "exhausted"
     record = JointRecord(rounds, search.opened_plans, stopped)
     return Joint(search.setting, search.best, search.bound_cycles, record)
-
-
-class _Bracket:
-    """Narrows down the price at which idle weights fill the memory: there the bound is best.
-
-    At `most` every weight lies as small as it can: what is too large there always is.
-    """
-
-    def __init__(self, least: float, most: float) -> None:
-        self._least = least
-        self._most = most
-        self._low: float | None = None
-        self._high: float | None = None
-
-    def after(self, price: float, too_large: bool) -> float | None:
-        """The price to try after `price`, at which idle weights were too large or not.
-
-        None when the best price is known well enough.
-        """
-        if too_large:
-            self._low = price
-        else:
-            self._high = price
-        if self._high is None and price >= self._most:
-            return None
-        if self._high is None:
-            return max(price * _PRICE_STEP, self._least)
-        if self._low is None:
-            if self._high == 0.0:
-                return None
-            return self._high / _PRICE_STEP if self._high > self._least else 0.0
-        if self._high <= max(self._low * _PRICE_CLOSE, self._least / 2):
-            return None
-        return (self._low + self._high) / 2
 
 
 class _Search:
@@ -282,8 +249,8 @@ class _Search:
 
     # One round
 
-    def solve(self, price: float) -> tuple[list[Kinds], Messages]:
-        """The network's messages at a price of idle memory; raises the bound if they can."""
+    def solve(self, price: float) -> tuple[list[Kinds], Messages, float]:
+        """The network's messages at a price of idle memory, and their bound in cycles."""
         kinds = [
             find_kinds(choices, known, price, self.spec, floored)
             for choices, known, floored in zip(
@@ -301,7 +268,7 @@ class _Search:
         bound_cycles = best - price * self.capacity_bytes + self._copies
         if bound_cycles > self.bound_cycles:
             self.bound_cycles, self._best_price = bound_cycles, price
-        return kinds, messages
+        return kinds, messages, bound_cycles
 
     def leave_out(self, kinds: Seq[Kinds], messages: Messages, price: float) -> None:
         """Leave out rows that are in no schedule faster than the best."""
