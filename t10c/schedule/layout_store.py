@@ -21,9 +21,7 @@ from t10c.schedule.layout_batch import (
     PlacedPool,
     joined_layout,
     placed_pools,
-    stacked_layout,
 )
-from t10c.search.space import IntArray
 
 _SAMPLE_CORES = 128
 _FIRST_CORES = 32
@@ -127,14 +125,6 @@ class LayoutStore:
         if len(self._placements) > _PLACED_POOLS:
             del self._placements[next(iter(self._placements))]
         return pools
-
-    def stacked(self, role: LayoutRole, choice: int, plans: IntArray, operand: int) -> Layout:
-        """Sampled layouts of some plans, one after the other."""
-        choices = self.choices[choice]
-        expression = choices.problem.expression
-        which = expression.output if role == "out" else expression.inputs[operand]
-        chosen = [choices.plans[int(plan)].plan for plan in plans]
-        return stacked_layout(expression, chosen, which, role, self.sample)
 
     def grown(self, choices: tuple[Choices, ...]) -> "LayoutStore":
         """A store for choices that have the same plans and more after them; keeps what it knows."""

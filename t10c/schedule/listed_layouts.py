@@ -40,7 +40,8 @@ class ListedLayouts:
         if key not in self._ways:
             plans = self._listed_plans(number)
             known: dict[bytes, int] = {}
-            found, first = [], []
+            found: list[int] = []
+            first: list[int] = []
             for low in range(0, len(plans), _CHUNK_PLANS):
                 part = plans[low : low + _CHUNK_PLANS]
                 layout = self._stacked(number, lies, part)
@@ -103,18 +104,16 @@ class PairTable:
         new_second = [way for way in dict.fromkeys(second.tolist()) if way not in self._second]
         if not new_first and not new_second:
             return
-        table = np.zeros(
-            (len(old_first) + len(new_first), len(old_second) + len(new_second)), dtype=np.int64
-        )
+        every_second = old_second + new_second
+        table = np.zeros((len(old_first) + len(new_first), len(every_second)), dtype=np.int64)
         table[: len(old_first), : len(old_second)] = self._table
-        if new_second and old_first:
-            table[: len(old_first), len(old_second) :] = self._compute(
-                np.array(old_first), np.array(new_second)
-            )
-        if new_first:
-            table[len(old_first) :] = self._compute(
-                np.array(new_first), np.array(old_second + new_second)
-            )
+        if old_first and new_second:
+            table[: len(old_first), len(old_second) :] = self._computed(old_first, new_second)
+        if new_first and every_second:
+            table[len(old_first) :] = self._computed(new_first, every_second)
         self._table = table
         self._first.update(zip(new_first, range(len(old_first), len(table)), strict=True))
         self._second.update(zip(new_second, range(len(old_second), table.shape[1]), strict=True))
+
+    def _computed(self, first: list[int], second: list[int]) -> IntArray:
+        return self._compute(np.array(first, dtype=np.int64), np.array(second, dtype=np.int64))

@@ -232,30 +232,30 @@ class Messages:
     def kind_bounds(self) -> list[FloatArray]:
         """What any choice costs at least that has a kind at a node: per node (kinds,).
 
-        The messages split the cost into parts of nodes and parts of edges, and each part is at
-        least its minimum. Where a node's kind is fixed, its part and those of its edges are at
-        least the minima over what is left.
+        After a sweep the cost is split into parts of nodes and parts of edges, an edge's with the
+        share of its later node's that was passed on through it. Each part is at least its minimum;
+        where a node's kind is fixed, its part and those of its edges are at least the minima over
+        what is left.
         """
         total = 0.0
-        above = []
-        for index in range(len(self.nodes)):
+        beliefs, above = [], []
+        for index, share in enumerate(self._share):
             belief = self._belief(index)
-            least = float(belief.min())
-            total += least
-            above.append(belief - least)
-        beside = [np.zeros(a.shape[1]) for a in above]
+            kept = (1.0 - share * len(self.earlier[index])) * belief
+            beliefs.append(belief)
+            total += float(kept.min())
+            above.append(kept - kept.min())
+        beside = [np.zeros(own.shape[1]) for own in above]
         for number, edge in enumerate(self.edges):
-            first = edge.first_ways.least(-self._backward[number])
-            second = edge.second_ways.least(-self._forward[number])
-            reaching = _reaching(edge, second) + first
-            reached = _reached(edge, first)
-            least = float(reaching.min())
+            before = -self._backward[number]
+            after = self._share[edge.second] * beliefs[edge.second] - self._forward[number]
+            first, second = edge.first_ways.least(before), edge.second_ways.least(after)
+            reaching, reached = _reaching(edge, second), _reached(edge, first)
+            least = float((reaching + first).min())
             total += least
-            # a kind's own message may be larger than the least of its way's
-            lost = -self._backward[number] - first[edge.first_ways.of]
-            beside[edge.first] += reaching[edge.first_ways.of] - least + lost
-            blocks = np.stack([reached[table] for table in edge.table_of])[:, edge.second_ways.of]
-            above[edge.second] = above[edge.second] + (blocks - self._forward[number] - least)
+            beside[edge.first] += before + reaching[edge.first_ways.of] - least
+            blocks = np.stack([reached[table] for table in edge.table_of])
+            above[edge.second] += after + blocks[:, edge.second_ways.of] - least
         return [
             own.min(axis=0) + side + (total - self._margin)
             for own, side in zip(above, beside, strict=True)

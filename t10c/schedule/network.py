@@ -19,7 +19,7 @@ import numpy as np
 from t10c.hardware.kernels import exchange_cycles, move_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import size_bytes, stored_bits
-from t10c.schedule.atoms import identity_view
+from t10c.schedule.atoms import View, identity_view
 from t10c.schedule.kinds import Kinds
 from t10c.schedule.layout import Layout
 from t10c.schedule.listed_layouts import Lies, ListedLayouts, PairTable
@@ -383,6 +383,7 @@ class NetworkBuilder:
         self, read: Read, term: _Term, first: int, own: int
     ) -> Callable[[IntArray, IntArray], IntArray]:
         tensors, cores = self.setting.sequence.graph.tensor, len(self.setting.pricer.layouts.sample)
+        views: tuple[View, ...]
         if term.origin == _COPY:
             views = (identity_view(read.tensor, tensors[read.tensor].shape),)
         else:

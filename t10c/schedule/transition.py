@@ -19,7 +19,6 @@ from t10c.schedule.layout import Layout
 from t10c.schedule.layout_batch import LayoutRole
 from t10c.schedule.layout_store import LayoutStore
 from t10c.schedule.received import received_elements
-from t10c.schedule.received_matrix import received_matrix
 from t10c.schedule.steps import Read, Sequence, Source
 from t10c.search.space import FloatArray, IntArray
 
@@ -179,17 +178,6 @@ class TransitionPricer:
         pricer = TransitionPricer(self.sequence, choices, self.choice_of, self.spec)
         pricer.layouts = self.layouts.grown(choices)
         return pricer
-
-    def most_received(self, read: Read, need: Layout, held: Layout, copy: bool) -> FloatArray:
-        """Most bytes that a sampled core receives of a read, (plans of `held`, plans of `need`).
-
-        Both stack plans x sampled cores; `held` are layouts of the read's only source, or with
-        `copy` of the read tensor itself.
-        """
-        views = (_as_itself(read, self.sequence),) if copy else read.views
-        elements = received_matrix(need, held, views, len(self.layouts.sample))
-        bits = self.sequence.graph.tensor[views[0].tensor].bits
-        return np.asarray(size_bytes(self.spec, elements, bits), dtype=np.float64)
 
     def even_share_bytes(self, source: Source) -> int:
         """Bytes per core, at most, of a tensor that lies evenly spread."""

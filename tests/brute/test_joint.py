@@ -13,10 +13,10 @@ from planned_graphs import GraphWriter, chip
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
 from t10c.ir.graph import Graph
-from t10c.schedule import shortlist
+from t10c.schedule import joint, shortlist
 from t10c.schedule.assignment import price_assignment
 from t10c.schedule.choices import Choices, EveryCut, find_choices, with_plans
-from t10c.schedule.kinds import Kinds, find_kinds
+from t10c.schedule.kinds import Kinds, Progress, find_kinds
 from t10c.schedule.memory import fixed_demand_bytes, live_homes
 from t10c.schedule.messages import NO_TABLE, Edge, Messages, Node
 from t10c.schedule.model import schedule_model
@@ -27,7 +27,7 @@ from t10c.schedule.result import ModelPlan
 from t10c.schedule.rowwise import split_rowwise
 from t10c.schedule.setting import Setting
 from t10c.schedule.shortlist import merge_candidates, merge_costs
-from t10c.schedule.steps import build_sequence
+from t10c.schedule.steps import build_sequence, with_lent
 from t10c.schedule.transition import TransitionPricer
 from t10c.search import SearchOptions
 from t10c.search.candidates import Candidates
@@ -65,21 +65,30 @@ def whole_space(problem: Problem, spec: HardwareSpec, search: SearchOptions) -> 
 class Drawn:
     """A problem's choices with all sampled plans among them, and what the network is told of them.
 
-    `numbers` are the sampled plans, `rows` the shortlist's row of each or -1; `singles` maps rows
-    to plans that the network compares by their layouts.
+    `numbers` are the sampled plans, `rows` the shortlist's row of each or -1; `opened` are rows
+    that the network compares by their layouts, `plans` maps some rows to plans.
     """
 
     choices: Choices
     numbers: list[int]
     rows: list[int]
-    singles: dict[int, int]
+    opened: list[int]
+    plans: dict[int, int]
+
+    def progress(self, alike: np.ndarray) -> Progress:
+        """The same as the network is told it."""
+        known = Progress.of_list(len(self.choices.listed)).opening(np.array(self.opened, int))
+        plan = known.plan.copy()
+        for row, number in self.plans.items():
+            plan[row] = number
+        return replace(known, alike=alike, plan=plan)
 
 
 def drawn(problem: Problem, spec: HardwareSpec, search: SearchOptions, rng: random.Random) -> Drawn:
     """Some of all plans, the extreme ones among them."""
     choices = find_choices(problem, spec, search, uniform=False, joint=True)
     if not choices.plans:
-        return Drawn(choices, [], [], {})
+        return Drawn(choices, [], [], [], {})
     space = whole_space(problem, spec, search)
     count = len(space.candidates)
     costs = space.costs
@@ -106,12 +115,13 @@ def drawn(problem: Problem, spec: HardwareSpec, search: SearchOptions, rng: rand
     }
     rows = [of_key.get(space.key(row), -1) for row in sampled]
     numbers = [first + i for i in range(len(sampled))]
-    singles = {
+    opened = [row for row in range(len(listed)) if rng.random() < 0.5]
+    plans = {
         row: number
         for row, number in zip(rows, numbers, strict=True)
         if row >= 0 and rng.random() < 0.5
     }
-    return Drawn(with_plans(choices, entries, spec), numbers, rows, singles)
+    return Drawn(with_plans(choices, entries, spec), numbers, rows, opened, plans)
 
 
 def kind_of(own: Drawn, kinds: Kinds, which: int) -> int:
@@ -130,7 +140,7 @@ def least_total(nodes: list[Node], edges: list[Edge], kinds: list[int]) -> float
     for edge in edges:
         for block, table in enumerate(edge.table_of):
             if table != NO_TABLE:
-                cost = edge.tables[table][kinds[edge.first], kinds[edge.second]]
+                cost = edge.costs(table, kinds[edge.first])[kinds[edge.second]]
                 blocks[edge.second][block] += cost
     return float(sum(own.min() for own in blocks))
 
@@ -153,7 +163,7 @@ def random_case(seed: int, graph: Graph | None = None) -> Case | None:
     if rng.random() < 0.2:
         spec = replace(spec, interconnect=replace(spec.interconnect, sync_cycles=0.0))
     search = SearchOptions(pruning=rng.choice(["pruned", "exhaustive"]))
-    sequence = build_sequence(graph)
+    sequence = with_lent(build_sequence(graph))
     number: dict[Problem, int] = {}
     for step in sequence.steps:
         number.setdefault(step.problem, len(number))
@@ -174,11 +184,13 @@ class Relaxation:
         self.price = price
         setting = case.setting
         floored = always_floored(setting, case.spec)
+        builder = NetworkBuilder(setting, case.spec)
+        known = [own.progress(builder.alike(number)) for number, own in enumerate(case.drawn)]
         self.kinds = [
-            find_kinds(own.choices, own.singles, price, case.spec, operands)
-            for own, operands in zip(case.drawn, floored, strict=True)
+            find_kinds(own.choices, progress, price, case.spec, operands)
+            for own, progress, operands in zip(case.drawn, known, floored, strict=True)
         ]
-        self.nodes, self.edges = NetworkBuilder(setting, case.spec).build(self.kinds)
+        self.nodes, self.edges = builder.build(self.kinds)
         self.least = math.inf
         self.even = live_homes(setting.sequence, case.spec)
 
@@ -224,7 +236,7 @@ def check_relaxation(case: Case, seed: int, starts: int = 4) -> None:
                 if slack < least:
                     picks, least = other, slack
     messages = Messages(relaxed.nodes, relaxed.edges)
-    assert max(messages.sweep() for _ in range(4)) <= relaxed.least
+    assert max(messages.sweep() for _ in range(4)) <= relaxed.least * (1 + 1e-12)
 
 
 @pytest.fixture
@@ -330,7 +342,7 @@ def least_latency(setting: Setting, spec: HardwareSpec) -> float:
 
 def every_choice(graph: Graph, spec: HardwareSpec, search: SearchOptions) -> Setting | None:
     """The setting of all plans of a model; None if an operator does not fit alone."""
-    sequence = build_sequence(split_rowwise(graph, spec, search))
+    sequence = with_lent(build_sequence(split_rowwise(graph, spec, search)))
     number: dict[Problem, int] = {}
     for step in sequence.steps:
         number.setdefault(step.problem, len(number))
@@ -357,9 +369,15 @@ def copies_cycles(setting: Setting) -> float:
     )
 
 
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "by-messages"])
 @pytest.mark.parametrize("seed", range(60))
-def test_best_of_all_choices(seed: int) -> None:
-    """Small models get the least latency there is in memory from ample to tight, proven."""
+def test_best_of_all_choices(seed: int, finished: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small models get the least latency there is in memory from ample to tight, proven.
+
+    Without the search of all choices that finishes small models, the bound holds all the same.
+    """
+    if not finished:
+        monkeypatch.setattr(joint, "can_finish", lambda setting: False)
     rng = random.Random(seed)
     spec = chip(rng.choice([2, 3, 4]), 16, 64, rng.choice(["fixed", "double"]))
     search = SearchOptions(pruning="exhaustive")
@@ -381,5 +399,8 @@ def test_best_of_all_choices(seed: int) -> None:
         assert isinstance(found, ModelPlan) == math.isfinite(best)
         if isinstance(found, ModelPlan) and every is not None:
             best += copies_cycles(every)
-            assert found.latency_cycles == pytest.approx(best, rel=1e-8)
-            assert found.lower_bound_cycles == pytest.approx(best, rel=1e-8)
+            if finished:
+                assert found.latency_cycles == pytest.approx(best, rel=1e-8)
+                assert found.lower_bound_cycles == pytest.approx(best, rel=1e-8)
+            assert found.latency_cycles >= best * (1 - 1e-8)
+            assert found.lower_bound_cycles <= best * (1 + 1e-8)

@@ -209,8 +209,10 @@ def test_op_json(t10c: Command) -> None:
         assert list(entry["split"]) == ["m", "n", "k"]
         assert all(set(r) == {"axis", "radix", "operands"} for r in entry["rotations"])
     lines = t10c("op", "matmul", "--axes", "m=16,n=24,k=32", *HARDWARE).out.splitlines()
-    assert len(lines) == len(front) + 4
+    assert len(lines) == len(front) + 5
     assert f"{sizes[0]:,}" in lines[2]
+    assert report["bounded_plans"] > 0
+    assert f"{report['bounded_plans']:,}" in lines[-2]
 
 
 def test_op_that_does_not_fit_or_ends_early(t10c: Command) -> None:

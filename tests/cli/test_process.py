@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -67,7 +68,7 @@ def test_interrupted_search_leaves_nothing(
         os.killpg(process.pid, number)  # as Ctrl-C does
     else:
         process.send_signal(number)
-    out, error = process.communicate(timeout=4)  # not when the search would have ended anyway
+    out, error = process.communicate(timeout=20)  # not when the search would have ended anyway
     assert process.returncode == code
     assert out == b""
     assert error.decode().strip() == f"{word}; nothing was written"
@@ -88,7 +89,7 @@ def test_search_processes_leave_interrupts_to_their_parent(program: Program, slo
     assert process.poll() is None
     assert len(group_members(process.pid)) >= 3
     process.terminate()
-    assert process.communicate(timeout=4)[1] == b"terminated; nothing was written\n"
+    assert process.communicate(timeout=20)[1] == b"terminated; nothing was written\n"
 
 
 def test_search_processes_end_with_a_killed_parent(program: Program, slow: Path) -> None:
@@ -191,7 +192,7 @@ def test_progress_on_a_terminal_for_long_work(program: Program, slow: Path) -> N
     code, out, shown = on_terminal(program, "compile", slow, "--hw", "ipu-mk2")
     assert code == 0
     assert "searching operators" in shown
-    assert "/" in shown.split("searching operators")[1]
+    assert re.search(r"searching operators \d+/\d+", shown)
     assert "\x1b" not in out, "colour in standard output"
     assert out.startswith("model ")
 

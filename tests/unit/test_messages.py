@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from t10c.schedule.messages import FORBIDDEN, NO_TABLE, Edge, Messages, Node
+from t10c.schedule.messages import FORBIDDEN, NO_TABLE, Edge, Messages, Node, Ways
 
 ROUNDING = 2.0**-10
 """What a message may lose by rounding, in cycles."""
@@ -31,14 +31,23 @@ def random_network(rng: random.Random, shape: str) -> tuple[list[Node], list[Edg
         if shape == "loops":
             earlier = [first for first in range(second) if rng.random() < 0.7]
         for first in earlier:
-            size = (nodes[first].costs.shape[1], nodes[second].costs.shape[1])
+            before, after = (
+                random_ways(rng, nodes[index].costs.shape[1]) for index in (first, second)
+            )
+            size = (before.count, after.count)
             tables = tuple(
                 np.where(flags(*size), FORBIDDEN, numbers(*size)) for _ in range(rng.randint(1, 2))
             )
             blocks = len(nodes[second].costs)
             table_of = tuple(rng.randint(NO_TABLE, len(tables) - 1) for _ in range(blocks))
-            edges.append(Edge(first, second, tables, table_of))
+            edges.append(Edge(first, second, tables, table_of, before, after))
     return nodes, edges
+
+
+def random_ways(rng: random.Random, kinds: int) -> Ways:
+    """So many kinds, some of them alike."""
+    drawn = [rng.randrange(kinds) for _ in range(kinds)]
+    return Ways(np.unique(drawn, return_inverse=True)[1].ravel())
 
 
 def all_states(nodes: list[Node]) -> list[tuple[tuple[int, int], ...]]:
@@ -54,7 +63,9 @@ def slow_total(nodes: list[Node], edges: list[Edge], states: tuple[tuple[int, in
     for edge in edges:
         table = edge.table_of[states[edge.second][0]]
         if table != NO_TABLE:
-            total += float(edge.tables[table][states[edge.first][1], states[edge.second][1]])
+            row = edge.first_ways.of[states[edge.first][1]]
+            column = edge.second_ways.of[states[edge.second][1]]
+            total += float(edge.tables[table][row, column])
     return total
 
 
@@ -93,6 +104,40 @@ def test_loops_may_leave_a_gap_but_most_do_not() -> None:
     assert tight > 40
 
 
+@pytest.mark.parametrize("shape", ["tree", "loops"])
+@pytest.mark.parametrize("seed", range(80))
+def test_bounds_of_kinds(seed: int, shape: str) -> None:
+    """No assignment with a kind costs less than its bound; the least of a node's is the bound."""
+    nodes, edges = random_network(random.Random(seed), shape)
+    messages = Messages(nodes, edges)
+    totals = [(states, slow_total(nodes, edges, states)) for states in all_states(nodes)]
+    for _ in range(3):
+        bound = messages.sweep()
+        for index, found in enumerate(messages.kind_bounds()):
+            for kind, own in enumerate(found):
+                assert own <= min(t for states, t in totals if states[index][1] == kind)
+            assert found.min() >= bound - ROUNDING * 4 * len(edges) - 1e-6
+
+
+def test_bounds_of_kinds_tell_them_apart() -> None:
+    """Where messages end, a kind's bound is nearly what it costs at least."""
+    apart = 0
+    for seed in range(60):
+        nodes, edges = random_network(random.Random(seed), "tree")
+        messages = Messages(nodes, edges)
+        for _ in range(6):
+            messages.sweep()
+        totals = [(states, slow_total(nodes, edges, states)) for states in all_states(nodes)]
+        least = min(total for _, total in totals)
+        found = messages.kind_bounds()[0]
+        of_kind = [
+            min(total for states, total in totals if states[0][1] == kind)
+            for kind in range(len(found))
+        ]
+        apart += np.sum(found - least) > 0.5 * np.sum(np.array(of_kind) - least) - 1e-3
+    assert apart > 40
+
+
 def test_kinds_that_are_not_allowed_are_not_assigned() -> None:
     for seed in range(40):
         rng = random.Random(seed)
@@ -109,4 +154,6 @@ def test_kinds_that_are_not_allowed_are_not_assigned() -> None:
 def test_edges_lead_forward() -> None:
     node = Node(np.zeros((1, 1)))
     with pytest.raises(ValueError, match="earlier node to a later"):
-        Messages([node, node], [Edge(1, 0, (np.zeros((1, 1)),), (0,))])
+        Messages(
+            [node, node], [Edge(1, 0, (np.zeros((1, 1)),), (0,), Ways.apart(1), Ways.apart(1))]
+        )

@@ -19,6 +19,7 @@ from t10c.onnx_import.importer import lower_model
 from t10c.onnx_import.lowering.rowwise import softmax_steps
 from t10c.onnx_import.resolve import resolve_model
 from t10c.schedule import model as schedule
+from t10c.schedule import prepare as preparation
 from t10c.schedule.chain import chain_of
 from t10c.schedule.document import dump_plan, load_plan
 from t10c.schedule.problem import search_problem
@@ -337,7 +338,7 @@ def test_llama_decode_fits_because_its_norms_are_chains(monkeypatch):
         last = next(o for o in plan.operators if o.name == norm.name)
         assert sum(w.active_bytes for w in last.idle) < 100
     assert plan.graph.node_counts() == graph.node_counts()
-    monkeypatch.setattr(schedule, "split_rowwise", lambda graph, *_: graph)
+    monkeypatch.setattr(preparation, "split_rowwise", lambda graph, *_: graph)
     assert isinstance(schedule.schedule_model(graph, POD), DoesNotFit)
 
 
