@@ -25,6 +25,7 @@ from t10c.schedule.network import NetworkBuilder, always_floored
 from t10c.schedule.price import PriceSearch
 from t10c.schedule.result import JointRecord
 from t10c.schedule.setting import Setting
+from t10c.schedule.splice import spliced
 from t10c.search.operator import FrontEntry, front_entry
 from t10c.search.space import FloatArray, IntArray
 from t10c.search.temporal import slot_table
@@ -94,6 +95,7 @@ def improve(setting: Setting, spec: HardwareSpec, best: Assignment | None, watch
         stopped = "gap" if status.gap <= TARGET_GAP else watch(status)
         if stopped or at.step(bound_cycles, idle_bytes - search.capacity_bytes):
             continue
+        search.try_between()
         if search.open_classes(kinds, messages):
             fresh = False
         elif fresh:
@@ -116,6 +118,7 @@ class _Search:
         self.best = best
         self.bound_cycles = 0.0
         self._best_price = 0.0
+        self._sides: dict[bool, list[int]] = {}
         self._builder = NetworkBuilder(setting, spec)
         self._known = [
             replace(Progress.of_list(len(own.listed)), alike=self._builder.alike(number))
@@ -310,10 +313,19 @@ class _Search:
         plans = [
             int(self._known[number].plan[row]) for number, row in zip(choice_of, rows, strict=True)
         ]
-        found = settled(self.setting, plans, self.spec)
+        self._keep(settled(self.setting, plans, self.spec))
+        idle_bytes = sum(self._idle_bytes(step, plan, price) for step, plan in enumerate(plans))
+        self._sides[idle_bytes > self.capacity_bytes] = plans
+        return idle_bytes
+
+    def try_between(self) -> None:
+        """Splice the latest assignments that left memory unused and that took too much."""
+        if len(self._sides) == 2:
+            self._keep(spliced(self.setting, self.spec, *self._sides.values()))
+
+    def _keep(self, found: Assignment | None) -> None:
         if found is not None and (self.best is None or found.cycles < self.best.cycles - 1e-9):
             self.best = found
-        return sum(self._idle_bytes(step, plan, price) for step, plan in enumerate(plans))
 
     def _idle_bytes(self, step: int, plan: int, price: float) -> int:
         """Idle bytes of a plan's cheapest idle cuts at a price."""
