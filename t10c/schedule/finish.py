@@ -78,7 +78,7 @@ def _every_row(rows: int) -> Progress:
     """Every row of a list is a kind of its own, its plan numbered like it."""
     each = np.arange(rows)
     every = np.ones(rows, dtype=bool)
-    return Progress(every, every, each, each, True)
+    return Progress(every, every, each, each, each, rest_alive=True)
 
 
 def _lending(setting: Setting) -> set[int]:

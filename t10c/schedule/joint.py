@@ -36,8 +36,9 @@ TARGET_GAP = 0.01
 _FIRST_OPENED = 32
 """Plans of every problem whose layouts are compared from the start."""
 
+_OPENED_MORE = 256
 _OPEN_ALL = 1500
-"""So few different plans of a problem that are left are all opened at once."""
+"""So few plans of a problem that are left are all opened at once; else so many at least."""
 
 _SWEEPS = 8
 _STILL = 1e-5
@@ -120,10 +121,7 @@ class _Search:
         self._best_price = 0.0
         self._sides: dict[bool, list[int]] = {}
         self._builder = NetworkBuilder(setting, spec)
-        self._known = [
-            replace(Progress.of_list(len(own.listed)), alike=self._builder.alike(number))
-            for number, own in enumerate(setting.choices)
-        ]
+        self._known = [Progress.of_list(own.listed) for own in setting.choices]
         self._row_bound: list[FloatArray] = [np.zeros(len(own.listed)) for own in setting.choices]
         self._floored = always_floored(setting, spec)
         sequence = setting.sequence
@@ -170,9 +168,13 @@ class _Search:
 
     def open_first(self, price: float) -> None:
         """Open the best rows of every shortlist by their scores."""
-        for number, known in enumerate(self._known):
+        for number in range(len(self._known)):
             order = np.argsort(self.scores(number, price), kind="stable")
-            self._known[number] = known.opening(order[:_FIRST_OPENED])
+            self._open(number, order[:_FIRST_OPENED])
+
+    def _open(self, number: int, rows: IntArray) -> None:
+        known = self._known[number].opening(rows, self._builder.alike(number, rows))
+        self._known[number] = known.classified(self.setting.choices[number].listed)
 
     def open_classes(self, kinds: Seq[Kinds], messages: Messages) -> bool:
         """Open rows of problems whose best states in the network are classes, or give opened rows
@@ -199,11 +201,10 @@ class _Search:
         closed = np.flatnonzero(known.alive & ~known.opened)
         if not len(closed):
             return False
-        alike = len(np.unique(known.alike[known.alive]))
-        if alike > _OPEN_ALL:
+        if len(closed) > _OPEN_ALL:
             order = np.argsort(self._row_bound[number][closed], kind="stable")
-            closed = closed[order[: max(_FIRST_OPENED, np.count_nonzero(known.opened))]]
-        self._known[number] = known.opening(closed)
+            closed = closed[order[: max(_OPENED_MORE, np.count_nonzero(known.opened))]]
+        self._open(number, closed)
         return True
 
     def draw(self, wanted: Seq[IntArray]) -> bool:

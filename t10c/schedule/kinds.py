@@ -14,12 +14,14 @@ from t10c.hardware.kernels import exchange_cycles, move_cycles, sync_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
 from t10c.schedule.shares import replicas_of, weight_cycles
-from t10c.schedule.shortlist import READERS
+from t10c.schedule.shortlist import READERS, Shortlist
 from t10c.search.space import BoolArray, FloatArray, IntArray
 from t10c.search.temporal import slot_table
 
-_CLASS_RATIO = 1.2
-"""Sizes of one class differ by less than this factor."""
+_CLASS_RATIOS = (1.2, 1.5, 2.0, 4.0, 16.0, 256.0, 1e9)
+"""Sizes of one class differ by less than such a factor: the first with few enough classes."""
+
+_MOST_CLASSES = 400
 
 NO_PLAN = -1
 
@@ -29,28 +31,47 @@ class Progress:
     """What is known of every row of a shortlist, (rows,) each.
 
     `alive` rows may still be part of a better schedule, `opened` ones are compared by their
-    layouts, rows with the same `alike` lie alike for whatever is connected to them; `plan` is the
-    number of the row's plan in its choices, or NO_PLAN. `rest_alive` says the same of what the list
-    sums up.
+    layouts; opened rows with the same `alike` lie alike for whatever is connected to them, others
+    with the same `size_class` have similar sizes. `plan` is the number of the row's plan in its
+    choices, or NO_PLAN. `rest_alive` says whether what the list sums up is alive.
     """
 
     alive: BoolArray
     opened: BoolArray
     alike: IntArray
+    size_class: IntArray
     plan: IntArray
     rest_alive: bool
 
     @classmethod
-    def of_list(cls, rows: int) -> "Progress":
-        """Nothing known yet of so many rows."""
+    def of_list(cls, listed: Shortlist) -> "Progress":
+        """Nothing known yet of a shortlist."""
+        rows = len(listed)
         none = np.zeros(rows, dtype=bool)
-        return cls(~none, none, np.arange(rows), np.full(rows, NO_PLAN, dtype=np.int64), True)
+        plan = np.full(rows, NO_PLAN, dtype=np.int64)
+        first = cls(~none, none, np.arange(rows), np.zeros(rows, np.int64), plan, rest_alive=True)
+        return first.classified(listed)
 
-    def opening(self, rows: IntArray) -> "Progress":
-        """The same with more rows opened."""
-        opened = self.opened.copy()
+    def opening(self, rows: IntArray, alike: IntArray) -> "Progress":
+        """The same with more rows opened, (rows,) each."""
+        opened, every = self.opened.copy(), self.alike.copy()
         opened[rows] = True
-        return replace(self, opened=opened)
+        every[rows] = alike
+        return replace(self, opened=opened, alike=every)
+
+    def classified(self, listed: Shortlist) -> "Progress":
+        """The same with classes as fine as may be for the rows that are left."""
+        rows = np.flatnonzero(self.alive & ~self.opened)
+        sizes = np.column_stack([listed.fetched_bytes, listed.floor_bytes, listed.home_bytes])
+        logs = np.log(np.maximum(sizes[rows], 1.0))
+        size_class = np.zeros(len(listed), dtype=np.int64)
+        for ratio in _CLASS_RATIOS:
+            keys = np.floor(logs / np.log(ratio)).astype(np.int64)
+            found, member = np.unique(keys, axis=0, return_inverse=True)
+            size_class[rows] = member.ravel()
+            if len(found) <= _MOST_CLASSES:
+                break
+        return replace(self, size_class=size_class)
 
 
 @dataclass(frozen=True)
@@ -108,11 +129,8 @@ def find_kinds(
     opened = np.flatnonzero(known.alive & known.opened)
     order = opened[np.lexsort((row_cost[opened], known.alike[opened]))]
     rows = np.sort(order[np.diff(known.alike[order], prepend=-1) != 0])
-    sizes = np.column_stack([listed.fetched_bytes, listed.floor_bytes, listed.home_bytes])
-    keys = np.floor(np.log(np.maximum(sizes[others], 1.0)) / np.log(_CLASS_RATIO)).astype(np.int64)
-    _, member = np.unique(keys, axis=0, return_inverse=True)
-    member = member.ravel()
-    count = int(member.max(initial=-1)) + 1
+    found, member = np.unique(known.size_class[others], return_inverse=True)
+    count = len(found)
 
     def lowest(values: FloatArray) -> FloatArray:
         found = np.full((count, *values.shape[1:]), np.inf)

@@ -4,16 +4,16 @@ Of thousands of listed plans many hold an operand alike: a matmul's weight lies 
 where plans differ in thousands. What depends on layouts is computed per way.
 """
 
+import hashlib
 from collections.abc import Callable
 
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
-from t10c.ir.plan import Plan
 from t10c.schedule.choices import Choices
 from t10c.schedule.layout import Layout
 from t10c.schedule.layout_batch import LayoutRole, stacked_layout
-from t10c.search.operator import front_entry
+from t10c.search.operator import plan_of
 from t10c.search.space import IntArray
 from t10c.search.temporal import slot_table
 
@@ -24,62 +24,63 @@ _CHUNK_PLANS = 512
 
 
 class ListedLayouts:
-    """The ways in which all listed plans of every choices lie, by choices, role and operand."""
+    """The ways in which listed plans of every choices lie, by choices, role and operand."""
 
     def __init__(self, choices: tuple[Choices, ...], sample: IntArray, spec: HardwareSpec) -> None:
         self._choices = choices
         self._sample = sample
         self._spec = spec
-        self._plans: dict[int, list[Plan]] = {}
-        self._ways: dict[tuple[int, Lies], IntArray] = {}
-        self._first: dict[tuple[int, Lies], IntArray] = {}
+        self._known: dict[tuple[int, Lies], _KnownWays] = {}
 
-    def ways(self, number: int, lies: Lies) -> IntArray:
-        """The way of every row of the shortlist, (rows,)."""
+    def ways(self, number: int, lies: Lies, rows: IntArray) -> IntArray:
+        """The ways of some rows of the shortlist, (rows,)."""
         key = (number, lies)
-        if key not in self._ways:
-            plans = self._listed_plans(number)
-            known: dict[bytes, int] = {}
-            found: list[int] = []
-            first: list[int] = []
-            for low in range(0, len(plans), _CHUNK_PLANS):
-                part = plans[low : low + _CHUNK_PLANS]
-                layout = self._stacked(number, lies, part)
-                sides = np.concatenate([layout.start, layout.stop], axis=1)
-                for row, boxes in enumerate(sides.reshape(len(part), -1), start=low):
-                    way = known.setdefault(boxes.tobytes(), len(known))
-                    if way == len(first):
-                        first.append(row)
-                    found.append(way)
-            self._ways[key] = np.array(found, dtype=np.int64)
-            self._first[key] = np.array(first, dtype=np.int64)
-        return self._ways[key]
+        if key not in self._known:
+            self._known[key] = _KnownWays(len(self._choices[number].listed))
+        known = self._known[key]
+        new = rows[known.of[rows] < 0]
+        for low in range(0, len(new), _CHUNK_PLANS):
+            part = new[low : low + _CHUNK_PLANS]
+            layout = self._stacked(number, lies, part)
+            sides = np.concatenate([layout.start, layout.stop], axis=1)
+            known.add(part, sides.reshape(len(part), -1))
+        return known.of[rows]
 
     def layouts(self, number: int, lies: Lies, ways: IntArray) -> Layout:
-        """Layouts of some ways, one after the other: (ways * cores, dims)."""
-        self.ways(number, lies)
-        plans = self._listed_plans(number)
-        rows = self._first[number, lies][ways].tolist()
-        return self._stacked(number, lies, [plans[row] for row in rows])
+        """Layouts of ways that are known, one after the other: (ways * cores, dims)."""
+        first = self._known[number, lies].first
+        return self._stacked(number, lies, np.array([first[way] for way in ways], dtype=np.int64))
 
-    def _stacked(self, number: int, lies: Lies, plans: list[Plan]) -> Layout:
-        expression = self._choices[number].problem.expression
+    def _stacked(self, number: int, lies: Lies, rows: IntArray) -> Layout:
+        own = self._choices[number]
+        expression, listed = own.problem.expression, own.listed
+        table = slot_table(expression)
+        plans = [
+            plan_of(expression, table, listed.candidates, listed.costs, row, self._spec)
+            for row in rows.tolist()
+        ]
         role, operand = lies
         which = expression.output if role == "out" else expression.inputs[operand]
         return stacked_layout(expression, plans, which, role, self._sample)
 
-    def _listed_plans(self, number: int) -> list[Plan]:
-        if number not in self._plans:
-            own = self._choices[number]
-            expression, listed = own.problem.expression, own.listed
-            table = slot_table(expression)
-            self._plans[number] = [
-                front_entry(
-                    expression, table, listed.candidates, listed.costs, row, self._spec
-                ).plan
-                for row in range(len(listed))
-            ]
-        return self._plans[number]
+
+class _KnownWays:
+    """Ways found so far: of every row, -1 where it is not known, and the first row of each."""
+
+    def __init__(self, rows: int) -> None:
+        self.of = np.full(rows, -1, dtype=np.int64)
+        self.first: list[int] = []
+        self._way_of: dict[bytes, int] = {}
+
+    def add(self, rows: IntArray, boxes: IntArray) -> None:
+        """Tell rows apart by their boxes, (rows, numbers)."""
+        for row, own in zip(rows.tolist(), boxes, strict=True):
+            # the boxes of a way take kilobytes, and there are many
+            key = hashlib.blake2b(own.tobytes(), digest_size=16).digest()
+            way = self._way_of.setdefault(key, len(self.first))
+            if way == len(self.first):
+                self.first.append(row)
+            self.of[row] = way
 
 
 class PairTable:

@@ -83,25 +83,35 @@ class NetworkBuilder:
         self.fetches = [self._fetches(step) for step in steps]
         self.terms = [self._terms(step) for step in steps]
         self._pairs: dict[tuple[object, ...], PairTable] = {}
+        self._alike: dict[int, dict[bytes, int]] = {}
+        self._looks: dict[int, list[Lies]] = {}
 
-    def alike(self, number: int) -> IntArray:
-        """Rows of a shortlist that lie alike wherever the network looks, (rows,).
+    def alike(self, number: int, rows: IntArray) -> IntArray:
+        """Numbers of how some rows of a shortlist lie wherever the network looks, (rows,).
 
-        Their sizes are the same as well.
+        Rows with the same number have the same sizes as well.
         """
-        looked: dict[Lies, None] = {}
-        for step in self.setting.sequence.steps:
-            if self.setting.choice_of[step.index] == number:
-                operands = [step.reads[f.position].operand for f in self.fetches[step.index]]
-                looked.update({("in", operand): None for operand in operands})
-            for first, terms in self.terms[step.index].items():
-                if self.setting.choice_of[first] == number:
-                    looked.update({term.lies: None for term in terms})
         listed = self.setting.choices[number].listed
-        sizes = (listed.fetched_bytes, listed.floor_bytes, listed.home_bytes)
-        ways = [self.listed.ways(number, lies) for lies in looked]
-        _, alike = np.unique(np.column_stack([*sizes, *ways]), axis=0, return_inverse=True)
-        return alike.ravel()
+        sizes = (listed.fetched_bytes, listed.floor_bytes, listed.home_bytes[:, None])
+        columns = [own[rows].astype(np.float64) for own in sizes]
+        ways = [self.listed.ways(number, lies, rows)[:, None] for lies in self._looked_at(number)]
+        known = self._alike.setdefault(number, {})
+        table = np.concatenate([*columns, *ways], axis=1)
+        return np.array([known.setdefault(row.tobytes(), len(known)) for row in table], np.int64)
+
+    def _looked_at(self, number: int) -> list[Lies]:
+        """What the network looks at of a choices' plans."""
+        if number not in self._looks:
+            looks: dict[Lies, None] = {}
+            for step in self.setting.sequence.steps:
+                if self.setting.choice_of[step.index] == number:
+                    operands = [step.reads[f.position].operand for f in self.fetches[step.index]]
+                    looks.update({("in", operand): None for operand in operands})
+                for first, terms in self.terms[step.index].items():
+                    if self.setting.choice_of[first] == number:
+                        looks.update({term.lies: None for term in terms})
+            self._looks[number] = list(looks)
+        return self._looks[number]
 
     def build(self, kinds: Seq[Kinds]) -> tuple[list[Node], list[Edge]]:
         """Nodes and edges; `kinds` are those of every choices of the setting."""
@@ -321,7 +331,7 @@ class NetworkBuilder:
 
     def _side(self, number: int, kinds: Kinds, lies: Lies) -> _Side:
         """How the kinds of a choices lie in a role."""
-        listed = self.listed.ways(number, lies)[kinds.rows]
+        listed = self.listed.ways(number, lies, kinds.rows)
         known, of = np.unique(listed, return_inverse=True)
         classes = np.arange(len(kinds) - kinds.single) + len(known)
         return _Side(Ways(np.concatenate([of.ravel(), classes])), known)

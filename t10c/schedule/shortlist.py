@@ -32,7 +32,7 @@ from t10c.search.evaluate import Costs
 from t10c.search.space import BoolArray, FloatArray, IntArray
 from t10c.search.temporal import slot_table
 
-MOST_PLANS = 6000
+MOST_PLANS = 50_000
 """Plans kept of a problem; more are summed up in the rest, dearest first."""
 
 FEW_PLANS = 256

@@ -75,13 +75,14 @@ class Drawn:
     opened: list[int]
     plans: dict[int, int]
 
-    def progress(self, alike: np.ndarray) -> Progress:
+    def progress(self, builder: NetworkBuilder, number: int) -> Progress:
         """The same as the network is told it."""
-        known = Progress.of_list(len(self.choices.listed)).opening(np.array(self.opened, int))
+        rows = np.array(self.opened, dtype=np.int64)
+        known = Progress.of_list(self.choices.listed).opening(rows, builder.alike(number, rows))
         plan = known.plan.copy()
         for row, number in self.plans.items():
             plan[row] = number
-        return replace(known, alike=alike, plan=plan)
+        return replace(known, plan=plan).classified(self.choices.listed)
 
 
 def drawn(problem: Problem, spec: HardwareSpec, search: SearchOptions, rng: random.Random) -> Drawn:
@@ -185,7 +186,7 @@ class Relaxation:
         setting = case.setting
         floored = always_floored(setting, case.spec)
         builder = NetworkBuilder(setting, case.spec)
-        known = [own.progress(builder.alike(number)) for number, own in enumerate(case.drawn)]
+        known = [own.progress(builder, number) for number, own in enumerate(case.drawn)]
         self.kinds = [
             find_kinds(own.choices, progress, price, case.spec, operands)
             for own, progress, operands in zip(case.drawn, known, floored, strict=True)

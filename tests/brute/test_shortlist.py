@@ -90,7 +90,7 @@ def test_listed_plans_and_the_rest(seed: int, few: int, monkeypatch: pytest.Monk
     for price in (0.0, *(last ** rng.random() * 0.3 for _ in range(8)), 2 * last):
         own = row_costs(choices, price, spec)
         rest = listed.rest_at(price)
-        kinds = find_kinds(choices, Progress.of_list(len(listed)), price, spec)
+        kinds = find_kinds(choices, Progress.of_list(listed), price, spec)
         for key, cost in exact_costs(every, price).items():
             row = rows.get(key)
             assert (rest if row is None else own[row]) <= cost * (1 + 1e-9)
