@@ -79,7 +79,7 @@ class Kinds:
     """Kinds of one problem: first single plans, then classes, then the rest, if there is one.
 
     `cost` (kinds,) is execution + setup + price * idle bytes in cycles; per input operand, in bytes
-    (kinds, inputs): `needed` by a core that holds a whole piece, at least; `floor` received on
+    (kinds, inputs): `needed` by some core, at least; `floor` received on
     average from one copy, at least; `held` by any core, at most. `home` (kinds,) is the largest
     share of the output, at most. `rows` are the single plans' rows of the shortlist, `plans` their
     numbers (or NO_PLAN); `member_of` (rows,) is the kind that each row belongs to, -1 for none, and
@@ -148,7 +148,8 @@ def find_kinds(
     last = np.isfinite(rest)
     inputs = listed.fetched_bytes.shape[1]
     zeros, unlimited = np.zeros((int(last), inputs)), np.full((int(last), inputs), np.inf)
-    fetched, floor, home = listed.fetched_bytes, listed.floor_bytes, listed.home_bytes
+    fetched, needed = listed.fetched_bytes, listed.needed_bytes
+    floor, home = listed.floor_bytes, listed.home_bytes
     member_of = np.full(len(listed), -1)
     member_of[far] = len(rows) + count
     of_alike = np.full(int(known.alike.max(initial=0)) + 1, -1)
@@ -159,7 +160,7 @@ def find_kinds(
         rows=rows,
         plans=known.plan[rows],
         cost=np.concatenate([row_cost[rows], lowest(row_cost), [rest] if last else []]),
-        needed=np.concatenate([fetched[rows], lowest(fetched), zeros]),
+        needed=np.concatenate([needed[rows], lowest(needed), zeros]),
         floor=np.concatenate([floor[rows], lowest(floor), zeros]),
         held=np.concatenate([fetched[rows], highest(fetched), unlimited]),
         home=np.concatenate([home[rows], highest(home), np.full(int(last), np.inf)]),

@@ -44,9 +44,8 @@ def schedule_model(
     chosen = chosen_within(setting, room)
     joint: Joint | None = None
     if options.joint and setting.sequence.steps:
-        within = setting if room is spec else fitting(setting, room)
         best = None if isinstance(chosen, DoesNotFit) else chosen
-        joint = improved(within, room, best, watch, deadline)
+        joint = improved(fitting(setting, room), room, best, watch, deadline)
         setting, chosen = joint.setting, joint.assignment or chosen
     if isinstance(chosen, DoesNotFit):
         return chosen

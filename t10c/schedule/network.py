@@ -27,7 +27,6 @@ from t10c.schedule.messages import FORBIDDEN, NO_TABLE, Edge, Node, Ways
 from t10c.schedule.received import received_elements
 from t10c.schedule.received_matrix import mean_received_matrix, received_matrix
 from t10c.schedule.setting import Setting
-from t10c.schedule.shares import is_plain
 from t10c.schedule.steps import Read, Source, Step
 from t10c.search.space import FloatArray, IntArray
 
@@ -92,7 +91,12 @@ class NetworkBuilder:
         Rows with the same number have the same sizes as well.
         """
         listed = self.setting.choices[number].listed
-        sizes = (listed.fetched_bytes, listed.floor_bytes, listed.home_bytes[:, None])
+        sizes = (
+            listed.fetched_bytes,
+            listed.needed_bytes,
+            listed.floor_bytes,
+            listed.home_bytes[:, None],
+        )
         columns = [own[rows].astype(np.float64) for own in sizes]
         ways = [self.listed.ways(number, lies, rows)[:, None] for lies in self._looked_at(number)]
         known = self._alike.setdefault(number, {})
@@ -417,8 +421,7 @@ class NetworkBuilder:
     ) -> tuple[FloatArray, FloatArray]:
         """(needed, floor) of an operand at the width of the tensor that is moved.
 
-        Both are 0 where the operand's view is not one to one, and `needed` where no core may need a
-        whole piece.
+        Both are 0 where the operand's view is not one to one.
         """
         zeros = np.zeros(len(own))
         if not one_to_one(read, self.setting):
@@ -427,8 +430,7 @@ class NetworkBuilder:
         operand = expression.inputs[read.operand]
         moved_bits = self.setting.sequence.graph.tensor[moved].bits
         wider = relative_width(self.spec, moved_bits, operand.bits)
-        needed = wider * own.needed[:, read.operand] if is_plain(expression, operand) else zeros
-        return needed, wider * own.floor[:, read.operand]
+        return wider * own.needed[:, read.operand], wider * own.floor[:, read.operand]
 
 
 def _owner(source: Source) -> int:

@@ -126,23 +126,28 @@ def used_elements(expression: TensorExpression, operand: Operand) -> int:
     return count
 
 
-def is_plain(expression: TensorExpression, operand: Operand) -> bool:
-    """Whether some core needs a whole piece, all of it within the tensor.
+def needed_bytes(
+    expression: TensorExpression, table: SlotTable, candidates: Candidates, spec: HardwareSpec
+) -> FloatArray:
+    """Bytes that some core needs of each input, at least, (candidates, inputs).
 
-    The first block of every axis is a full one, and so is the first chunk of every cut; every tuple
-    of chunks is somewhere (docs/plans.md). A dimension of several axes, of strides, or with padding
-    has places in a piece that no core asks for.
+    The core that starts with the first chunk of every cut: the first block of every axis is a full
+    one, and so is its first chunk; every tuple of chunks is somewhere (docs/plans.md). Padding is
+    needed by no core.
     """
-    return all(
-        not dim.offset
-        and len(dim.terms) <= 1
-        and all(stride == 1 for _, stride in dim.terms)
-        and dim.extent(
-            {name: expression.axes[i].length for name, i in expression.axis_index.items()}
-        )
-        <= dim.size
-        for dim in operand.dims
-    )
+    needed = np.zeros((len(candidates), len(expression.inputs)))
+    for index, operand in enumerate(expression.inputs):
+        lengths = piece_lengths(table, candidates, index)
+        elements = np.ones(len(candidates), dtype=np.int64)
+        for dim in operand.dims:
+            stop = np.full(len(candidates), dim.offset + dim.reach, dtype=np.int64)
+            for axis, stride in dim.terms:
+                stop += stride * (lengths[:, expression.axis_index[axis]] - 1)
+            within = np.clip(stop, 0, dim.size) - min(max(dim.offset, 0), dim.size)
+            forward = all(stride > 0 for _, stride in dim.terms)
+            elements *= np.maximum(within, 0) if forward else 0
+        needed[:, index] = size_bytes(spec, elements, operand.bits)
+    return needed
 
 
 def home_bytes(

@@ -22,6 +22,7 @@ from t10c.schedule.problem import Problem
 from t10c.schedule.shares import (
     floor_bytes,
     home_bytes,
+    needed_bytes,
     replicas_of,
     shared_bytes,
     used_elements,
@@ -49,8 +50,9 @@ class Shortlist:
     `candidates` and `costs` have one row per plan. `priced` (prices, plans) is execution + setup +
     price * idle bytes, the idle cut relaxed to a real number, in cycles; `rest` (prices,) is the
     least of it over all feasible plans not listed, inf if there are none. `fetched_bytes` (plans,
-    inputs) are pieces, `floor_bytes` (plans, inputs) what a core receives at least, on average over
-    the cores used, if the operand lies in one copy; `shared_bytes` (plans, weights) what idle cuts
+    inputs) are pieces, `needed_bytes` (plans, inputs) what some core needs of them at least,
+    `floor_bytes` (plans, inputs) what a core receives at least, on average over the cores used, if
+    the operand lies in one copy; `shared_bytes` (plans, weights) what idle cuts
     share at least; `home_bytes` (plans,) the largest share of the output, at most.
     """
 
@@ -60,6 +62,7 @@ class Shortlist:
     priced: FloatArray
     rest: FloatArray
     fetched_bytes: FloatArray
+    needed_bytes: FloatArray
     floor_bytes: FloatArray
     shared_bytes: FloatArray
     home_bytes: FloatArray
@@ -75,6 +78,7 @@ class Shortlist:
             costs=self.costs.take(selection),
             priced=self.priced[:, selection],
             fetched_bytes=self.fetched_bytes[selection],
+            needed_bytes=self.needed_bytes[selection],
             floor_bytes=self.floor_bytes[selection],
             shared_bytes=self.shared_bytes[selection],
             home_bytes=self.home_bytes[selection],
@@ -189,6 +193,7 @@ class ShortlistCollector:
             priced[:, kept],
             self._rest,
             own.piece_bytes[:, :-1].astype(np.float64),
+            needed_bytes(expression, self.table, merged, self.spec),
             floor_bytes(expression, self.table, merged, self.spec),
             self._shared(merged, own),
             home_bytes(expression, self.table, merged, self.spec),
