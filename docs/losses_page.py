@@ -26,6 +26,7 @@ class Row:
     front lacks. `kept` says that `t10c compile` applies the thresholds to it.
     """
 
+    key: str
     kernel: str
     label: str
     hardware: str
@@ -47,6 +48,7 @@ def row_of(record: Record) -> Row | None:
     both = (record["pruned"], record["exhaustive"])
     pruned, whole = record["hypervolumes"]
     return Row(
+        record["key"],
         record["kernel"],
         label_of(record),
         hardware_of(record),
@@ -76,7 +78,7 @@ def page(models: Sequence[Record], known: Mapping[str, Record]) -> str:
         "limit": f"{LIMIT_SECONDS:.0f}",
         "kernels": _lines(kernel_table(rows)),
         "models": _lines(model_table(models, known)),
-        "slower": _lines(loss_table([row for row in rows if row.cycles_lost > NEAR])),
+        "slower": _lines(loss_table([row for row in rows if row.cycles_lost > NEAR], models)),
         "others": _lines(left_out(models, known)),
         **stated(rows),
     }
@@ -90,27 +92,30 @@ def _lines(lines: Iterable[str]) -> str:
 def stated(rows: Sequence[Row]) -> dict[str, str]:
     """Figures that the text names."""
     kept = [row for row in rows if row.kept]
-    slower = [row for row in rows if row.cycles_lost > NEAR]
     more = [row.least_bytes[0] / row.least_bytes[1] for row in rows]
     return {
         "searched": f"{len(rows):,}",
-        "same_share": percent(1 - len(slower) / len(rows)),
+        "slower_count": f"{sum(row.cycles_lost > NEAR for row in rows):,}",
+        "kept_count": f"{len(kept):,}",
         "kept_slower": f"{sum(row.cycles_lost > NEAR for row in kept):,}",
-        "kept_most": percent(max(row.cycles_lost for row in kept)),
-        "median_area": percent(statistics.median(row.area_lost for row in rows)),
-        "median_bytes": f"{statistics.median(more):.2f}",
-        "most_bytes": f"{max(more):.1f}",
+        "smaller_count": f"{sum(ratio > 1 for ratio in more):,}",
+        "most_bytes": percent(max(more) - 1),
     }
 
 
 def kernel_table(rows: Sequence[Row]) -> Iterator[str]:
-    """What is lost by kernel: how many lose cycles, and the distribution of both losses."""
-    yield from _head("kernel", "operators", "none slower", *_LOSSES)
-    kernels = sorted({row.kernel for row in rows})
-    groups = [(kernel, [row for row in rows if row.kernel == kernel]) for kernel in kernels]
-    for name, group in [*groups, ("**all**", list(rows))]:
-        same = percent(sum(row.cycles_lost <= NEAR for row in group) / len(group))
-        yield f"| {name} | {len(group):,} | {same} | {' | '.join(_spread(group))} |"
+    """What is lost by kernel: how many are as fast, and the distribution of both losses."""
+    yield from _head("kernel", "operators", "as fast", *_LOSSES)
+    kernels = sorted({_kernel(row) for row in rows})
+    groups = [(kernel, [row for row in rows if _kernel(row) == kernel]) for kernel in kernels]
+    groups += [("**all**", list(rows)), ("**without \\***", [row for row in rows if row.kept])]
+    for name, group in groups:
+        same = sum(row.cycles_lost <= NEAR for row in group)
+        yield f"| {name} | {len(group):,} | {same:,} | {' | '.join(_spread(group))} |"
+
+
+def _kernel(row: Row) -> str:
+    return row.kernel if row.kept else f"{row.kernel} \\*"
 
 
 _LOSSES = (
@@ -133,8 +138,9 @@ def percentile(values: Sequence[float], share: float) -> float:
 def model_table(models: Sequence[Record], known: Mapping[str, Record]) -> Iterator[str]:
     """What is lost by model: its operators one by one, each as often as it runs."""
     yield from _head(
-        *("model", "chip", "operators", "distinct", "cycles lost", "by compile"),
+        *("model", "chip", "operators", "distinct", "cycles lost", "without \\*"),
         *("hypervolume lost: median", "most"),
+        left=2,
     )
     for model in models:
         counted = [(count, row_of(known[key])) for count, key in model["operators"] if key in known]
@@ -155,18 +161,25 @@ def model_table(models: Sequence[Record], known: Mapping[str, Record]) -> Iterat
         yield f"{head} | {operators:,} | {distinct} | {' | '.join(map(percent, cells))} |"
 
 
-def loss_table(rows: Iterable[Row]) -> Iterator[str]:
+def loss_table(rows: Iterable[Row], models: Sequence[Record]) -> Iterator[str]:
     """Operators one by one, those that lose most first."""
     yield from _head(
-        *("operator", "chip", "kernel", "best cycles, pruned", "exhaustive", "lost"),
+        *("operator", "of", "chip", "kernel", "best cycles, pruned", "exhaustive", "lost"),
         "hypervolume lost",
-        left=3,
+        left=4,
     )
-    for row in sorted(rows, key=lambda row: (-row.cycles_lost, row.label)):
-        cells = [f"{cycles:,.0f}" for cycles in row.best_cycles]
+    for row in sorted(rows, key=lambda row: (-row.cycles_lost, row.label, row.key)):
+        texts = [row.label, users(row.key, models), row.hardware, _kernel(row)]
+        cycles = [f"{cycles:,.0f}" for cycles in row.best_cycles]
         lost = [percent(row.cycles_lost), percent(row.area_lost)]
-        kernel = row.kernel if row.kept else f"{row.kernel} *"
-        yield f"| {row.label} | {row.hardware} | {kernel} | {' | '.join([*cells, *lost])} |"
+        yield f"| {' | '.join([*texts, *cycles, *lost])} |"
+
+
+def users(key: str, models: Sequence[Record]) -> str:
+    """The first model that has an operator, and how many more have it."""
+    names = [m["key"] for m in models if any(used == key for _, used in m["operators"])]
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return names[0].replace(" ", ", ") + more
 
 
 def left_out(models: Sequence[Record], known: Mapping[str, Record]) -> Iterator[str]:
@@ -202,4 +215,4 @@ def _head(*titles: str, left: int = 1) -> Iterator[str]:
 
 def percent(share: float) -> str:
     """A share, 0 to 1, as a percentage."""
-    return f"{100 * share:.2f} %"
+    return f"{100 * share:,.2f} %"
