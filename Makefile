@@ -58,7 +58,7 @@ docs: $(VENV)/dev.stamp ## rewrite what is generated in docs/ and README.md
 conformance: $(VENV)/dev.stamp ## run the node cases of onnx, rewrite docs/conformance.md
 	$(BIN)/python docs/conformance.py
 
-losses: $(VENV)/dev.stamp ## search the zoo with and without thresholds, rewrite docs/search.md (hours)
+losses: $(VENV)/dev.stamp ## search the zoo with and without thresholds, rewrite docs/search.md (20 min)
 	$(BIN)/python docs/losses.py
 
 validation: $(VENV)/dev.stamp ## measure plans and the baseline, rewrite docs/validation.md (hours)
