@@ -24,7 +24,7 @@ from measured import DOCS, Record
 
 PAGE, FIGURES = DOCS / "search.md", DOCS / "search.json"
 
-_DECISIVE = ("hardware", "ir", "search")
+_DECISIVE = ("hardware", "ir", "search", "schedule/problem.py")
 """Of t10c/, what the search of an operator depends on; which there are is found every time."""
 
 

@@ -152,6 +152,7 @@ def measure(case: Case, limit_seconds: float = LIMIT_SECONDS) -> Record:
 def _found(result: t10c.SearchResult) -> Record:
     """What a search found, and in what."""
     record, front = result.record, result.front
+    assert record.exhausted, "half a front is no figure"
     return {
         "splits": record.splits,
         "plans": record.legal_plans,
