@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo browser test lint format check bench prove docs conformance validation oldest clean
+.PHONY: help setup demo browser test lint format check bench prove docs conformance losses validation oldest clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -44,9 +44,10 @@ format: $(VENV)/dev.stamp ## mend style where that is automatic
 
 check: lint test ## lint and test
 
-bench: $(VENV)/dev.stamp ## run the benchmarks (benchmarks/bench_*.py)
-	@for file in benchmarks/bench_*.py; do \
-		echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+bench: $(VENV)/dev.stamp ## time searches, compiles and repeated layers, and write build/bench.json
+	@mkdir -p build
+	$(BIN)/python benchmarks/bench.py --json build/bench.json
+	$(BIN)/python benchmarks/bench_repetition.py
 
 prove: $(VENV)/dev.stamp ## execute 20,000 random plans on simulated cores
 	$(BIN)/python benchmarks/random_plans.py $(PLANS) --jobs $(WORKERS)
@@ -56,6 +57,9 @@ docs: $(VENV)/dev.stamp ## rewrite what is generated in docs/ and README.md
 
 conformance: $(VENV)/dev.stamp ## run the node cases of onnx, rewrite docs/conformance.md
 	$(BIN)/python docs/conformance.py
+
+losses: $(VENV)/dev.stamp ## search the zoo with and without thresholds, rewrite docs/search.md (20 min)
+	$(BIN)/python docs/losses.py
 
 validation: $(VENV)/dev.stamp ## measure plans and the baseline, rewrite docs/validation.md (hours)
 	$(BIN)/python docs/validation.py

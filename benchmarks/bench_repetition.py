@@ -66,7 +66,7 @@ def main() -> None:
         for name, (options, chip) in MODELS.items():
             if arguments.only in name:
                 rows += _rows(name, options, chip, Path(folder))
-    report(rows, arguments.json)
+    report(rows, arguments)
 
 
 def _rows(name: str, options: str, chip: tuple[str, ...], folder: Path) -> list[dict[str, Any]]:
@@ -83,8 +83,7 @@ def _rows(name: str, options: str, chip: tuple[str, ...], folder: Path) -> list[
         first = rows[0]["whole CPU s"] if rows else run.cpu_seconds
         rows.append(
             {
-                "model": name,
-                "layers": layers,
+                "model": f"{name}, {layers} layers",
                 **counts,
                 **{f"{stage} CPU s": seconds for stage, seconds in found.items()},
                 "whole CPU s": run.cpu_seconds,

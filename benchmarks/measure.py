@@ -7,12 +7,15 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+
+_ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +24,24 @@ class Run:
 
     stdout: bytes
     cpu_seconds: float
+    wall_seconds: float
     peak_bytes: int
 
 
 def run_fresh(
-    arguments: Sequence[str | Path], checkout: Path = ROOT, codes: Sequence[int] = (0,)
+    arguments: Sequence[str | Path],
+    checkout: Path = ROOT,
+    codes: Sequence[int] = (0,),
+    cache: str | Path = "off",
 ) -> Run:
     """Run Python with `arguments` and the t10c of `checkout`; exits unless it ends with a code.
 
-    A process that it starts counts towards its seconds, not towards its peak. Nothing is taken from
-    a cache, of whatever revision its results are.
+    A process that it starts counts towards its seconds, not towards its peak. NumPy has one thread.
+    Without `cache` nothing is taken from one, of whatever revision its results are.
     """
-    environment = {**os.environ, "PYTHONPATH": str(checkout), "T10C_CACHE": "off"}
+    environment = {**os.environ, **_ONE_THREAD}
+    environment |= {"PYTHONPATH": str(checkout), "T10C_CACHE": str(cache)}
+    begin = time.monotonic()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             [sys.executable, *map(str, arguments)], stdout=output, env=environment
@@ -43,12 +52,18 @@ def run_fresh(
             sys.exit(f"exit {process.returncode}: {' '.join(map(str, arguments))}")
         output.seek(0)
         scale = 1 if platform.system() == "Darwin" else 1024
-        return Run(output.read(), usage.ru_utime + usage.ru_stime, usage.ru_maxrss * scale)
+        seconds = usage.ru_utime + usage.ru_stime
+        return Run(output.read(), seconds, time.monotonic() - begin, usage.ru_maxrss * scale)
 
 
-def run_t10c(*arguments: str | Path, checkout: Path = ROOT, codes: Sequence[int] = (0,)) -> Run:
+def run_t10c(
+    *arguments: str | Path,
+    checkout: Path = ROOT,
+    codes: Sequence[int] = (0,),
+    cache: str | Path = "off",
+) -> Run:
     """Run one t10c command in a process of its own."""
-    return run_fresh(["-m", "t10c", *arguments], checkout, codes)
+    return run_fresh(["-m", "t10c", *arguments], checkout, codes, cache)
 
 
 def build_model(name: str, place: Path, checkout: Path = ROOT) -> Path:
@@ -60,24 +75,66 @@ def build_model(name: str, place: Path, checkout: Path = ROOT) -> Path:
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """Options that every benchmark takes."""
+    """Options that every benchmark takes; those of files are what `report` reads."""
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--json", metavar="FILE", type=Path, help="write the numbers to FILE too")
+    made.add_argument("--against", metavar="FILE", type=Path, help="compare with such a FILE")
     made.add_argument("--only", metavar="WORD", default="", help="cases whose name contains WORD")
     return made
 
 
-def report(rows: list[dict[str, Any]], file: Path | None) -> None:
-    """Print rows as a table, and write them as JSON if a file is given."""
-    header = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [header, *([_cell(row.get(key)) for key in header] for row in rows)]
+def report(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    """Print rows as a table, and write them as JSON if a file is given.
+
+    `--against` is such a file of another time: CPU seconds stand beside its own, and counts that
+    differ (`COUNTS`) are named below the table.
+    """
+    before = _rows_before(options.against)
+    compared = [_beside(row, before) for row in rows]
+    header = list(dict.fromkeys(key for row in compared for key in row))
+    cells = [header, *([_cell(row.get(key)) for key in header] for row in compared)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
     for line in cells:
         first = line[0].ljust(widths[0])
         print("  ".join([first, *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]))
-    if file is not None:
+    for row in rows:
+        for line in _changed(row, before):
+            print(line)
+    if options.json is not None:
         document = {"python": platform.python_version(), "cpu": _processor(), "rows": rows}
-        file.write_text(json.dumps(document, indent=2) + "\n")
+        options.json.write_text(json.dumps(document, indent=2) + "\n")
+
+
+COUNTS = ("splits", "candidates", "priced", "bounded splits", "uncounted", "front")
+"""Columns that are the same on every machine."""
+
+
+def _name(row: dict[str, Any]) -> Any:
+    return next(iter(row.values()))
+
+
+def _rows_before(file: Path | None) -> dict[Any, dict[str, Any]]:
+    """Rows of an earlier report by their first column."""
+    if file is None:
+        return {}
+    try:
+        return {_name(row): row for row in json.loads(file.read_bytes())["rows"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        sys.exit(f"{file} is no report of a benchmark ({error}); write one with --json")
+
+
+def _beside(row: dict[str, Any], before: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    """The row with the CPU seconds of the earlier one."""
+    old = before.get(_name(row), {}).get("CPU s")
+    return row if old is None else {**row, "CPU s before": old}
+
+
+def _changed(row: dict[str, Any], before: dict[Any, dict[str, Any]]) -> Iterator[str]:
+    """A line for every count that is not what it was."""
+    old = before.get(_name(row), {})
+    for key in COUNTS:
+        if key in old and row.get(key) != old[key]:
+            yield f"{_name(row)}: {key} were {_cell(old[key])}, are {_cell(row.get(key))}"
 
 
 def _cell(value: object) -> str:

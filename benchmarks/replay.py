@@ -85,7 +85,7 @@ def main() -> int:
                 compiled(model, arguments.hw, place) for place in (before, after)
             )
             rows.append(compare(name, old, new, was == now))
-    report(rows, arguments.json)
+    report(rows, arguments)
     return int(any(row["file"] != "same" for row in rows))
 
 

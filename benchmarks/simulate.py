@@ -122,7 +122,7 @@ def main() -> None:
         for name in GEMMS:
             if arguments.only.lower() in name.lower():
                 rows.append(measured(name, "", arguments.profile))
-    report(rows, arguments.json)
+    report(rows, arguments)
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ def main() -> int:
             with tempfile.TemporaryDirectory() as folder:
                 rows.append(measured(name, build, arguments.cores, Path(folder)))
             print(f"{name}: {rows[-1]['verify CPU s']:.1f} CPU s", file=sys.stderr)
-    report(rows, arguments.json)
+    report(rows, arguments)
     if arguments.write:
         before, rest = PAGE.read_text().split(BEGIN)
         after = rest.partition(END)[2]
