@@ -21,6 +21,8 @@ Lies = tuple[LayoutRole, int]
 """A role, and the operand that plays it (0 for the output)."""
 
 _CHUNK_PLANS = 512
+_LATEST = 16
+"""Stacks of layouts that are remembered: reads that differ in their views only ask for the same."""
 
 
 class ListedLayouts:
@@ -31,6 +33,7 @@ class ListedLayouts:
         self._sample = sample
         self._spec = spec
         self._known: dict[tuple[int, Lies], _KnownWays] = {}
+        self._latest: dict[tuple[int, Lies, bytes], Layout] = {}
 
     def ways(self, number: int, lies: Lies, rows: IntArray) -> IntArray:
         """The ways of some rows of the shortlist, (rows,)."""
@@ -48,8 +51,16 @@ class ListedLayouts:
 
     def layouts(self, number: int, lies: Lies, ways: IntArray) -> Layout:
         """Layouts of ways that are known, one after the other: (ways * cores, dims)."""
-        first = self._known[number, lies].first
-        return self._stacked(number, lies, np.array([first[way] for way in ways], dtype=np.int64))
+        key = (number, lies, ways.tobytes())
+        layout = self._latest.pop(key, None)
+        if layout is None:
+            first = self._known[number, lies].first
+            rows = np.array([first[way] for way in ways.tolist()], dtype=np.int64)
+            layout = self._stacked(number, lies, rows)
+        self._latest[key] = layout
+        if len(self._latest) > _LATEST:
+            del self._latest[next(iter(self._latest))]
+        return layout
 
     def _stacked(self, number: int, lies: Lies, rows: IntArray) -> Layout:
         own = self._choices[number]
