@@ -66,7 +66,7 @@ def finish(setting: Setting, spec: HardwareSpec, best_cycles: float, price: floa
         pricer=TransitionPricer(setting.sequence, choices, setting.choice_of, spec),
     )
     kinds = [find_kinds(each, _every_row(len(each.listed)), price, spec) for each in choices]
-    messages = Messages(*NetworkBuilder(own, spec).build(kinds))
+    messages = Messages(*NetworkBuilder(own, spec).build(kinds, own.choice_of))
     for _ in range(_SWEEPS):
         messages.sweep()
     tree = _Tree(own, spec, kinds, messages, price, best_cycles)

@@ -112,17 +112,22 @@ def find_kinds(
     price: float,
     spec: HardwareSpec,
     floored: tuple[int, ...] = (),
+    own_rate: float = 0.0,
+    dying_bytes: int = 0,
 ) -> Kinds:
     """Kinds at a price of what may still be part of a better schedule.
 
     Of opened rows that lie alike the cheapest is the kind. `floored` operands are received from
-    homes only, so their floor is always paid.
+    homes only, so their floor is always paid. Plans pay `own_rate` cycles for each byte per core
+    that they take themselves, of which `dying_bytes` while they fetch.
     """
     listed = choices.listed
     row_cost = row_costs(choices, price, spec)
     planned = known.plan != NO_PLAN
     if planned.any():
         row_cost[planned] = choices.plan_costs_at(price)[known.plan[planned]]
+    if own_rate:
+        row_cost += own_rate * demand_bytes(choices, spec, dying_bytes)
     floored_cost = row_cost + _exchange(spec, listed.floor_bytes[:, list(floored)].sum(axis=1))
     far = known.alive & ~known.opened & _far(choices, row_cost, floored_cost, floored, spec)
     others = np.flatnonzero(known.alive & ~known.opened & ~far)
@@ -144,7 +149,8 @@ def find_kinds(
 
     rest = float(floored_cost[far].min(initial=np.inf))
     if known.rest_alive:
-        rest = min(rest, listed.rest_at(price))
+        least = choices.search.smallest_legal_bytes - spec.shift_buffer.reserved_bytes
+        rest = min(rest, listed.rest_at(price) + own_rate * least)
     last = np.isfinite(rest)
     inputs = listed.fetched_bytes.shape[1]
     zeros, unlimited = np.zeros((int(last), inputs)), np.full((int(last), inputs), np.inf)
@@ -168,6 +174,14 @@ def find_kinds(
         row_cost=row_cost,
         has_rest=bool(last),
     )
+
+
+def demand_bytes(choices: Choices, spec: HardwareSpec, dying_bytes: int) -> IntArray:
+    """Bytes per core that every row takes itself, fetching or running, (rows,)."""
+    costs = choices.listed.costs
+    active = costs.memory_bytes - spec.shift_buffer.reserved_bytes
+    demand: IntArray = np.maximum(active, costs.piece_bytes[:, :-1].sum(axis=1) + dying_bytes)
+    return demand
 
 
 def _far(

@@ -117,24 +117,25 @@ class NetworkBuilder:
             self._looks[number] = list(looks)
         return self._looks[number]
 
-    def build(self, kinds: Seq[Kinds]) -> tuple[list[Node], list[Edge]]:
-        """Nodes and edges; `kinds` are those of every choices of the setting."""
+    def build(self, kinds: Seq[Kinds], kinds_of: Seq[int]) -> tuple[list[Node], list[Edge]]:
+        """Nodes and edges; `kinds_of[step]` numbers the step's kinds."""
         nodes: dict[tuple[object, ...], Node] = {}
         edges: dict[tuple[object, ...], Edge] = {}
         found_nodes, found_edges = [], []
         for step in self.setting.sequence.steps:
             fetches = self.fetches[step.index]
             keys = tuple(self.setting.pricer.read_key(step.index, f.position) for f in fetches)
-            own = (self.setting.choice_of[step.index], tuple(fetches), keys)
+            own = (kinds_of[step.index], tuple(fetches), keys)
             constant = tuple(self._constant(step, f) for f in fetches)
             even = tuple(self._counts_even(step, number) for number in range(len(fetches)))
             if (own, constant, even) not in nodes:
-                nodes[own, constant, even] = self._node(step, fetches, kinds)
+                nodes[own, constant, even] = self._node(step, fetches, kinds[kinds_of[step.index]])
             found_nodes.append(nodes[own, constant, even])
             for first, terms in self.terms[step.index].items():
-                key = (own, self.setting.choice_of[first], terms)
+                key = (own, kinds_of[first], terms)
                 if key not in edges:
-                    edges[key] = self._edge(step, fetches, first, terms, kinds)
+                    between = (kinds[kinds_of[first]], kinds[kinds_of[step.index]])
+                    edges[key] = self._edge(step, fetches, first, terms, between)
                 edge = edges[key]
                 found_edges.append(
                     Edge(
@@ -211,8 +212,7 @@ class NetworkBuilder:
 
     # Nodes
 
-    def _node(self, step: Step, fetches: Seq[_Fetch], kinds: Seq[Kinds]) -> Node:
-        own = kinds[self.setting.choice_of[step.index]]
+    def _node(self, step: Step, fetches: Seq[_Fetch], own: Kinds) -> Node:
         costs = []
         even = {
             number: self._even_bytes(step, fetch, own)
@@ -292,10 +292,9 @@ class NetworkBuilder:
         fetches: Seq[_Fetch],
         first: int,
         terms: tuple[_Term, ...],
-        kinds: Seq[Kinds],
+        between: tuple[Kinds, Kinds],
     ) -> Edge:
-        choice_of = self.setting.choice_of
-        other, own = kinds[choice_of[first]], kinds[choice_of[step.index]]
+        choice_of, (other, own) = self.setting.choice_of, between
         reads = [step.reads[fetches[term.fetch].position] for term in terms]
         sides = [
             (

@@ -44,10 +44,6 @@ class PriceSearch:
         self._low: _Tried | None = None
         self._high: _Tried | None = None
 
-    def again(self) -> None:
-        """Forget what has been tried: the bound has changed at every price."""
-        self._low = self._high = None
-
     def step(self, bound_cycles: float, slope_bytes: float) -> bool:
         """Note the bound at `price` and its slope; returns whether another price is worth trying.
 

@@ -13,7 +13,7 @@ from planned_graphs import GraphWriter, chip
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
 from t10c.ir.graph import Graph
-from t10c.schedule import joint, shortlist
+from t10c.schedule import joint_search, shortlist
 from t10c.schedule.assignment import price_assignment
 from t10c.schedule.choices import Choices, EveryCut, find_choices, with_plans
 from t10c.schedule.kinds import Kinds, Progress, find_kinds
@@ -191,7 +191,7 @@ class Relaxation:
             find_kinds(own.choices, progress, price, case.spec, operands)
             for own, progress, operands in zip(case.drawn, known, floored, strict=True)
         ]
-        self.nodes, self.edges = builder.build(self.kinds)
+        self.nodes, self.edges = builder.build(self.kinds, setting.choice_of)
         self.least = math.inf
         self.even = live_homes(setting.sequence, case.spec)
 
@@ -378,7 +378,7 @@ def test_best_of_all_choices(seed: int, finished: bool, monkeypatch: pytest.Monk
     Without the search of all choices that finishes small models, the bound holds all the same.
     """
     if not finished:
-        monkeypatch.setattr(joint, "can_finish", lambda setting: False)
+        monkeypatch.setattr(joint_search, "can_finish", lambda setting: False)
     rng = random.Random(seed)
     spec = chip(rng.choice([2, 3, 4]), 16, 64, rng.choice(["fixed", "double"]))
     search = SearchOptions(pruning="exhaustive")
