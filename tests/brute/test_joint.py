@@ -23,6 +23,7 @@ from t10c.schedule.model import schedule_model
 from t10c.schedule.network import NetworkBuilder, always_floored
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.problem import Problem, search_problem
+from t10c.schedule.rates import Limits, Rates
 from t10c.schedule.result import ModelPlan
 from t10c.schedule.rowwise import split_rowwise
 from t10c.schedule.setting import Setting
@@ -370,15 +371,32 @@ def copies_cycles(setting: Setting) -> float:
     )
 
 
-@pytest.mark.parametrize("finished", [True, False], ids=["finished", "by-messages"])
+def any_rates(seed: int) -> Any:
+    """Rates that price some limits on memory at random, in place of the last one's."""
+    rng = np.random.default_rng(seed)
+
+    def at_end(limits: Limits, total: float) -> Rates:
+        shares = rng.random(len(limits.room_bytes)) ** 4
+        shares[rng.random(len(shares)) < 0.5] = 0.0
+        shares[-1] += 1e-3
+        return Rates(total, shares / shares.sum())
+
+    return at_end
+
+
+@pytest.mark.parametrize("way", ["finished", "by-messages", "any-rates"])
 @pytest.mark.parametrize("seed", range(60))
-def test_best_of_all_choices(seed: int, finished: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_best_of_all_choices(seed: int, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small models get the least latency there is in memory from ample to tight, proven.
 
-    Without the search of all choices that finishes small models, the bound holds all the same.
+    Without the search of all choices that finishes small models the bound holds all the same, and
+    so it does at any rates of memory.
     """
+    finished = way == "finished"
     if not finished:
         monkeypatch.setattr(joint_search, "can_finish", lambda setting: False)
+    if way == "any-rates":
+        monkeypatch.setattr(Limits, "at_end", any_rates(seed))
     rng = random.Random(seed)
     spec = chip(rng.choice([2, 3, 4]), 16, 64, rng.choice(["fixed", "double"]))
     search = SearchOptions(pruning="exhaustive")
