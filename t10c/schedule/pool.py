@@ -23,9 +23,9 @@ from t10c.search.operator import FrontEntry, front_entry
 from t10c.search.space import FloatArray, IntArray
 from t10c.search.temporal import SlotTable, slot_table
 
-_POOL_PER_PRICE = 10
-_POOL_PER_LEANING = 3
-_LEANING_PAIR = 3
+POOL_PER_PRICE = 10
+POOL_PER_LEANING = 3
+LEANING_PAIR = 3
 """Number of the price pair that leanings start from: idle weights cost a little."""
 _LEANING_EXPONENT = 0.15
 """How much slower a plan may be to be kept for its layout: 1.5 times with a 16-fold factor."""
@@ -78,9 +78,9 @@ class Scores:
     def ranked(self) -> Iterator[tuple[FloatArray, FloatArray, int]]:
         """Every score, the score that tells plans of one split apart, and how many are kept."""
         for score in self.priced:
-            yield score, score, _POOL_PER_PRICE
+            yield score, score, POOL_PER_PRICE
         for leant in self.leant:
-            yield leant, self.priced[_LEANING_PAIR], _POOL_PER_LEANING
+            yield leant, self.priced[LEANING_PAIR], POOL_PER_LEANING
 
     def best(self) -> tuple[IntArray, list[float]]:
         """The best plans for every score, at most one of each split, in order.
@@ -161,7 +161,7 @@ class PoolCollector:
             row += active_price * costs.memory_bytes
         leant = np.empty((len(self.leanings), len(candidates)))
         for row, axes in zip(leant, self.leanings, strict=True):
-            np.multiply(priced[_LEANING_PAIR], leaning_factor(candidates.splits, axes), out=row)
+            np.multiply(priced[LEANING_PAIR], leaning_factor(candidates.splits, axes), out=row)
         changes = np.any(np.diff(candidates.splits, axis=0) != 0, axis=1)
         return Scores(priced, leant, np.concatenate([[0], np.flatnonzero(changes) + 1]))
 
