@@ -22,7 +22,7 @@ from t10c.schedule.shares import weight_cycles
 from t10c.search.blocks import Block
 from t10c.search.candidates import Candidates
 from t10c.search.evaluate import Costs, end_cycles
-from t10c.search.floors import SLACK, Pieces, cut_pieces, more_shift_cycles, whole_pieces
+from t10c.search.floors import SLACK, Floors, Pieces, cut_pieces, more_shift_cycles, whole_pieces
 from t10c.search.join import Prefixes, known_shifts
 from t10c.search.space import BoolArray, FloatArray, IntArray
 from t10c.search.subspaces import SplitBounds
@@ -34,17 +34,21 @@ class _Extras:
     """What plans take beside their floors, per cut of an operand, or per split of those never cut.
 
     `idle` (prices, n) is the least setup + price * idle bytes of weights, `transition` (n,) what
-    of the floors' cycles is the uniform transition and does not count for the minima.
+    of the floors' cycles is the uniform transition and does not count for the minima. None: zero.
     """
 
-    idle: FloatArray
-    transition: FloatArray
+    idle: FloatArray | None = None
+    transition: FloatArray | None = None
 
-    def take(self, chosen: IntArray) -> "_Extras":
-        return _Extras(self.idle[:, chosen], self.transition[chosen])
+    def minimum(self, cycles: FloatArray, price: int) -> FloatArray:
+        """The cycles with what the minimum at a price, by its position, looks at besides."""
+        alone = cycles if self.transition is None else cycles - self.transition
+        return alone if self.idle is None else alone + self.idle[price]
 
-    def __add__(self, other: "_Extras") -> "_Extras":
-        return _Extras(self.idle + other.idle, self.transition + other.transition)
+    def priced(self, floors: Floors, price: int, per_byte: float) -> FloatArray:
+        """What the pool looks at with idle bytes at a price and active bytes at another."""
+        score = floors.cycles + per_byte * floors.memory
+        return score if self.idle is None else score + self.idle[price]
 
 
 class PoolSieve:
@@ -82,109 +86,126 @@ class PoolSieve:
 
     def wanted(self, plans: Prefixes, cycles: FloatArray) -> BoolArray:
         """Which plans of the block may matter, (plans,); `cycles` are floors with computing."""
-        limits = self._limits()
-        wanted = self._splits_wanted(limits)[plans.rows]
+        leaning = self._leaning_limit()
+        wanted = self._splits_wanted(leaning)[plans.rows]
         some = np.flatnonzero(wanted)
         plans = plans.take(some)
         shifts, once = known_shifts(self._block.tables, plans)
         cycles = cycles[some] + more_shift_cycles(plans.steps, shifts, once)
-        extras = self._whole.take(plans.rows)
-        for chosen, cut in zip(plans.chosen, self._cut, strict=True):
-            extras += cut.take(chosen)
-        wanted[some] = self._possible(plans, cycles, extras, limits)
+        wanted[some] = self._possible(plans, cycles, leaning[plans.rows])
         return wanted
 
-    def _possible(
-        self, plans: Prefixes, cycles: FloatArray, extras: _Extras, limits: FloatArray
-    ) -> BoolArray:
-        """Which plans do not exceed every limit, (plans,)."""
+    def _possible(self, plans: Prefixes, cycles: FloatArray, leaning: FloatArray) -> BoolArray:
+        """Which plans do not exceed every limit, (plans,); `leaning` is theirs at that pair."""
         collector = self._collector
         possible = np.zeros(len(plans), dtype=bool)
-        alone = cycles - extras.transition
-        for price, most in zip(self._price_of_minimum, collector.minima, strict=True):
-            possible |= (alone + extras.idle[price]) * SLACK <= most
-        for price, (_, per_byte), most in zip(
-            self._price_of_pair, collector.pairs, limits, strict=True
-        ):
-            score = cycles + extras.idle[price] + per_byte * plans.memory
-            possible |= score * SLACK <= most[plans.rows]
+        alone = cycles - self._transition(plans)
+        for price in range(len(self._prices)):
+            idle = self._idle(plans, price)
+            for number, most in enumerate(collector.minima):
+                if self._price_of_minimum[number] == price:
+                    possible |= (alone + idle) * SLACK <= most
+            for number, (_, per_byte) in enumerate(collector.pairs):
+                if self._price_of_pair[number] == price:
+                    score = cycles + idle + per_byte * plans.memory
+                    most = leaning if number == LEANING_PAIR else collector.worst[number]
+                    possible |= score * SLACK <= most
         return possible
 
-    def _limits(self) -> FloatArray:
-        """What a plan must not exceed at every pair of prices, (pairs, splits)."""
+    def _transition(self, plans: Prefixes) -> FloatArray | float:
+        total: FloatArray | float = 0.0
+        if self._whole.transition is not None:
+            total = total + self._whole.transition[plans.rows]
+        for chosen, cut in zip(plans.chosen, self._cut, strict=True):
+            if cut.transition is not None:
+                total = total + cut.transition[chosen]
+        return total
+
+    def _idle(self, plans: Prefixes, price: int) -> FloatArray | float:
+        total: FloatArray | float = 0.0
+        if self._whole.idle is not None:
+            total = total + self._whole.idle[price][plans.rows]
+        for chosen, cut in zip(plans.chosen, self._cut, strict=True):
+            if cut.idle is not None:
+                total = total + cut.idle[price][chosen]
+        return total
+
+    def _leaning_limit(self) -> FloatArray:
+        """What a plan must not exceed at the pair of prices that leanings start from, (splits,)."""
         pairs = len(self._collector.pairs)
         worst = self._collector.worst
-        limits = np.repeat(worst[:pairs, None], len(self._block.run.splits), axis=1)
         leant = worst[pairs:, None] / self._factors
-        limits[LEANING_PAIR] = np.maximum(limits[LEANING_PAIR], leant.max(axis=0, initial=0.0))
-        return limits
+        limit: FloatArray = leant.max(axis=0, initial=worst[LEANING_PAIR])
+        return limit
 
-    def _splits_wanted(self, limits: FloatArray) -> BoolArray:
+    def _splits_wanted(self, leaning: FloatArray) -> BoolArray:
         """Which splits have plans that may matter, (splits,)."""
         minima = self._collector.minima[:, None]
         wanted: BoolArray = np.any(self._least_minima * SLACK <= minima, axis=0)
-        wanted |= np.any(self._least_priced * SLACK <= limits, axis=0)
+        for number, least in enumerate(self._least_priced):
+            most = leaning if number == LEANING_PAIR else self._collector.worst[number]
+            wanted |= least * SLACK <= most
         return wanted
 
     def _split_floors(self, block: Block, tiles: TileTable) -> tuple[FloatArray, FloatArray]:
-        """Least of what the minima and the pool look at: (prices, splits) and (pairs, splits)."""
+        """Least of what the minima and the pool look at: (minima, splits) and (pairs, splits)."""
         bounds = SplitBounds(block, tiles)
         floors = [table.floors for table in block.tables]
         minima, priced = [], []
         for price in self._price_of_minimum:
             taken = [
-                own.cycles - cut.transition + cut.idle[price]
-                for own, cut in zip(floors, self._cut, strict=True)
+                cut.minimum(own.cycles, price) for own, cut in zip(floors, self._cut, strict=True)
             ]
-            whole = block.floors.cycles - self._whole.transition + self._whole.idle[price]
-            minima.append(bounds.least(taken, whole))
+            minima.append(bounds.least(taken, self._whole.minimum(block.floors.cycles, price)))
         for price, (_, per_byte) in zip(self._price_of_pair, self._collector.pairs, strict=True):
             taken = [
-                own.cycles + cut.idle[price] + per_byte * own.memory
-                for own, cut in zip(floors, self._cut, strict=True)
+                cut.priced(own, price, per_byte) for own, cut in zip(floors, self._cut, strict=True)
             ]
-            whole = block.floors.cycles + self._whole.idle[price]
-            priced.append(bounds.least(taken, whole + per_byte * block.floors.memory))
+            priced.append(bounds.least(taken, self._whole.priced(block.floors, price, per_byte)))
         return np.stack(minima), np.stack(priced)
 
     def _of_cuts(self, block: Block, position: int) -> _Extras:
         """Extras by cut of the operand at a position of the block's tables."""
-        collector, cuts = self._collector, block.tables[position].cuts
-        expression, run = collector.problem.expression, block.run
-        pieces = cut_pieces(
-            expression, collector.spec, collector.table, cuts, run.splits, run.blocks
-        )
+        cuts = block.tables[position].cuts
+        if not self._counts(cuts.operand):
+            return _Extras()
+        collector, run = self._collector, block.run
+        expression, spec = collector.problem.expression, collector.spec
+        pieces = cut_pieces(expression, spec, collector.table, cuts, run.splits, run.blocks)
         return self._extras(cuts.operand, pieces)
 
     def _of_splits(self, block: Block) -> _Extras:
         """Extras by split of all operands that are never cut."""
         collector, run = self._collector, block.run
-        count = len(run.splits)
-        total = _Extras(np.zeros((len(self._prices), count)), np.zeros(count))
+        expression, spec = collector.problem.expression, collector.spec
+        idle: FloatArray | None = None
+        transition: FloatArray | None = None
         for operand, own in enumerate(collector.table.by_operand):
-            if not own:
-                pieces = whole_pieces(
-                    collector.problem.expression,
-                    collector.spec,
-                    collector.table,
-                    operand,
-                    run.splits,
-                    run.blocks,
-                )
-                total += self._extras(operand, pieces)
-        return total
+            if own or not self._counts(operand):
+                continue
+            pieces = whole_pieces(
+                expression, spec, collector.table, operand, run.splits, run.blocks
+            )
+            found = self._extras(operand, pieces)
+            if found.idle is not None:
+                idle = found.idle if idle is None else idle + found.idle
+            transition = transition if found.transition is None else found.transition
+        return _Extras(idle, transition)
+
+    def _counts(self, operand: int) -> bool:
+        """Whether an operand has extras."""
+        problem = self._collector.problem
+        return operand in problem.weights or operand == len(problem.expression.inputs)
 
     def _extras(self, operand: int, pieces: Pieces) -> _Extras:
-        """Extras of an operand in such pieces."""
+        """Extras of a weight or of the output, in such pieces."""
         collector = self._collector
         spec, expression = collector.spec, collector.problem.expression
-        idle = np.zeros((len(self._prices), len(pieces.size)))
         if operand in collector.problem.weights:
             per_byte, sync = float(move_cycles(spec, 1.0)), sync_cycles(spec)
             size = pieces.size.astype(np.float64)
-            idle = weight_cycles(self._prices[:, None], size, pieces.copies, per_byte, sync)
-        transition = np.zeros(len(pieces.size))
-        is_output = expression.operands[operand] is expression.output
-        if is_output and not collector.uniform and not ends_with_sync(expression):
-            transition = end_cycles(spec, expression, pieces.size)
-        return _Extras(idle, transition)
+            prices = self._prices[:, None]
+            return _Extras(idle=weight_cycles(prices, size, pieces.copies, per_byte, sync))
+        if collector.uniform or ends_with_sync(expression):
+            return _Extras()
+        return _Extras(transition=end_cycles(spec, expression, pieces.size))
