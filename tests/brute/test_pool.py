@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from t10c.hardware.load import load_spec
 from t10c.schedule import pool, pool_sieve
-from t10c.schedule.pool import PoolCollector, Scores
+from t10c.schedule.pool import PoolCollector, Scores, price_pairs
 from t10c.schedule.pool_sieve import PoolSieve
 from t10c.schedule.problem import Problem
 from t10c.search import SearchOptions, explore, search_operator
@@ -44,13 +44,14 @@ def without_time(result):
 @pytest.mark.parametrize("pruning", ["pruned", "exhaustive"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sieve_and_chunks_change_nothing(kind, pruning, monkeypatch):
-    """Few plans are kept for every score here, so that small spaces have many to leave out."""
-    monkeypatch.setattr(pool, "POOL_PER_PRICE", 2)
-    monkeypatch.setattr(pool, "POOL_PER_LEANING", 1)
-    monkeypatch.setattr(pool_sieve, "POOL_PER_PRICE", 2)
-    monkeypatch.setattr(pool_sieve, "POOL_PER_LEANING", 1)
+    """Few plans are kept here, for few scores, so that small spaces have many to leave out."""
+    for module in (pool, pool_sieve):
+        monkeypatch.setattr(module, "POOL_PER_PRICE", 1)
+        monkeypatch.setattr(module, "POOL_PER_LEANING", 1)
+        monkeypatch.setattr(module, "LEANING_PAIR", 0)
+    pairs = price_pairs(IPU)
 
-    @examples(16)
+    @examples(24)
     @given(st.data())
     def check(data):
         small = data.draw(stored(data.draw(expressions(kind, max_points=10**9))))
@@ -64,8 +65,12 @@ def test_a_sieve_and_chunks_change_nothing(kind, pruning, monkeypatch):
             SearchOptions(pruning),
             data.draw(st.booleans()),
         )
-        whole, expected, feasible = collect(*asked, sieved=False)
         with monkeypatch.context() as patch:
+            pair = data.draw(st.sampled_from(pairs))
+            patch.setattr(pool, "price_pairs", lambda _: [pair])
+            if data.draw(st.booleans()):
+                patch.setattr(pool, "leanings", lambda _: ())
+            whole, expected, feasible = collect(*asked, sieved=False)
             patch.setattr(explore, "_CHUNK_PLANS", data.draw(st.sampled_from([7, 100, 2**17])))
             sieved, result, seen = collect(*asked, sieved=True)
         assert sieved.pool() == whole.pool()
