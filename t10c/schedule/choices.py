@@ -17,6 +17,7 @@ from t10c.schedule.idle import (
     weight_cuts,
 )
 from t10c.schedule.pool import PoolCollector, execution_cycles
+from t10c.schedule.pool_sieve import PoolSieve
 from t10c.schedule.problem import Problem, search_problem
 from t10c.schedule.shortlist import Shortlist, ShortlistCollector
 from t10c.search.candidates import Candidates
@@ -124,7 +125,8 @@ def find_choices(
         if listing is not None:
             listing.visit(candidates, costs, execution_cycles(problem.expression, costs))
 
-    result = search_problem(problem.expression, spec, search, visit)
+    sieve = PoolSieve(collector) if listing is None else None
+    result = search_problem(problem.expression, spec, search, visit, sieve)
     entries = _with_front(collector.pool(), result.front)
     none = np.zeros(0, np.int64)
     empty = Choices(

@@ -5,6 +5,9 @@ best for some prices of memory, spread over different splits so that neighbours'
 matched (docs/decisions/0005-pool-of-plans.md). The minima are exact, over *all* feasible plans.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
 from t10c.hardware.kernels import move_cycles, sync_cycles
@@ -12,16 +15,17 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.tiles import ends_with_sync
 from t10c.ir.expression import TensorExpression
 from t10c.schedule.problem import Problem
-from t10c.schedule.shares import replicas_of
+from t10c.schedule.shares import replicas_of, weight_cycles
+from t10c.schedule.shortlist import merge_candidates, merge_costs
 from t10c.search.candidates import Candidates
 from t10c.search.evaluate import Costs
 from t10c.search.operator import FrontEntry, front_entry
 from t10c.search.space import FloatArray, IntArray
 from t10c.search.temporal import SlotTable, slot_table
 
-_POOL_PER_PRICE = 10
-_POOL_PER_LEANING = 3
-_LEANING_PAIR = 3
+POOL_PER_PRICE = 10
+POOL_PER_LEANING = 3
+LEANING_PAIR = 3
 """Number of the price pair that leanings start from: idle weights cost a little."""
 _LEANING_EXPONENT = 0.15
 """How much slower a plan may be to be kept for its layout: 1.5 times with a 16-fold factor."""
@@ -52,15 +56,55 @@ def leanings(expression: TensorExpression) -> tuple[tuple[int, ...], ...]:
     return (*((axis,) for axis in axes), *(tuple(axes[:n]) for n in range(2, len(axes))))
 
 
-def _leaning_factor(splits: IntArray, axes: tuple[int, ...]) -> FloatArray:
+def leaning_factor(splits: IntArray, axes: tuple[int, ...]) -> FloatArray:
     """Below 1 for splits that cut the given axes, (splits,)."""
     product = np.prod(splits[:, list(axes)].astype(np.float64), axis=1)
     factor: FloatArray = product**-_LEANING_EXPONENT
     return factor
 
 
+@dataclass(frozen=True)
+class Scores:
+    """What the pool ranks plans by, for plans in the order of enumeration.
+
+    `priced` (pairs, plans) is time + prices * bytes, `leant` (leanings, plans) the same at one pair
+    of prices, made less for plans that cut some axes; `starts` is where every split's plans begin.
+    """
+
+    priced: FloatArray
+    leant: FloatArray
+    starts: IntArray
+
+    def ranked(self) -> Iterator[tuple[FloatArray, FloatArray, int]]:
+        """Every score, the score that tells plans of one split apart, and how many are kept."""
+        for score in self.priced:
+            yield score, score, POOL_PER_PRICE
+        for leant in self.leant:
+            yield leant, self.priced[LEANING_PAIR], POOL_PER_LEANING
+
+    def best(self) -> tuple[IntArray, list[float]]:
+        """The best plans for every score, at most one of each split, in order.
+
+        Also the worst that is taken by every score; infinite if there are fewer splits than that.
+        """
+        ends = np.append(self.starts[1:], self.priced.shape[1])
+        found, worst = [], []
+        for score, within, most in self.ranked():
+            least = np.minimum.reduceat(score, self.starts)
+            groups = np.argsort(least, kind="stable")[:most]
+            worst.append(float(least[groups[-1]]) if len(groups) == most else np.inf)
+            for group in groups:
+                first, last = self.starts[group], ends[group]
+                found.append(first + int(np.argmin(within[first:last])))
+        return np.unique(np.array(found)), worst
+
+
 class PoolCollector:
-    """Sees all feasible candidates in chunks and keeps the pool and the bound's minima."""
+    """Sees feasible candidates in chunks and keeps the pool and the bound's minima.
+
+    Neither depends on where chunks end. `minima` and `worst` (per score, in the order of `Scores`)
+    say what a plan must not exceed to change any of it.
+    """
 
     def __init__(self, problem: Problem, spec: HardwareSpec, uniform: bool) -> None:
         self.problem = problem
@@ -71,112 +115,83 @@ class PoolCollector:
         self.minima = np.full(len(self.prices), np.inf)
         self.pairs = price_pairs(spec)
         self.leanings = leanings(problem.expression)
-        self.kept: list[tuple[Candidates, Costs, FloatArray]] = []
+        self.worst = np.full(len(self.pairs) + len(self.leanings), np.inf)
+        self.kept: list[tuple[Candidates, Costs]] = []
 
     def visit(self, candidates: Candidates, costs: Costs) -> None:
-        """Update the minima, and keep the chunk's best candidates for every price pair."""
-        transition = transition_part(self.problem.expression, costs)
-        time = execution_cycles(self.problem.expression, costs)
-        weights = [
+        """Update the minima, and keep the chunk's best candidates for every score."""
+        chosen = self.learn(candidates, costs)
+        self.kept.append((candidates.take(chosen), costs.take(chosen)))
+
+    def learn(self, candidates: Candidates, costs: Costs) -> IntArray:
+        """Update `minima` and `worst` by whole splits' candidates or parts of them; the best ones.
+
+        The candidates may be visited again.
+        """
+        expression = self.problem.expression
+        time = execution_cycles(expression, costs)
+        weights = self._weights(candidates, costs)
+        for index, price in enumerate(self.prices):
+            priced = time + self._weights_at_price(weights, float(price))
+            if self.uniform:
+                priced = priced + transition_part(expression, costs)
+            self.minima[index] = min(self.minima[index], float(priced.min()))
+        chosen, worst = self._scores(candidates, costs).best()
+        self.worst = np.minimum(self.worst, worst)
+        return chosen
+
+    def _weights(self, candidates: Candidates, costs: Costs) -> list[tuple[FloatArray, FloatArray]]:
+        """Bytes of the active piece, and replicas, of every weight, (candidates,) each."""
+        return [
             (
                 costs.piece_bytes[:, index].astype(np.float64),
                 replicas_of(self.table, candidates, index).astype(np.float64),
             )
             for index in self.problem.weights
         ]
-        for index, price in enumerate(self.prices):
-            priced = time + self._weights_at_price(weights, float(price))
-            if self.uniform:
-                priced = priced + transition
-            self.minima[index] = min(self.minima[index], float(priced.min()))
-        chosen, scores = self._best(candidates, costs, time + transition, weights)
-        self.kept.append((candidates.take(chosen), costs.take(chosen), scores))
 
-    def _best(
-        self,
-        candidates: Candidates,
-        costs: Costs,
-        time: FloatArray,
-        weights: list[tuple[FloatArray, FloatArray]],
-    ) -> tuple[IntArray, FloatArray]:
-        """The chunk's best candidates, and their scores: a column per price pair and leaning.
-
-        Of every split only the best candidate counts, so that the pool holds different layouts.
-        """
+    def _scores(self, candidates: Candidates, costs: Costs) -> Scores:
+        """The scores of candidates in the order of enumeration."""
+        expression = self.problem.expression
+        time = execution_cycles(expression, costs) + transition_part(expression, costs)
+        weights = self._weights(candidates, costs)
+        priced = np.empty((len(self.pairs), len(candidates)))
+        for row, (idle_price, active_price) in zip(priced, self.pairs, strict=True):
+            np.add(time, self._weights_at_price(weights, idle_price), out=row)
+            row += active_price * costs.memory_bytes
+        leant = np.empty((len(self.leanings), len(candidates)))
+        for row, axes in zip(leant, self.leanings, strict=True):
+            np.multiply(priced[LEANING_PAIR], leaning_factor(candidates.splits, axes), out=row)
         changes = np.any(np.diff(candidates.splits, axis=0) != 0, axis=1)
-        starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
-        ends = np.append(starts[1:], len(candidates))
-        columns = []
-        selected = []
-
-        def select(score: FloatArray, groups: IntArray) -> None:
-            for group in groups:
-                first, last = starts[group], ends[group]
-                selected.append(first + int(np.argmin(score[first:last])))
-
-        for idle_price, active_price in self.pairs:
-            score = time + self._weights_at_price(weights, idle_price)
-            score += active_price * costs.memory_bytes
-            columns.append(score)
-            best = np.minimum.reduceat(score, starts)
-            select(score, np.argsort(best, kind="stable")[:_POOL_PER_PRICE])
-        base = columns[_LEANING_PAIR]
-        best = np.minimum.reduceat(base, starts)
-        for axes in self.leanings:
-            leant = best * _leaning_factor(candidates.splits[starts], axes)
-            select(base, np.argsort(leant, kind="stable")[:_POOL_PER_LEANING])
-        chosen = np.unique(np.array(selected))
-        scores = [score[chosen] for score in columns]
-        scores += [
-            base[chosen] * _leaning_factor(candidates.splits[chosen], axes)
-            for axes in self.leanings
-        ]
-        return chosen, np.stack(scores, axis=1)
+        return Scores(priced, leant, np.concatenate([[0], np.flatnonzero(changes) + 1]))
 
     def _weights_at_price(
         self, weights: list[tuple[FloatArray, FloatArray]], price: float
     ) -> FloatArray | float:
-        """Least setup + price * idle bytes of all weights, the ratio relaxed to a real number.
-
-        `weights` has (active bytes w, replicas) of every weight. Cut g-fold, it costs
-        c (w - w/g) + 2 s (g - 1) to gather and price * w/g to keep; the minimum over
-        1 <= g <= replicas is at sqrt((price - c) w / 2 s).
-        """
+        """Least setup + price * idle bytes of all weights, the ratio relaxed to a real number."""
+        per_byte, sync = float(move_cycles(self.spec, 1.0)), sync_cycles(self.spec)
         total: FloatArray | float = 0.0
-        per_byte = float(move_cycles(self.spec, 1.0))
-        sync = sync_cycles(self.spec)
         for size, most in weights:
-            if price <= per_byte:
-                total = total + price * size
-                continue
-            ratio = most
-            if sync > 0:
-                ratio = np.sqrt((price - per_byte) * size / (2 * sync))
-                ratio = np.clip(ratio, 1.0, most)
-            share = size / ratio
-            total = total + per_byte * (size - share) + 2 * sync * (ratio - 1) + price * share
+            total = total + weight_cycles(np.asarray(price), size, most, per_byte, sync)
         return total
 
     def pool(self) -> list[FrontEntry]:
-        """The best plans over all chunks for every price pair and leaning."""
+        """The best plans for every score, of those that are best of their split for some score."""
         if not self.kept:
             return []
-        scores = np.concatenate([s for _, _, s in self.kept])
-        starts = np.cumsum([0] + [len(c) for c, _, _ in self.kept])
+        candidates = merge_candidates([kept for kept, _ in self.kept])
+        costs = merge_costs([kept for _, kept in self.kept])
+        best, _ = self._scores(candidates, costs).best()
+        candidates, costs = candidates.take(best), costs.take(best)
         chosen: dict[int, None] = {}
-        for column in range(scores.shape[1]):
-            most = _POOL_PER_PRICE if column < len(self.pairs) else _POOL_PER_LEANING
-            for index in np.argsort(scores[:, column], kind="stable")[:most]:
+        for score, _, most in self._scores(candidates, costs).ranked():
+            for index in np.argsort(score, kind="stable")[:most]:
                 chosen.setdefault(int(index))
-        entries = []
-        for index in chosen:
-            chunk = int(np.searchsorted(starts, index, side="right")) - 1
-            candidates, costs, _ = self.kept[chunk]
-            row = index - int(starts[chunk])
-            entries.append(
-                front_entry(self.problem.expression, self.table, candidates, costs, row, self.spec)
-            )
-        return entries
+        expression = self.problem.expression
+        return [
+            front_entry(expression, self.table, candidates, costs, index, self.spec)
+            for index in chosen
+        ]
 
 
 def execution_cycles(expression: TensorExpression, costs: Costs) -> FloatArray:

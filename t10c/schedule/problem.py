@@ -8,6 +8,7 @@ from t10c.ir.expression import TensorExpression
 from t10c.search.explore import Visitor
 from t10c.search.operator import SearchResult, search_operator
 from t10c.search.options import SearchOptions
+from t10c.search.sieve import Sieve
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,11 @@ def search_problem(
     spec: HardwareSpec,
     search: SearchOptions,
     visit: Visitor | None = None,
+    sieve: Sieve | None = None,
 ) -> SearchResult:
     """`search_operator` with the options of `problem_search`."""
-    return search_operator(expression, spec, problem_search(expression, spec, search), visit)
+    chosen = problem_search(expression, spec, search)
+    return search_operator(expression, spec, chosen, visit, sieve)
 
 
 def problem_search(

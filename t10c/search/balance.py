@@ -67,51 +67,63 @@ def _sparse_matrix(prime: int, pattern: PrimePattern) -> tuple[tuple[int, ...], 
     columns of every operand it moves; if there is none, the row before is changed.
     """
     columns, rows = pattern
-    width = len(columns)
     shared = {
-        operand: [j for j, sharing in enumerate(columns) if operand in sharing]
+        operand: tuple(j for j, sharing in enumerate(columns) if operand in sharing)
         for row in rows
         for operand in row
     }
+    bits = {operand: sum(1 << j for j in at) for operand, at in shared.items()}
+    lines: dict[int, list[int]] = {operand: [] for operand in shared}
+    chosen: list[int] = []
     tries = _SPARSE_TRIES
-    picks: dict[tuple[int, ...], list[frozenset[int]]] = {}
 
-    def extend(chosen: list[list[int]]) -> list[list[int]] | None:
+    def extend() -> bool:
         nonlocal tries
         if len(chosen) == len(rows):
-            return chosen
+            return True
         moving = rows[len(chosen)]
-        if moving not in picks:
-            picks[moving] = _sparse_picks([shared[operand] for operand in moving])
-        for pick in picks[moving]:
+        for pick in _sparse_picks(tuple(shared[operand] for operand in moving)):
             if tries <= 0:
-                return None
+                return False
             tries -= 1
-            line = [int(j in pick) for j in range(width)]
-            if all(independent(chosen, line, operand) for operand in moving):
-                found = extend([*chosen, line])
-                if found is not None:
-                    return found
+            if all(_independent(lines[operand], pick & bits[operand], prime) for operand in moving):
+                chosen.append(pick)
+                for operand in moving:
+                    lines[operand].append(pick & bits[operand])
+                if extend():
+                    return True
+                chosen.pop()
+                for operand in moving:
+                    lines[operand].pop()
+        return False
+
+    if not extend():
         return None
-
-    def independent(chosen: list[list[int]], line: list[int], operand: int) -> bool:
-        at = shared[operand]
-        own = [[c[j] for j in at] for c, row in zip(chosen, rows, strict=False) if operand in row]
-        new = [line[j] for j in at]
-        if new in own:
-            return False
-        if any(entry and not any(c[i] for c in own) for i, entry in enumerate(new)):
-            return True  # the rows before have no share in this column
-        return _rank([*own, new], prime) == len(own) + 1
-
-    matrix = extend([])
-    return None if matrix is None else tuple(tuple(line) for line in matrix)
+    return tuple(tuple(pick >> j & 1 for j in range(len(columns))) for pick in chosen)
 
 
-def _sparse_picks(columns: Sequence[Sequence[int]]) -> list[frozenset[int]]:
-    """Sets with a column of every operand, fewest columns first."""
+def _independent(lines: Sequence[int], new: int, prime: int) -> bool:
+    """Whether a row is independent of those before it, all ones and zeros and each the bits of a
+    number, if those before are independent of each other.
+    """
+    if new in lines:
+        return False
+    covered = 0
+    for line in lines:
+        covered |= line
+    if new & ~covered:
+        return True  # the rows before have no share in this column
+    columns = range(covered.bit_length())
+    every = (*lines, new)
+    return _rank([[line >> j & 1 for j in columns] for line in every], prime) == len(every)
+
+
+@lru_cache(maxsize=4096)
+def _sparse_picks(columns: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Sets with a column of every operand, fewest columns first, each as the bits of a number."""
     picks = {frozenset(pick) for pick in itertools.product(*columns)}
-    return sorted(picks, key=lambda ones: (len(ones), sorted(ones)))
+    ordered = sorted(picks, key=lambda ones: (len(ones), sorted(ones)))
+    return tuple(sum(1 << j for j in ones) for ones in ordered)
 
 
 def _rank(matrix: list[list[int]], prime: int) -> int:

@@ -18,6 +18,7 @@ from t10c.search.floors import SLACK, more_shift_cycles
 from t10c.search.join import Prefixes, begin, factor_matrix, join, known_shifts, step_matrix
 from t10c.search.pareto import NO_PLANS, Staircase, pareto_front
 from t10c.search.placement import may_overlap, placeable_mask
+from t10c.search.sieve import Sieve
 from t10c.search.space import FloatArray, IntArray
 from t10c.search.subspaces import Judge, PrefixBounds, narrowed, prices_along, split_minima
 from t10c.search.temporal import cut_counts
@@ -64,12 +65,14 @@ class Tally:
 class Explorer:
     """The plans of a space that may be on its front, priced, in the order of enumeration.
 
-    `found` has chunks of candidates that no plan known at the time beat; `known` is the staircase
-    of all priced plans.
+    `visit` sees all feasible plans, or those that its `sieve` wants and some more. `found` has
+    chunks of candidates that no plan known at the time beat; `known` is the staircase of all
+    priced plans.
     """
 
     space: Space
     visit: Visitor | None = None
+    sieve: Sieve | None = None
     tally: Tally = field(default_factory=Tally)
     found: list[tuple[Candidates, Costs]] = field(default_factory=list)
     known: Staircase = NO_PLANS
@@ -116,7 +119,7 @@ class Explorer:
         for run in split_runs(self.space, splits):
             for block, plans in self._plans(run, None):
                 feasible = self._feasible(block, self._placeable(block, plans))
-                self._undominated(block, feasible)
+                self._undominated(block, feasible, self._floor_cycles(block, feasible))
 
     def _look_at_promising(self, splits: IntArray, prices: FloatArray) -> None:
         """Let the plans of those splits be known that have the least bounds at some price."""
@@ -146,9 +149,23 @@ class Explorer:
             rows = np.flatnonzero(left)
             self.tally.bounded_splits += len(left) - len(rows)
             self.tally.uncounted += float(run.combinations.sum() - left.sum())
+        if self.sieve is not None:
+            self._learn_first(block, self.sieve)
         whole = begin(rows, block.cells, block.floors)
         for plans in self._complete(block, whole, bounds):
             yield block, plans
+
+    def _learn_first(self, block: Block, sieve: Sieve) -> None:
+        """Let the sieve know the plans that it asks for; they are counted in their turn."""
+        pruned = self.tally.padding_pruned
+        whole = begin(sieve.enter(block, self.tiles), block.cells, block.floors)
+        for plans in self._complete(block, whole, None):
+            feasible = self._feasible(block, self._placeable(block, plans))
+            if len(feasible):
+                candidates, costs = self._priced(block, feasible)
+                sieve.learn(candidates, costs)
+                self.known = self.known.with_plans(costs.memory_bytes, costs.total)
+        self.tally.padding_pruned = pruned
 
     def _complete(
         self, block: Block, prefixes: Prefixes, bounds: PrefixBounds | None
@@ -185,15 +202,16 @@ class Explorer:
         tally.placeable += len(plans)
         plans = self._feasible(block, plans)
         tally.feasible += len(plans)
-        if self.visit is None:
-            plans = plans.take(self._undominated(block, plans))
+        if self.visit is None or self.sieve is not None:
+            plans = plans.take(self._of_interest(block, plans))
         if not len(plans):
             return
         candidates, costs = self._priced(block, plans)
         tally.evaluated += len(plans)
         if self.visit is not None:
             self.visit(candidates, costs)
-            self._know_sample(costs)
+            if self.sieve is None:
+                self._know_sample(costs)
         cycles = costs.total
         alive = np.flatnonzero(cycles <= self.known.least_cycles(costs.memory_bytes))
         front = alive[pareto_front(costs.memory_bytes[alive], cycles[alive])]
@@ -249,12 +267,22 @@ class Explorer:
         costs = evaluate_unshifted(space.expression, space.slots, candidates, space.spec)
         return candidates, with_shifts(space.slots, candidates, costs, space.spec)
 
-    def _undominated(self, block: Block, plans: Prefixes) -> IntArray:
+    def _of_interest(self, block: Block, plans: Prefixes) -> IntArray:
+        """Plans that may be on the front, and those that the visitor has to see."""
+        cycles = self._floor_cycles(block, plans)
+        alive = self._undominated(block, plans, cycles)
+        if self.sieve is None:
+            return alive
+        wanted = self.sieve.wanted(plans, cycles)
+        wanted[alive] = True
+        return np.flatnonzero(wanted)
+
+    def _undominated(self, block: Block, plans: Prefixes, floors: FloatArray) -> IntArray:
         """Plans that no known plan beats by their floors, after pricing the most promising.
 
         The most promising are those whose floors no other's beat: first of a sample, then of all.
         """
-        cycles = self._floor_cycles(block, plans) * SLACK
+        cycles = floors * SLACK
         alive = np.flatnonzero(cycles <= self.known.least_cycles(plans.memory))
         some_plans = plans.take(alive)
         shifts, once = known_shifts(block.tables, some_plans)

@@ -49,6 +49,58 @@ class Floors:
         )
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """The least piece of an operand, one per split or per cut.
+
+    It has `elements` elements in `size` bytes, is one of `count` pieces and lies on `copies` cores.
+    """
+
+    elements: FloatArray
+    size: IntArray
+    count: FloatArray
+    copies: FloatArray
+
+
+def cut_pieces(
+    expression: TensorExpression,
+    spec: HardwareSpec,
+    table: SlotTable,
+    cuts: Cuts,
+    splits: IntArray,
+    blocks: IntArray,
+) -> Pieces:
+    """Pieces by cut of an operand."""
+    own = table.by_operand[cuts.operand]
+    lengths: dict[int, FloatArray] = {}
+    for slot, factor, block in zip(own, cuts.factors, cuts.blocks, strict=True):
+        lengths[table.slots[slot].axis] = np.ceil(block / factor)
+    for axis in _axes_of(expression, cuts.operand):
+        if axis not in lengths:
+            lengths[axis] = blocks[:, axis].astype(np.float64)[cuts.rows]
+    count = math.prod(cuts.factors, start=np.ones(len(cuts.rows)))
+    sharing = np.prod(splits[:, list(table.shared_axes[cuts.operand])], axis=1)
+    return _pieces(
+        expression, spec, cuts.operand, lengths, count, sharing.astype(np.float64)[cuts.rows]
+    )
+
+
+def whole_pieces(
+    expression: TensorExpression,
+    spec: HardwareSpec,
+    table: SlotTable,
+    operand: int,
+    splits: IntArray,
+    blocks: IntArray,
+) -> Pieces:
+    """Pieces by split of an operand that is never cut."""
+    sharing = np.prod(splits[:, list(table.shared_axes[operand])], axis=1)
+    lengths = {axis: blocks[:, axis].astype(np.float64) for axis in _axes_of(expression, operand)}
+    return _pieces(
+        expression, spec, operand, lengths, np.ones(len(splits)), sharing.astype(np.float64)
+    )
+
+
 def cut_floors(
     expression: TensorExpression,
     spec: HardwareSpec,
@@ -61,18 +113,8 @@ def cut_floors(
 
     An operand cut into g pieces passes them on g - 1 times at least, in whatever loops.
     """
-    own = table.by_operand[cuts.operand]
-    lengths: dict[int, FloatArray] = {}
-    for slot, factor, block in zip(own, cuts.factors, cuts.blocks, strict=True):
-        lengths[table.slots[slot].axis] = np.ceil(block / factor)
-    for axis in _axes_of(expression, cuts.operand):
-        if axis not in lengths:
-            lengths[axis] = blocks[:, axis].astype(np.float64)[cuts.rows]
-    pieces = math.prod(cuts.factors, start=np.ones(len(cuts.rows)))
-    sharing = np.prod(splits[:, list(table.shared_axes[cuts.operand])], axis=1)
-    return _floors(
-        expression, spec, cuts.operand, lengths, pieces, sharing.astype(np.float64)[cuts.rows]
-    )
+    pieces = cut_pieces(expression, spec, table, cuts, splits, blocks)
+    return _floors(expression, spec, cuts.operand, pieces)
 
 
 def split_floors(
@@ -89,13 +131,8 @@ def split_floors(
     for operand, own in enumerate(table.by_operand):
         if own:
             continue
-        sharing = np.prod(splits[:, list(table.shared_axes[operand])], axis=1)
-        lengths = {
-            axis: blocks[:, axis].astype(np.float64) for axis in _axes_of(expression, operand)
-        }
-        found = _floors(
-            expression, spec, operand, lengths, np.ones(len(splits)), sharing.astype(np.float64)
-        )
+        pieces = whole_pieces(expression, spec, table, operand, splits, blocks)
+        found = _floors(expression, spec, operand, pieces)
         memory += found.memory
         cycles += found.cycles
     return Floors(memory, cycles, cycles, none, none + np.inf)
@@ -146,29 +183,39 @@ def _elements(
     return np.asarray(total, dtype=np.float64)
 
 
-def _floors(
+def _pieces(
     expression: TensorExpression,
     spec: HardwareSpec,
     operand: int,
     lengths: Mapping[int, FloatArray],
-    pieces: FloatArray,
+    count: FloatArray,
     sharing: FloatArray,
-) -> Floors:
-    """Floors of an operand cut into `pieces` of the given lengths, in groups of `sharing` cores."""
-    elements = np.broadcast_to(_elements(expression, operand, lengths), pieces.shape)
+) -> Pieces:
+    """Pieces of the given lengths, `count` of them in groups of `sharing` cores."""
+    elements = np.broadcast_to(_elements(expression, operand, lengths), count.shape)
     value = expression.operands[operand]
     size = size_bytes(spec, elements.astype(np.int64), value.bits)
-    still = np.zeros(len(pieces))
+    copies = sharing / count
     if value is expression.output:
-        replicas = sharing / pieces
+        partial = (count > 1) | (copies > 1)
+        wide = size_bytes(spec, elements.astype(np.int64), partial_bits(spec, expression))
+        size = np.where(partial, wide, size)
+    return Pieces(elements, size, count, copies)
+
+
+def _floors(
+    expression: TensorExpression, spec: HardwareSpec, operand: int, pieces: Pieces
+) -> Floors:
+    """Floors of an operand in such pieces."""
+    size, count = pieces.size, pieces.count
+    still = np.zeros(len(count))
+    if expression.operands[operand] is expression.output:
         width = partial_bits(spec, expression)
-        partial = (pieces > 1) | (replicas > 1)
-        size = np.where(partial, size_bytes(spec, elements.astype(np.int64), width), size)
-        reduction = reduction_terms(spec, replicas, elements, width)
+        reduction = reduction_terms(spec, pieces.copies, pieces.elements, width)
         still += reduction.sync + reduction.transfer + end_cycles(spec, expression, size)
     once = move_cycles(spec, size) + 2 * sync_cycles(spec) * shift_rounds(spec, size)
-    cycles = still + (pieces - 1) * once
+    cycles = still + (count - 1) * once
     twice = spec.shift_buffer.policy == "double"
-    copies = np.where(pieces > 1, 2.0, 1.0) if twice else 1.0
-    memory = copies * size.astype(np.float64)
-    return Floors(memory, cycles, still, pieces - 1, np.where(pieces > 1, once, np.inf))
+    held = np.where(count > 1, 2.0, 1.0) if twice else 1.0
+    memory = held * size.astype(np.float64)
+    return Floors(memory, cycles, still, count - 1, np.where(count > 1, once, np.inf))

@@ -16,6 +16,7 @@ from t10c.search.explore import Explorer, Visitor
 from t10c.search.options import DEFAULT_SEARCH, SearchOptions
 from t10c.search.pareto import pareto_front
 from t10c.search.shifts import rotation_order
+from t10c.search.sieve import Sieve
 from t10c.search.space import (
     NO_THRESHOLDS,
     IntArray,
@@ -35,7 +36,8 @@ class SearchRecord:
     in time: a partial assignment that was cut counts once for all its completions.
     `thresholds_dropped` says that the thresholds would have left nothing.
 
-    `bounded_plans` of the feasible plans were not priced, because their floors are above the front.
+    `bounded_plans` of the feasible plans were not priced, because their floors are above the front;
+    a search that others watch counts none, because what they need differs.
     In a very large space whole subspaces are bounded away before their plans are enumerated: all
     plans of `bounded_splits` splits, and some of others. The counts of plans then lack these, which
     are at most `uncounted_plans`.
@@ -94,16 +96,18 @@ def search_operator(
     spec: HardwareSpec,
     options: SearchOptions = DEFAULT_SEARCH,
     visit: Visitor | None = None,
+    sieve: Sieve | None = None,
 ) -> SearchResult:
     """The exact Pareto front of memory per core and cycles over the space of `options`.
 
     An empty front means that no legal plan fits `spec.usable_bytes`; `smallest_legal_bytes` then
-    says what the smallest plan demands. `visit` sees all feasible candidates as they are found.
+    says what the smallest plan demands. `visit` sees all feasible candidates as they are found, or
+    with a `sieve` those that matter to it, in the same order.
     """
     started = time.process_time()
     table = slot_table(expression)
     thresholds, splits, dropped = _splits(expression, spec, options)
-    explorer = Explorer(Space(expression, spec, table, thresholds), visit)
+    explorer = Explorer(Space(expression, spec, table, thresholds), visit, sieve)
     exhausted = explorer.explore(splits, options.max_candidates)
     tally = explorer.tally
     front = _merge_front(expression, table, explorer.found, spec)
@@ -118,7 +122,7 @@ def search_operator(
             thresholds_dropped=dropped,
             exhausted=exhausted,
             lower_bound_cycles=lower_bound_cycles(expression, spec),
-            bounded_plans=tally.feasible - tally.evaluated,
+            bounded_plans=tally.feasible - tally.evaluated if visit is None else 0,
             bounded_splits=tally.bounded_splits,
             uncounted_plans=round(tally.uncounted),
         ),

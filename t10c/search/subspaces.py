@@ -5,7 +5,7 @@ operands' cuts: it bounds every plan of the subspace from below by a line. A sub
 away if on every step of the staircase of known plans some line lies above it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,32 +95,55 @@ def _cut_minima(table: CutTable, prices: FloatArray) -> Minima:
 def split_minima(
     block: Block, prices: FloatArray, tiles: TileTable
 ) -> tuple[FloatArray, FloatArray]:
-    """Least cycles + price * bytes of all plans of every split, (prices, splits), and memory.
+    """Least cycles + price * bytes of all plans of every split, (prices, splits), and memory."""
+    memory = block.floors.memory.copy()
+    for table in block.tables:
+        memory += np.minimum.reduceat(table.floors.memory, table.cuts.first)
+    bounds = SplitBounds(block, tiles)
+    least = [
+        bounds.least(
+            [table.floors.cycles + price * table.floors.memory for table in block.tables],
+            block.floors.cycles + price * block.floors.memory,
+        )
+        for price in prices
+    ]
+    return np.stack(least), memory
+
+
+class SplitBounds:
+    """Sums of what cuts take, and of computing, that bound all plans of a split from below.
 
     Whatever the others do, a plan computes at the rate of tiles no longer than one operand's cut
     leaves them; the operand for which that says most counts.
     """
-    points = points_of(block.run.blocks)
-    memory = block.floors.memory.copy()
-    computing = []
-    for table in block.tables:
-        memory += np.minimum.reduceat(table.floors.memory, table.cuts.first)
-        rows = table.cuts.rows
-        cells = sum(table.cells, block.cells[rows])
-        computing.append(table.floors.cycles + points[rows] * tiles.rate[cells])
-    least = np.empty((len(prices), len(points)))
-    for number, price in enumerate(prices):
-        still = [
-            np.minimum.reduceat(t.floors.cycles + price * t.floors.memory, t.cuts.first)
-            for t in block.tables
+
+    def __init__(self, block: Block, tiles: TileTable) -> None:
+        self._tables = block.tables
+        points = points_of(block.run.blocks)
+        self._whole = points * tiles.rate[block.cells]
+        self._cut = []
+        for table in block.tables:
+            rows = table.cuts.rows
+            cells = sum(table.cells, block.cells[rows])
+            self._cut.append(points[rows] * tiles.rate[cells])
+
+    def least(self, taken: Sequence[FloatArray], whole: FloatArray) -> FloatArray:
+        """Least sum over a cut of every operand, computing included, (splits,).
+
+        `taken` has an array per operand, (cuts,), and `whole` (splits,) is added to all.
+        """
+        alone = [
+            np.minimum.reduceat(values, table.cuts.first)
+            for values, table in zip(taken, self._tables, strict=True)
         ]
-        total = sum(still, block.floors.cycles + price * block.floors.memory)
-        best = total + points * tiles.rate[block.cells]
-        for table, cycles, own in zip(block.tables, computing, still, strict=True):
-            pivot = np.minimum.reduceat(cycles + price * table.floors.memory, table.cuts.first)
+        total = sum(alone, whole)
+        best: FloatArray = total + self._whole
+        for table, values, computing, own in zip(
+            self._tables, taken, self._cut, alone, strict=True
+        ):
+            pivot = np.minimum.reduceat(values + computing, table.cuts.first)
             np.maximum(best, total - own + pivot, out=best)
-        least[number] = best
-    return least, memory
+        return best
 
 
 @dataclass(frozen=True)
