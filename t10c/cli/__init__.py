@@ -107,7 +107,7 @@ def cli(quiet: bool, verbose: bool) -> None:
     """Compile ONNX models to compute-shift plans for inter-core connected AI chips."""
 
 
-GARBAGE_THRESHOLDS = (100_000, 50, 100)
+GARBAGE_THRESHOLDS = (1_000_000, 50, 100)
 """Graphs and plans are many small values, hardly any in cycles: looking for those is dear."""
 
 
