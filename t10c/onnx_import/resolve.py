@@ -172,7 +172,7 @@ def _assemble(
         producer=" ".join(part for part in (model.producer_name, model.producer_version) if part),
         inputs=inputs,
         outputs=outputs,
-        nodes=tuple(_resolved_node(node, folder.owners) for node in nodes),
+        nodes=tuple(_resolved_nodes(nodes, folder.owners)),
         shapes={tensor: fact.shape for tensor, fact in facts.items()},
         element_types={t: element_type_name(fact.element_type) for t, fact in facts.items()},
         constants={t: fact.value for t, fact in facts.items() if fact.value is not None},
@@ -249,18 +249,29 @@ def _views_of_shared_weights(
     return [node for node in relabelled if node.output[0] in restored]
 
 
-def _resolved_node(node: NodeProto, owners: Mapping[str, tuple[str, str]]) -> ResolvedNode:
-    newest = node.domain == NEWEST_DOMAIN
-    return ResolvedNode(
-        name=node.name,
-        op_type=node.op_type,
-        domain="" if newest else node.domain,
-        inputs=tuple(node.input),
-        outputs=tuple(node.output),
-        attributes={a.name: _attribute_value(a) for a in node.attribute},
-        opset=onnx.defs.onnx_opset_version() if newest else 0,
-        owner=owners.get(node.name, ("", ""))[0],
-    )
+def _resolved_nodes(
+    nodes: Sequence[NodeProto], owners: Mapping[str, tuple[str, str]]
+) -> Iterator[ResolvedNode]:
+    """The nodes as values; those with equal attributes share them as one object."""
+    shared: dict[tuple[bytes, ...], Mapping[str, AttributeValue]] = {}
+    newest_opset = onnx.defs.onnx_opset_version()
+    for node in nodes:
+        given = node.attribute
+        key = tuple([a.SerializeToString(deterministic=True) for a in given])
+        if key not in shared:
+            shared[key] = {a.name: _attribute_value(a) for a in given}
+        name, domain = node.name, node.domain
+        newest = domain == NEWEST_DOMAIN
+        yield ResolvedNode(
+            name=name,
+            op_type=node.op_type,
+            domain="" if newest else domain,
+            inputs=tuple(node.input),
+            outputs=tuple(node.output),
+            attributes=shared[key],
+            opset=newest_opset if newest else 0,
+            owner=owners.get(name, ("", ""))[0],
+        )
 
 
 def _attribute_value(attribute: AttributeProto) -> AttributeValue:
