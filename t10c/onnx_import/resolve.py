@@ -1,6 +1,6 @@
 """ONNX file to `ResolvedModel`: the first half of the import."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,12 @@ from t10c.onnx_import.load import normalise, opset_versions, read_model
 from t10c.onnx_import.names import NEWEST_DOMAIN, NameScope, name_nodes, operator_name
 from t10c.onnx_import.registry import load_operators
 from t10c.onnx_import.resolved import AttributeValue, ResolvedModel, ResolvedNode
-from t10c.onnx_import.structure import check_producers, order_nodes, reaching
+from t10c.onnx_import.structure import (
+    check_producers,
+    needed_names,
+    reaching,
+    topological_order,
+)
 from t10c.onnx_import.tensors import (
     TensorFact,
     element_type_name,
@@ -106,12 +111,16 @@ def _fold(
 ) -> Folder:
     """Fold the nodes that reach an output; raises UnsupportedOperatorError naming all it met."""
     outputs = [value.name for value in model.graph.output]
-    nodes = order_nodes(model.graph.node, facts)
-    live = reaching(nodes, outputs)
+    given = list(model.graph.node)
+    read = [needed_names(node) for node in given]
+    order = topological_order(given, read, facts)
+    nodes, needs = [given[index] for index in order], [read[index] for index in order]
+    live = reaching(nodes, needs, outputs)
     folder = Folder(facts, ShapeInference(versions), versions, directory)
     used_nodes = [node for node, used in zip(nodes, live, strict=True) if used]
     folder.declare(declared_tensors(model.graph, sizes), used_nodes)
-    fold_nodes(folder, used_nodes, outputs, node_names, sizes)
+    used_needs = [names for names, used in zip(needs, live, strict=True) if used]
+    fold_nodes(folder, used_nodes, outputs, used_needs, node_names, sizes)
     if folder.unsupported:
         raise UnsupportedOperatorError(
             _unsupported_message(folder.unsupported),
@@ -142,10 +151,11 @@ def _assemble(
     """What is left of the model, without nodes whose only use was folded away."""
     outputs = tuple(value.name for value in model.graph.output)
     inputs = tuple(name for name, fact in bound.inputs.items() if not fact.fixed)
-    live = reaching(folder.kept, outputs)
+    live = _reaching(folder.kept, outputs)
     nodes = [node for node, used in zip(folder.kept, live, strict=True) if used]
     shared = _views_of_shared_weights(folder.relabelled, nodes)
     nodes = [*shared, *nodes]
+    resolved = tuple(_resolved_nodes(nodes, folder.owners))
     restored = {node.name for node in shared}
     folded = [r for r in folder.records if r.name not in restored]
     folded += _folded_owners(folder, nodes)
@@ -156,8 +166,8 @@ def _assemble(
         if not used and node.name not in folder.owners
     ]
     tensors = dict.fromkeys([*inputs, *outputs])
-    for node in nodes:
-        tensors.update(dict.fromkeys([*node.input, *node.output]))
+    for made in resolved:
+        tensors.update(dict.fromkeys(made.inputs + made.outputs))
     tensors.pop("", None)
     for tensor in tensors:
         if tensor not in folder.facts:
@@ -172,7 +182,7 @@ def _assemble(
         producer=" ".join(part for part in (model.producer_name, model.producer_version) if part),
         inputs=inputs,
         outputs=outputs,
-        nodes=tuple(_resolved_nodes(nodes, folder.owners)),
+        nodes=resolved,
         shapes={tensor: fact.shape for tensor, fact in facts.items()},
         element_types={t: element_type_name(fact.element_type) for t, fact in facts.items()},
         constants={t: fact.value for t, fact in facts.items() if fact.value is not None},
@@ -193,10 +203,15 @@ def _assemble(
     )
 
 
+def _reaching(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> list[bool]:
+    """`reaching` of nodes that are in order already."""
+    return reaching(nodes, [needed_names(node) for node in nodes], outputs)
+
+
 def _fixed_values(folder: Folder, facts: Mapping[str, TensorFact]) -> FixedValues:
     """Where those of the tensors come from that are weights of unknown value."""
     wanted = {name for name, fact in facts.items() if fact.fixed and fact.value is None}
-    live = reaching(folder.folded, wanted)
+    live = _reaching(folder.folded, wanted)
     nodes = tuple(node for node, used in zip(folder.folded, live, strict=True) if used)
     made = {name for node in nodes for name in node.output if name in folder.facts}
     given = {
