@@ -116,7 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _settle_streams()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run(arguments))
+    code = run(arguments)
+    gc.freeze()  # what is left goes with the process: nothing to look for at its end
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -79,7 +79,9 @@ class _Unfolding:
             for slot, name in enumerate((*node.inputs, *node.outputs)):
                 if name and name not in self._tensors:
                     self._tensors[name] = _Place(index, slot)
-        self._found: dict[tuple[str, bool], _Place | None] = {}
+        self._node_origins = _Origins(self._nodes, self._tensors)
+        self._tensor_origins = _Origins(self._tensors, self._nodes)
+        self._first_moved = blocks.start + _FIRST * blocks.length
 
     def shortened(self) -> ResolvedModel | None:
         """The model with the first blocks only; None if others than the last are read later."""
@@ -170,36 +172,30 @@ class _Unfolding:
     def _name(self, place: _Place, shift: int) -> str:
         """What is called so many blocks later as the place is called here."""
         node = self._model.nodes[place.node + shift * self._blocks.length]
-        if place.slot < 0:
-            return node.name + place.label
         inputs = len(node.inputs)
-        own = node.inputs[place.slot] if place.slot < inputs else node.outputs[place.slot - inputs]
+        if place.slot < 0:
+            own = node.name
+        elif place.slot < inputs:
+            own = node.inputs[place.slot]
+        else:
+            own = node.outputs[place.slot - inputs]
         return own + place.label
 
     def _of_node(self, name: str) -> _Place | None:
         """Where the name of an operator comes from, if a node's or tensor's is its beginning."""
-        return self._origin(name, self._nodes, self._tensors)
+        return self._node_origins[name]
 
-    def _of_tensor(self, name: str) -> _Place | None:
+    def _later_node(self, name: str, shift: int) -> str:
+        """The name of an operator so many blocks later; as it is where it is none of a block's."""
+        place = self._node_origins[name]
+        if place is None or place.node < self._first_moved or place.node >= self._blocks.stop:
+            return name
+        return self._name(place, shift)
+
+    def _later_tensor(self, name: str, shift: int) -> str:
         """The same of the name of a tensor."""
-        return self._origin(name, self._tensors, self._nodes)
-
-    def _origin(
-        self, name: str, own: Mapping[str, _Place], other: Mapping[str, _Place]
-    ) -> _Place | None:
-        key = (name, own is self._nodes)
-        if key not in self._found:
-            self._found[key] = None
-            for end in range(len(name), 0, -1):
-                base = own.get(name[:end]) or other.get(name[:end])
-                if base is not None:
-                    self._found[key] = replace(base, label=name[end:])
-                    break
-        return self._found[key]
-
-    def _shifted(self, name: str, place: _Place | None, shift: int) -> str:
-        """The name so many blocks later; as it is where it is none of the blocks'."""
-        if place is None or self._block(place) < _FIRST:
+        place = self._tensor_origins[name]
+        if place is None or place.node < self._first_moved or place.node >= self._blocks.stop:
             return name
         return self._name(place, shift)
 
@@ -213,34 +209,47 @@ class _Unfolding:
             return operator
 
         def moved(name: str) -> str:
-            later = self._shifted(name, self._of_tensor(name), shift)
+            later = self._later_tensor(name, shift)
             tensors.add(later, name)
             return later
 
-        name, *nodes = (
-            self._shifted(node, self._of_node(node), shift)
-            for node in (operator.name, *operator.nodes)
-        )
+        name = self._later_node(operator.name, shift)
+        nodes = tuple([self._later_node(node, shift) for node in operator.nodes])
         inputs = tuple([moved(tensor) for tensor in operator.inputs])
         output = moved(operator.output)
         if isinstance(operator, Operator):
-            own = operator
-            return Operator(name, own.op_type, own.expression, inputs, output, tuple(nodes))
-        return replace(operator, name=name, inputs=inputs, output=output, nodes=tuple(nodes))
+            return Operator(name, operator.op_type, operator.expression, inputs, output, nodes)
+        return replace(operator, name=name, inputs=inputs, output=output, nodes=nodes)
 
     def _record(self, record: NodeRecord, shift: int) -> NodeRecord:
         """The fate of the node so many blocks later; its note may end in the name of a node."""
         if not shift:
             return record
-        name, operator = (
-            self._shifted(name, self._of_node(name), shift)
-            for name in (record.name, record.operator)
-        )
+        name = self._later_node(record.name, shift)
+        operator = self._later_node(record.operator, shift)
         text, _, last = record.note.rpartition(" ")
-        note = record.note
-        if last in self._nodes:
-            note = f"{text} {self._shifted(last, self._nodes[last], shift)}"
+        note = f"{text} {self._later_node(last, shift)}" if last in self._nodes else record.note
         return NodeRecord(name, record.op_type, record.node_class, operator, note)
+
+
+class _Origins(dict[str, _Place | None]):
+    """Where names come from: known names, and names that begin with one; None for others.
+
+    Of names in both, `own` ones go first.
+    """
+
+    def __init__(self, own: Mapping[str, _Place], other: Mapping[str, _Place]) -> None:
+        self._own, self._other = own, other
+
+    def __missing__(self, name: str) -> _Place | None:
+        place = None
+        for end in range(len(name), 0, -1):
+            base = self._own.get(name[:end]) or self._other.get(name[:end])
+            if base is not None:
+                place = replace(base, label=name[end:])
+                break
+        self[name] = place
+        return place
 
 
 class _Tensors:
