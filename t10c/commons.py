@@ -45,6 +45,8 @@ class Commons(Plain):
         self._shared: list[Any] = []
         self._forms: list[int] = []
         self._texts: list[str] = []
+        self._lines: list[str] = []
+        self._plain = False
 
     def mark(self, value: Any) -> str:
         """A mark for the value; even numbers are those of values, odd ones those of forms."""
@@ -65,7 +67,7 @@ class Commons(Plain):
         """What `json.dumps` makes of the document with values in the place of marks."""
         values = [json.dumps(value, **style) for value in self._values]
         shared = [_template(_filled(json.dumps(s, **style), values, [])) for s in self._shared]
-        quoted = _quoted(self._texts, style)
+        quoted = self._quoted(style.get("ensure_ascii", True))
         forms: list[str] = []
         position = 0
         for number in self._forms:
@@ -74,11 +76,18 @@ class Commons(Plain):
             position += len(order)
         return _filled(json.dumps(document, **style), values, forms)
 
+    def _quoted(self, ascii_only: bool) -> list[str]:
+        """The texts of all forms as JSON, which has no line breaks: all are made at once."""
+        if len(self._lines) < len(self._texts):
+            self._lines = _lines(self._texts, True)
+            self._plain = not any("\\u" in line for line in self._lines)
+        return self._lines if ascii_only or self._plain else _lines(self._texts, False)
 
-def _quoted(texts: Sequence[str], style: dict[str, Any]) -> list[str]:
-    """Every text as JSON, which has no line breaks: all are made at once."""
-    lines = json.dumps(texts, **{**style, "separators": ("\n", ":")})
-    return lines[1:-1].split("\n")
+
+def _lines(texts: Sequence[str], ascii_only: bool) -> list[str]:
+    """Texts as JSON."""
+    lines = json.dumps(texts, ensure_ascii=ascii_only, separators=("\n", ":"))
+    return lines[1:-1].split("\n") if texts else []
 
 
 def _filled(text: str, values: Sequence[str], forms: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """ONNX file to `ResolvedModel`: the first half of the import."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -115,7 +115,7 @@ def _fold(
     read = [needed_names(node) for node in given]
     order = topological_order(given, read, facts)
     nodes, needs = [given[index] for index in order], [read[index] for index in order]
-    live = reaching(nodes, needs, outputs)
+    live = reaching([node.output for node in nodes], needs, outputs)
     folder = Folder(facts, ShapeInference(versions), versions, directory)
     used_nodes = [node for node, used in zip(nodes, live, strict=True) if used]
     folder.declare(declared_tensors(model.graph, sizes), used_nodes)
@@ -141,7 +141,7 @@ def _unsupported_message(nodes: Sequence[UnsupportedNode]) -> str:
     return f"{text}\n{remedy}"
 
 
-def _unused(node: NodeProto) -> NodeRecord:
+def _unused(node: NodeProto | ResolvedNode) -> NodeRecord:
     return NodeRecord(node.name, operator_name(node), NodeClass.FOLDED, note="unused")
 
 
@@ -151,23 +151,22 @@ def _assemble(
     """What is left of the model, without nodes whose only use was folded away."""
     outputs = tuple(value.name for value in model.graph.output)
     inputs = tuple(name for name, fact in bound.inputs.items() if not fact.fixed)
-    live = _reaching(folder.kept, outputs)
-    nodes = [node for node, used in zip(folder.kept, live, strict=True) if used]
+    kept = list(_resolved_nodes(folder.kept, folder.owners))
+    made, read = [node.outputs for node in kept], [node.inputs for node in kept]
+    live = reaching(made, read, outputs)
+    nodes = [node for node, used in zip(kept, live, strict=True) if used]
     shared = _views_of_shared_weights(folder.relabelled, nodes)
-    nodes = [*shared, *nodes]
-    resolved = tuple(_resolved_nodes(nodes, folder.owners))
+    nodes = [*_resolved_nodes(shared, folder.owners), *nodes]
     restored = {node.name for node in shared}
     folded = [r for r in folder.records if r.name not in restored]
     folded += _folded_owners(folder, nodes)
     views = {node.output[0] for node in shared}
     unused = [
-        _unused(node)
-        for node, used in zip(folder.kept, live, strict=True)
-        if not used and node.name not in folder.owners
+        _unused(node) for node, used in zip(kept, live, strict=True) if not used and not node.owner
     ]
     tensors = dict.fromkeys([*inputs, *outputs])
-    for made in resolved:
-        tensors.update(dict.fromkeys(made.inputs + made.outputs))
+    for resolved in nodes:
+        tensors.update(dict.fromkeys(resolved.inputs + resolved.outputs))
     tensors.pop("", None)
     for tensor in tensors:
         if tensor not in folder.facts:
@@ -182,7 +181,7 @@ def _assemble(
         producer=" ".join(part for part in (model.producer_name, model.producer_version) if part),
         inputs=inputs,
         outputs=outputs,
-        nodes=resolved,
+        nodes=tuple(nodes),
         shapes={tensor: fact.shape for tensor, fact in facts.items()},
         element_types={t: element_type_name(fact.element_type) for t, fact in facts.items()},
         constants={t: fact.value for t, fact in facts.items() if fact.value is not None},
@@ -203,15 +202,11 @@ def _assemble(
     )
 
 
-def _reaching(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> list[bool]:
-    """`reaching` of nodes that are in order already."""
-    return reaching(nodes, [needed_names(node) for node in nodes], outputs)
-
-
 def _fixed_values(folder: Folder, facts: Mapping[str, TensorFact]) -> FixedValues:
     """Where those of the tensors come from that are weights of unknown value."""
     wanted = {name for name, fact in facts.items() if fact.fixed and fact.value is None}
-    live = _reaching(folder.folded, wanted)
+    computed = folder.folded
+    live = reaching([node.output for node in computed], [node.input for node in computed], wanted)
     nodes = tuple(node for node, used in zip(folder.folded, live, strict=True) if used)
     made = {name for node in nodes for name in node.output if name in folder.facts}
     given = {
@@ -234,16 +229,16 @@ def _fixed_values(folder: Folder, facts: Mapping[str, TensorFact]) -> FixedValue
     )
 
 
-def _folded_owners(folder: Folder, nodes: Sequence[NodeProto]) -> Iterator[NodeRecord]:
+def _folded_owners(folder: Folder, nodes: Sequence[ResolvedNode]) -> Iterator[NodeRecord]:
     """Expanded nodes of which nothing is left."""
-    left = {folder.owners[node.name][0] for node in nodes if node.name in folder.owners}
+    left = {node.owner for node in nodes}
     for name, operator in dict(folder.owners.values()).items():
         if name not in left:
             yield NodeRecord(name, operator, NodeClass.FOLDED, note="constant")
 
 
 def _views_of_shared_weights(
-    relabelled: Sequence[NodeProto], nodes: Sequence[NodeProto]
+    relabelled: Sequence[NodeProto], nodes: Sequence[ResolvedNode]
 ) -> list[NodeProto]:
     """Folded nodes to bring back: their output and the weight they relabel are both read.
 
@@ -251,7 +246,7 @@ def _views_of_shared_weights(
     would count its memory twice.
     """
     producer = {node.output[0]: node for node in relabelled}
-    read = {name for node in nodes for name in node.input}
+    read = {name for node in nodes for name in node.inputs}
     restored: dict[str, NodeProto] = {}
     for node in relabelled:
         if node.output[0] not in read:

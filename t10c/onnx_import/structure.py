@@ -105,7 +105,7 @@ def check_producers(graph: GraphProto) -> set[str]:
 
 
 Needs = Sequence[Sequence[str]]
-"""What `needed_names` says of every one of some nodes."""
+"""Tensors of every one of some nodes; of what they read, what `needed_names` says."""
 
 
 def order_nodes(nodes: Sequence[NodeProto], sources: Collection[str]) -> list[NodeProto]:
@@ -179,13 +179,15 @@ def _cycle_message(
     )
 
 
-def reaching(nodes: Sequence[NodeProto], needs: Needs, outputs: Iterable[str]) -> list[bool]:
-    """For each of the topologically ordered nodes, whether an output depends on it."""
+def reaching(makes: Needs, needs: Needs, outputs: Iterable[str]) -> list[bool]:
+    """For each of the topologically ordered nodes, whether an output depends on it.
+
+    `makes` and `needs` are the tensors that every node makes and reads.
+    """
     wanted = set(filter(None, outputs))
-    live = [False] * len(nodes)
-    for index in range(len(nodes) - 1, -1, -1):
-        node = nodes[index]
-        if not wanted.isdisjoint(node.output):
+    live = [False] * len(makes)
+    for index in range(len(makes) - 1, -1, -1):
+        if not wanted.isdisjoint(makes[index]):
             live[index] = True
             wanted.update(needs[index])
     return live

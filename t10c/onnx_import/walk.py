@@ -70,6 +70,8 @@ class _Walk:
         pending: deque[Item] = deque(nodes)
         while pending:
             item = pending.popleft()
+            if isinstance(item, NodeProto) and self._folder.recall(item):
+                continue
             try:
                 following = self._replacement(item)
             except (NotInlinableError, UnknownOperatorError) as error:
