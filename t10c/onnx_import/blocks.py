@@ -10,8 +10,14 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from t10c.onnx_import.resolved import ResolvedModel
+
+IntArray = npt.NDArray[np.int64]
+
+_TRIED = 4
+"""How many lengths are tried: layers of two kinds in turn have nodes that recur in every one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +47,21 @@ def find_blocks(model: ResolvedModel, fewest: int) -> Blocks | None:
         last[key] = index
     if not covered:
         return None
-    length = max(covered, key=lambda distance: (covered[distance], -distance))
-    array = np.array(keys)
+    usual = sorted(covered, key=lambda distance: (-covered[distance], distance))
+    runs = [_longest_run(np.array(keys), length) for length in usual[:_TRIED]]
+    best = max(runs, key=lambda blocks: blocks.stop - blocks.start)
+    return best if best.count >= fewest else None
+
+
+def _longest_run(keys: IntArray, length: int) -> Blocks:
+    """The longest run of blocks of this length, given the keys of all nodes."""
     alike = np.zeros(len(keys) - length + 2, dtype=np.int8)
-    alike[1:-1] = array[length:] == array[:-length]
+    alike[1:-1] = keys[length:] == keys[:-length]
     edges = np.flatnonzero(np.diff(alike))
     begin, end = edges[::2], edges[1::2]
-    if not len(begin):
-        return None
     longest = int(np.argmax(end - begin))
     count = int(end[longest] - begin[longest]) // length + 1
-    return Blocks(int(begin[longest]), length, count) if count >= fewest else None
+    return Blocks(int(begin[longest]), length, count)
 
 
 def _keys(model: ResolvedModel) -> list[int]:
