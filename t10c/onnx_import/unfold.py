@@ -20,9 +20,6 @@ _KEPT = 8
 _PATTERN = 4
 """The one of them that those left out are like; those around it are compared with it."""
 
-_FIRST = 2
-"""Blocks at the beginning: later ones may refer to them if they compute the same anew."""
-
 _LAST = 2
 """Blocks at the end: only they may be read by what follows the blocks."""
 
@@ -81,7 +78,6 @@ class _Unfolding:
                     self._tensors[name] = _Place(index, slot)
         self._node_origins = _Origins(self._nodes, self._tensors)
         self._tensor_origins = _Origins(self._tensors, self._nodes)
-        self._first_moved = blocks.start + _FIRST * blocks.length
 
     def shortened(self) -> ResolvedModel | None:
         """The model with the first blocks only; None if others than the last are read later."""
@@ -188,14 +184,14 @@ class _Unfolding:
     def _later_node(self, name: str, shift: int) -> str:
         """The name of an operator so many blocks later; as it is where it is none of a block's."""
         place = self._node_origins[name]
-        if place is None or place.node < self._first_moved or place.node >= self._blocks.stop:
+        if place is None or self._block(place) < 0:
             return name
         return self._name(place, shift)
 
     def _later_tensor(self, name: str, shift: int) -> str:
         """The same of the name of a tensor."""
         place = self._tensor_origins[name]
-        if place is None or place.node < self._first_moved or place.node >= self._blocks.stop:
+        if place is None or self._block(place) < 0:
             return name
         return self._name(place, shift)
 

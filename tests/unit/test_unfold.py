@@ -87,7 +87,12 @@ class Stack:
             node("Mul", [f"u{i}", self.get(i, "mask", "mask")], [f"v{i}"], name=f"mask{i}"),
             node("Sub", [f"v{i}", self.get(i, "residual", before)], [f"r{i}"], name=f"rest{i}"),
         ]
-        return f"r{i}"
+        halves = [f"h{i}", f"l{i}"]
+        self.nodes += [
+            node("Split", [f"r{i}"], halves, name=f"cut{i}", axis=1),
+            node("Concat", self.get(i, "order", halves), [f"o{i}"], name=f"join{i}", axis=1),
+        ]
+        return f"o{i}"
 
 
 def test_alike_layers_are_unfolded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,10 +111,11 @@ def test_few_layers_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
 CHANGES = {
     "attribute": ("alpha", 0.25),
     "axis": ("axis", 0),
-    "value": ("bias", 0.0),
+    "value": ("bias", 0.125),
     "another mask": ("mask", "x"),
     "an earlier residual": ("residual", "x"),
     "a weight twice": ("weight", "w0"),
+    "the other order": ("order", None),
 }
 
 
@@ -120,7 +126,7 @@ def test_a_layer_that_differs_is_what_it_is(
 ) -> None:
     stack = Stack(40)
     key, other = CHANGES[what]
-    stack.change[layer, key] = other
+    stack.change[layer, key] = other or [f"l{layer}", f"h{layer}"]
     found = lowered(stack.build(), monkeypatch)
     assert found.graph == found.whole
     plain = lowered(Stack(40).build(), monkeypatch)
@@ -174,6 +180,56 @@ def test_every_layer_computes_the_mask_anew(monkeypatch: pytest.MonkeyPatch) -> 
     assert found.graph == found.whole
     notes = {record.name: record.note for record in found.graph.nodes}
     assert notes["sin12"] == "computes the same as sin0"
+
+
+def test_every_layer_computes_something_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = Stack()
+    layer = stack.layer
+
+    def with_twins(i: int, before: str) -> str:
+        after = layer(i, before)
+        stack.nodes += [
+            node("Sin", [after], [f"k{i}"], name=f"one{i}"),
+            node("Sin", [after], [f"g{i}"], name=f"two{i}"),
+            node("MatMul", [f"k{i}", f"w{i}"], [f"q{i}"], name=f"onward{i}"),
+            node("Add", [f"q{i}", f"g{i}"], [f"z{i}"], name=f"sum{i}"),
+        ]
+        return f"z{i}"
+
+    monkeypatch.setattr(stack, "layer", with_twins)
+    found = lowered(stack.build(), monkeypatch)
+    assert found.unfolded
+    assert found.graph == found.whole
+    notes = {record.name: record.note for record in found.graph.nodes}
+    assert notes["two12"] == "computes the same as one12"
+
+
+def test_inputs_of_which_only_the_type_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = Stack()
+    layer = stack.layer
+
+    def with_cast(i: int, before: str) -> str:
+        stack.inputs.append(value(f"past{i}", [4, WIDTH]))
+        stack.nodes.append(node("CastLike", [before, f"past{i}"], [f"c{i}"], name=f"cast{i}"))
+        return layer(i, f"c{i}")
+
+    monkeypatch.setattr(stack, "layer", with_cast)
+    found = lowered(stack.build(), monkeypatch)
+    assert found.unfolded
+    assert found.graph == found.whole
+
+
+@pytest.mark.parametrize("op_type", ["Add", "Mul"])
+def test_operators_that_join_over_several_layers(
+    op_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = [value("x", [8, 8]), *(value(f"i{i}", [8, 8]) for i in range(50))]
+    nodes = [
+        node(op_type, ["x" if i == 0 else f"e{i - 1}", f"i{i}"], [f"e{i}"], name=f"n{i}")
+        for i in range(50)
+    ]
+    found = lowered(model(nodes, inputs, ["e49"]), monkeypatch)
+    assert found.graph == found.whole
 
 
 def test_layers_that_become_one_operator(monkeypatch: pytest.MonkeyPatch) -> None:
