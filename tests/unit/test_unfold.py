@@ -126,7 +126,7 @@ def test_a_layer_that_differs_is_what_it_is(
 ) -> None:
     stack = Stack(40)
     key, other = CHANGES[what]
-    stack.change[layer, key] = other or [f"l{layer}", f"h{layer}"]
+    stack.change[layer, key] = [f"l{layer}", f"h{layer}"] if other is None else other
     found = lowered(stack.build(), monkeypatch)
     assert found.graph == found.whole
     plain = lowered(Stack(40).build(), monkeypatch)
