@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from t10c.commons import Commons
+from t10c.commons import Plain
 from t10c.errors import InvalidInputError
 
 T = TypeVar("T")
@@ -254,22 +254,20 @@ def wrong(path: str, value: object, right: str) -> InvalidInputError:
     return InvalidInputError(f"{path}: is {shown[:60]}; it must be {right}")
 
 
-NO_COMMONS = Commons()
-"""Of documents without marks."""
+PLAIN = Plain()
+"""Of documents that are JSON values throughout."""
 
 
-def content_hash(
-    document: Mapping[str, Any], aside: Collection[str], commons: Commons = NO_COMMONS
-) -> str:
+def content_hash(document: Mapping[str, Any], aside: Collection[str], parts: Plain = PLAIN) -> str:
     """sha256 of all that a JSON object says but for the keys `aside`, however it is laid out."""
     says = {key: value for key, value in document.items() if key not in aside}
-    text = commons.text(says, sort_keys=True, separators=(",", ":"))
+    text = parts.text(says, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_bytes(document: Mapping[str, Any], commons: Commons = NO_COMMONS) -> bytes:
+def file_bytes(document: Mapping[str, Any], parts: Plain = PLAIN) -> bytes:
     """A plan or program file: the document as one line of compact JSON."""
-    text = commons.text(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = parts.text(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.encode() + b"\n"
 
 

@@ -107,7 +107,7 @@ def cli(quiet: bool, verbose: bool) -> None:
     """Compile ONNX models to compute-shift plans for inter-core connected AI chips."""
 
 
-GARBAGE_THRESHOLDS = (100_000, 50, 100)
+GARBAGE_THRESHOLDS = (1_000_000, 50, 100)
 """Graphs and plans are many small values, hardly any in cycles: looking for those is dear."""
 
 
@@ -116,7 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _settle_streams()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run(arguments))
+    code = run(arguments)
+    gc.freeze()  # what is left goes with the process: nothing to look for at its end
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -119,18 +119,30 @@ class Folder:
         self.declared.update(declared)
         extend_backwards(nodes, self.declared)
 
-    def process(self, node: NodeProto) -> None:
-        """Fold a node or keep it, and learn the shapes of its outputs."""
+    def recall(self, node: NodeProto) -> bool:
+        """Keep a node that is like one that was processed and kept; False if there was none."""
+        facts = self._operands(node)
+        known = self._recurring.outputs(self._recurring.key(node, facts)) if facts else None
+        if known is None:
+            return False
+        self._keep(node, known)
+        return True
+
+    def _operands(self, node: NodeProto) -> list[TensorFact | None] | None:
+        """What is known of a node's inputs, None for an absent one; None if one is not known."""
         names = list(node.input)
         facts = [self.facts.get(name) if name else None for name in names]
         if None in facts and any(n and f is None for n, f in zip(names, facts, strict=True)):
+            return None
+        return facts
+
+    def process(self, node: NodeProto) -> None:
+        """Fold a node or keep it, and learn the shapes of its outputs."""
+        facts = self._operands(node)
+        if facts is None:
             self._check_known_operator(node)
             return
         alike = self._recurring.key(node, facts)
-        known = self._recurring.outputs(alike)
-        if known is not None:
-            self._keep(node, known)
-            return
         if node.op_type == "Range" and standard(node.domain):
             facts = [fact and _as_scalar(fact) for fact in facts]
         if node.op_type == "Constant" and standard(node.domain) and node.output:
@@ -231,7 +243,7 @@ class Folder:
         self.folded.append(node)
 
     def _keep(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> None:
-        for index, (name, fact) in enumerate(zip(node.output, facts, strict=True)):
+        for index, (name, fact) in enumerate(zip(list(node.output), facts, strict=True)):
             if not name or fact is None:
                 continue
             self.facts[name] = fact

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from t10c.ir.graph import Graph, LayoutOp, NodeClass, NodeRecord, with_widths
@@ -15,6 +16,7 @@ from t10c.onnx_import.prologue import sink_dequantisation
 from t10c.onnx_import.raising import raise_quantisation
 from t10c.onnx_import.resolve import located, resolve_model
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
+from t10c.onnx_import.unfold import lower_repeated
 
 
 def import_model(
@@ -38,6 +40,12 @@ def lower_model(model: ResolvedModel) -> Graph:
     Every ONNX node ends in exactly one class. Raises UnsupportedOperatorError, whose `nodes` lists
     every node that no operator can stand for, and InvalidInputError for a damaged node.
     """
+    flop = partial(_flop, shapes=model.shapes)
+    return lower_repeated(model, _lowered_graph, flop) or _lowered_graph(model)
+
+
+def _lowered_graph(model: ResolvedModel) -> Graph:
+    """`lower_model`, node by node."""
     lowered, draft = lower_to_stored(model)
     builder = lowered.builder
     commute(draft, builder)

@@ -75,7 +75,7 @@ def _is_text(graph: onnx.GraphProto) -> bool:
     for node in graph.node:
         names.extend((node.name, node.op_type, node.domain, *node.input, *node.output))
         names.extend(attribute.name for attribute in node.attribute)
-    return all(isinstance(name, str) for name in names) and all(
+    return set(map(type, names)) <= {str} and all(
         _is_text(inner) for node in graph.node for inner in subgraphs(node)
     )
 

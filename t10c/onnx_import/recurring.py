@@ -6,6 +6,7 @@ shapes and, as far as shapes can follow from them, values. Names do not matter.
 
 from collections.abc import Sequence
 
+import numpy as np
 from onnx import NodeProto
 
 from t10c.onnx_import.infer import DATA_LIMIT, Inferred
@@ -26,18 +27,19 @@ class RecurringNodes:
 
     def key(self, node: NodeProto, facts: Sequence[TensorFact | None]) -> Key | None:
         """Equal for nodes that are alike, given the facts of their inputs; None if in doubt."""
-        if (node.domain, node.op_type) in SHAPES:
+        operator = (node.domain, node.op_type)
+        if operator in SHAPES:
             return None
-        parts: list[object] = [node.domain, node.op_type]
+        parts: list[object] = [operator]
         for fact in facts:
             if fact is None:
                 parts.append(None)
                 continue
-            if fact.value is not None and fact.value.dtype.kind not in "biuf":
+            shape, value = fact.shape, fact.value
+            if 0 in shape or (value is not None and value.dtype.kind not in "biuf"):
                 return None
-            if 0 in fact.shape:
-                return None
-            parts.append((fact.element_type, fact.shape, fact.fixed, _data(fact)))
+            data = value is not None and _data(value)
+            parts.append((fact.element_type, shape, fact.fixed, data))
         parts += [a.SerializeToString(deterministic=True) for a in node.attribute]
         return (*parts, *map(bool, node.output))
 
@@ -55,9 +57,7 @@ class RecurringNodes:
             self._outputs[key] = tuple(outputs)
 
 
-def _data(fact: TensorFact) -> bytes | bool:
-    """The value as far as shapes can follow from it; else whether it is known."""
-    value = fact.value
-    if value is None or value.size > (_FLOATS_LIMIT if value.dtype.kind == "f" else DATA_LIMIT):
-        return value is not None
-    return value.tobytes()
+def _data(value: np.ndarray) -> bytes | bool:
+    """A value as far as shapes can follow from it; else that it is known."""
+    limit = _FLOATS_LIMIT if value.dtype.kind == "f" else DATA_LIMIT
+    return value.tobytes() if value.size <= limit else True

@@ -19,7 +19,12 @@ from t10c.onnx_import.load import normalise, opset_versions, read_model
 from t10c.onnx_import.names import NEWEST_DOMAIN, NameScope, name_nodes, operator_name
 from t10c.onnx_import.registry import load_operators
 from t10c.onnx_import.resolved import AttributeValue, ResolvedModel, ResolvedNode
-from t10c.onnx_import.structure import check_producers, order_nodes, reaching
+from t10c.onnx_import.structure import (
+    check_producers,
+    needed_names,
+    reaching,
+    topological_order,
+)
 from t10c.onnx_import.tensors import (
     TensorFact,
     element_type_name,
@@ -106,12 +111,16 @@ def _fold(
 ) -> Folder:
     """Fold the nodes that reach an output; raises UnsupportedOperatorError naming all it met."""
     outputs = [value.name for value in model.graph.output]
-    nodes = order_nodes(model.graph.node, facts)
-    live = reaching(nodes, outputs)
+    given = list(model.graph.node)
+    read = [needed_names(node) for node in given]
+    order = topological_order(given, read, facts)
+    nodes, needs = [given[index] for index in order], [read[index] for index in order]
+    live = reaching([node.output for node in nodes], needs, outputs)
     folder = Folder(facts, ShapeInference(versions), versions, directory)
     used_nodes = [node for node, used in zip(nodes, live, strict=True) if used]
     folder.declare(declared_tensors(model.graph, sizes), used_nodes)
-    fold_nodes(folder, used_nodes, outputs, node_names, sizes)
+    used_needs = [names for names, used in zip(needs, live, strict=True) if used]
+    fold_nodes(folder, used_nodes, outputs, used_needs, node_names, sizes)
     if folder.unsupported:
         raise UnsupportedOperatorError(
             _unsupported_message(folder.unsupported),
@@ -132,7 +141,7 @@ def _unsupported_message(nodes: Sequence[UnsupportedNode]) -> str:
     return f"{text}\n{remedy}"
 
 
-def _unused(node: NodeProto) -> NodeRecord:
+def _unused(node: NodeProto | ResolvedNode) -> NodeRecord:
     return NodeRecord(node.name, operator_name(node), NodeClass.FOLDED, note="unused")
 
 
@@ -142,22 +151,22 @@ def _assemble(
     """What is left of the model, without nodes whose only use was folded away."""
     outputs = tuple(value.name for value in model.graph.output)
     inputs = tuple(name for name, fact in bound.inputs.items() if not fact.fixed)
-    live = reaching(folder.kept, outputs)
-    nodes = [node for node, used in zip(folder.kept, live, strict=True) if used]
+    kept = list(_resolved_nodes(folder.kept, folder.owners))
+    made, read = [node.outputs for node in kept], [node.inputs for node in kept]
+    live = reaching(made, read, outputs)
+    nodes = [node for node, used in zip(kept, live, strict=True) if used]
     shared = _views_of_shared_weights(folder.relabelled, nodes)
-    nodes = [*shared, *nodes]
+    nodes = [*_resolved_nodes(shared, folder.owners), *nodes]
     restored = {node.name for node in shared}
     folded = [r for r in folder.records if r.name not in restored]
     folded += _folded_owners(folder, nodes)
     views = {node.output[0] for node in shared}
     unused = [
-        _unused(node)
-        for node, used in zip(folder.kept, live, strict=True)
-        if not used and node.name not in folder.owners
+        _unused(node) for node, used in zip(kept, live, strict=True) if not used and not node.owner
     ]
     tensors = dict.fromkeys([*inputs, *outputs])
-    for node in nodes:
-        tensors.update(dict.fromkeys([*node.input, *node.output]))
+    for resolved in nodes:
+        tensors.update(dict.fromkeys(resolved.inputs + resolved.outputs))
     tensors.pop("", None)
     for tensor in tensors:
         if tensor not in folder.facts:
@@ -172,7 +181,7 @@ def _assemble(
         producer=" ".join(part for part in (model.producer_name, model.producer_version) if part),
         inputs=inputs,
         outputs=outputs,
-        nodes=tuple(_resolved_node(node, folder.owners) for node in nodes),
+        nodes=tuple(nodes),
         shapes={tensor: fact.shape for tensor, fact in facts.items()},
         element_types={t: element_type_name(fact.element_type) for t, fact in facts.items()},
         constants={t: fact.value for t, fact in facts.items() if fact.value is not None},
@@ -196,7 +205,8 @@ def _assemble(
 def _fixed_values(folder: Folder, facts: Mapping[str, TensorFact]) -> FixedValues:
     """Where those of the tensors come from that are weights of unknown value."""
     wanted = {name for name, fact in facts.items() if fact.fixed and fact.value is None}
-    live = reaching(folder.folded, wanted)
+    computed = folder.folded
+    live = reaching([node.output for node in computed], [node.input for node in computed], wanted)
     nodes = tuple(node for node, used in zip(folder.folded, live, strict=True) if used)
     made = {name for node in nodes for name in node.output if name in folder.facts}
     given = {
@@ -219,16 +229,16 @@ def _fixed_values(folder: Folder, facts: Mapping[str, TensorFact]) -> FixedValue
     )
 
 
-def _folded_owners(folder: Folder, nodes: Sequence[NodeProto]) -> Iterator[NodeRecord]:
+def _folded_owners(folder: Folder, nodes: Sequence[ResolvedNode]) -> Iterator[NodeRecord]:
     """Expanded nodes of which nothing is left."""
-    left = {folder.owners[node.name][0] for node in nodes if node.name in folder.owners}
+    left = {node.owner for node in nodes}
     for name, operator in dict(folder.owners.values()).items():
         if name not in left:
             yield NodeRecord(name, operator, NodeClass.FOLDED, note="constant")
 
 
 def _views_of_shared_weights(
-    relabelled: Sequence[NodeProto], nodes: Sequence[NodeProto]
+    relabelled: Sequence[NodeProto], nodes: Sequence[ResolvedNode]
 ) -> list[NodeProto]:
     """Folded nodes to bring back: their output and the weight they relabel are both read.
 
@@ -236,7 +246,7 @@ def _views_of_shared_weights(
     would count its memory twice.
     """
     producer = {node.output[0]: node for node in relabelled}
-    read = {name for node in nodes for name in node.input}
+    read = {name for node in nodes for name in node.inputs}
     restored: dict[str, NodeProto] = {}
     for node in relabelled:
         if node.output[0] not in read:
@@ -249,18 +259,29 @@ def _views_of_shared_weights(
     return [node for node in relabelled if node.output[0] in restored]
 
 
-def _resolved_node(node: NodeProto, owners: Mapping[str, tuple[str, str]]) -> ResolvedNode:
-    newest = node.domain == NEWEST_DOMAIN
-    return ResolvedNode(
-        name=node.name,
-        op_type=node.op_type,
-        domain="" if newest else node.domain,
-        inputs=tuple(node.input),
-        outputs=tuple(node.output),
-        attributes={a.name: _attribute_value(a) for a in node.attribute},
-        opset=onnx.defs.onnx_opset_version() if newest else 0,
-        owner=owners.get(node.name, ("", ""))[0],
-    )
+def _resolved_nodes(
+    nodes: Sequence[NodeProto], owners: Mapping[str, tuple[str, str]]
+) -> Iterator[ResolvedNode]:
+    """The nodes as values; those with equal attributes share them as one object."""
+    shared: dict[tuple[bytes, ...], Mapping[str, AttributeValue]] = {}
+    newest_opset = onnx.defs.onnx_opset_version()
+    for node in nodes:
+        given = node.attribute
+        key = tuple([a.SerializeToString(deterministic=True) for a in given])
+        if key not in shared:
+            shared[key] = {a.name: _attribute_value(a) for a in given}
+        name, domain = node.name, node.domain
+        newest = domain == NEWEST_DOMAIN
+        yield ResolvedNode(
+            name=name,
+            op_type=node.op_type,
+            domain="" if newest else domain,
+            inputs=tuple(node.input),
+            outputs=tuple(node.output),
+            attributes=shared[key],
+            opset=newest_opset if newest else 0,
+            owner=owners.get(name, ("", ""))[0],
+        )
 
 
 def _attribute_value(attribute: AttributeProto) -> AttributeValue:

@@ -1,7 +1,7 @@
 """The graph as a graph: who produces what, in which order, and what reaches an output."""
 
 import heapq
-from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import chain
 
 import onnx
@@ -43,7 +43,9 @@ def subgraphs(node: NodeProto) -> list[GraphProto]:
 
 def needed_names(node: NodeProto) -> list[str]:
     """The tensors a node reads, including those its subgraphs capture."""
-    names = list(filter(None, node.input))
+    names = list(node.input)
+    if "" in names:
+        names = list(filter(None, names))
     for graph in subgraphs(node):
         names.extend(_captured(graph))
     return names
@@ -102,50 +104,73 @@ def check_producers(graph: GraphProto) -> set[str]:
     return sources
 
 
+Needs = Sequence[Sequence[str]]
+"""Tensors of every one of some nodes; of what they read, what `needed_names` says."""
+
+
 def order_nodes(nodes: Sequence[NodeProto], sources: Collection[str]) -> list[NodeProto]:
-    """The nodes in topological order: theirs where it is one.
+    """The nodes in `topological_order`."""
+    nodes = list(nodes)
+    needs = [needed_names(node) for node in nodes]
+    return [nodes[index] for index in topological_order(nodes, needs, sources)]
+
+
+def topological_order(
+    nodes: Sequence[NodeProto], needs: Needs, sources: Collection[str]
+) -> Sequence[int]:
+    """The numbers of the nodes in topological order: theirs where it is one.
 
     Raises InvalidInputError naming the node if an input has no producer, or nodes form a cycle.
     """
     producer = {name: i for i, node in enumerate(nodes) for name in node.output if name}
-    users: dict[int, list[int]] = {}
-    waiting: list[int] = []
-    for index, node in enumerate(nodes):
-        needs: set[int] = set()
-        for name in needed_names(node):
-            if name in producer:
-                needs.add(producer[name])
+    ordered = True
+    for index, names in enumerate(needs):
+        for name in names:
+            made = producer.get(name)
+            if made is not None:
+                ordered = ordered and made < index
             elif name not in sources:
                 raise InvalidInputError(
-                    f"{describe(node)}: nobody produces its input '{name}'\n"
+                    f"{describe(nodes[index])}: nobody produces its input '{name}'\n"
                     + remedy_for(name, {*sources, *producer})
                 )
-        waiting.append(len(needs))
-        for need in needs:
-            users.setdefault(need, []).append(index)
+    return range(len(nodes)) if ordered else _sorted(nodes, needs, producer)
+
+
+def _sorted(nodes: Sequence[NodeProto], needs: Needs, producer: Mapping[str, int]) -> Sequence[int]:
+    """`topological_order` of nodes that are in another; `producer` numbers tensors' makers."""
+    users: dict[int, list[int]] = {}
+    waiting: list[int] = []
+    for index, names in enumerate(needs):
+        makers = {producer[name] for name in names if name in producer}
+        waiting.append(len(makers))
+        for maker in makers:
+            users.setdefault(maker, []).append(index)
     ready = [index for index, count in enumerate(waiting) if count == 0]
-    ordered: list[NodeProto] = []
+    ordered: list[int] = []
     while ready:
         index = heapq.heappop(ready)
-        ordered.append(nodes[index])
+        ordered.append(index)
         for user in users.get(index, ()):
             waiting[user] -= 1
             if waiting[user] == 0:
                 heapq.heappush(ready, user)
     if len(ordered) < len(nodes):
         stuck = {index for index, count in enumerate(waiting) if count > 0}
-        raise InvalidInputError(_cycle_message(nodes, stuck, producer))
+        raise InvalidInputError(_cycle_message(nodes, needs, stuck, producer))
     return ordered
 
 
-def _cycle_message(nodes: Sequence[NodeProto], stuck: Set[int], producer: dict[str, int]) -> str:
+def _cycle_message(
+    nodes: Sequence[NodeProto], needs: Needs, stuck: Set[int], producer: Mapping[str, int]
+) -> str:
     """Walk up from any stuck node until one is met again: that one lies on a cycle."""
     index = min(stuck)
     seen: list[int] = []
     while index not in seen:
         seen.append(index)
-        needs = (producer[name] for name in needed_names(nodes[index]) if name in producer)
-        index = min(need for need in needs if need in stuck)
+        makers = (producer[name] for name in needs[index] if name in producer)
+        index = min(maker for maker in makers if maker in stuck)
     cycle = [nodes[i].name for i in reversed(seen[seen.index(index) :])]
     shown = " -> ".join(cycle[:4]) + (" -> ..." if len(cycle) > 4 else "")
     return (
@@ -154,13 +179,15 @@ def _cycle_message(nodes: Sequence[NodeProto], stuck: Set[int], producer: dict[s
     )
 
 
-def reaching(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> list[bool]:
-    """For each of the topologically ordered nodes, whether an output depends on it."""
+def reaching(makes: Needs, needs: Needs, outputs: Iterable[str]) -> list[bool]:
+    """For each of the topologically ordered nodes, whether an output depends on it.
+
+    `makes` and `needs` are the tensors that every node makes and reads.
+    """
     wanted = set(filter(None, outputs))
-    live = [False] * len(nodes)
-    for index in range(len(nodes) - 1, -1, -1):
-        node = nodes[index]
-        if not wanted.isdisjoint(node.output):
+    live = [False] * len(makes)
+    for index in range(len(makes) - 1, -1, -1):
+        if not wanted.isdisjoint(makes[index]):
             live[index] = True
-            wanted.update(needed_names(node))
+            wanted.update(needs[index])
     return live

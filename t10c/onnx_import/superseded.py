@@ -14,8 +14,9 @@ _FIRST, _SUPERSEDED = 18, 21
 
 def is_superseded(node: NodeProto, opset: int) -> bool:
     """Whether onnx knows an operator of this opset as deprecated, and would not infer it."""
-    is_group_norm = node.domain == "" and node.op_type == "GroupNormalization"
-    return is_group_norm and _FIRST <= opset < _SUPERSEDED
+    if not _FIRST <= opset < _SUPERSEDED:
+        return False
+    return node.op_type == "GroupNormalization" and node.domain == ""
 
 
 def expand_superseded(call: Expansion) -> None:

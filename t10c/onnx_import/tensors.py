@@ -77,7 +77,8 @@ def shape_text(shape: Sequence[int]) -> str:
 
 def check_size(name: str, shape: Sequence[int]) -> None:
     """Refuse shapes that no model has; raises InvalidInputError naming the tensor."""
-    if any(size < 0 for size in shape) or math.prod(max(n, 1) for n in shape) > ELEMENT_LIMIT:
+    sizes = [size or 1 for size in shape]
+    if min(sizes, default=1) < 0 or math.prod(sizes) > ELEMENT_LIMIT:
         raise InvalidInputError(
             f"tensor '{name}' would have the shape {shape_text(shape)}\n"
             f"sizes must be positive, and their product at most {ELEMENT_LIMIT}"

@@ -21,7 +21,7 @@ from t10c.onnx_import.optionals import OPTIONAL_OPERATORS, OptionalRewriter
 from t10c.onnx_import.registry import EXPANSIONS, ExpansionFunction
 from t10c.onnx_import.scan import is_batched, split_batch, start_scan
 from t10c.onnx_import.sequences import SEQUENCE_OPERATORS, SequenceRewriter
-from t10c.onnx_import.structure import Union, needed_names, subgraphs
+from t10c.onnx_import.structure import Needs, Union, needed_names, subgraphs
 from t10c.onnx_import.superseded import expand_superseded, is_superseded
 
 Item = NodeProto | LoopRun
@@ -34,14 +34,17 @@ def fold_nodes(
     folder: Folder,
     nodes: Sequence[NodeProto],
     outputs: Sequence[str],
+    needs: Needs,
     node_names: NameScope,
     sizes: Mapping[str, int],
 ) -> None:
     """Process the topologically ordered nodes; the outcome is in the folder's fields.
 
-    `sizes` are those of symbolic dimensions. Raises InvalidInputError for a node that is wrong.
+    `needs` says what each of them reads, `sizes` are those of symbolic dimensions. Raises
+    InvalidInputError for a node that is wrong.
     """
-    _Walk(folder, nodes, outputs, node_names, sizes).run(nodes, outputs)
+    folder.wanted.update(outputs, *needs)
+    _Walk(folder, nodes, node_names, sizes).run(nodes, outputs)
 
 
 class _Walk:
@@ -51,7 +54,6 @@ class _Walk:
         self,
         folder: Folder,
         nodes: Sequence[NodeProto],
-        outputs: Sequence[str],
         node_names: NameScope,
         sizes: Mapping[str, int],
     ) -> None:
@@ -59,12 +61,8 @@ class _Walk:
         self._facts = folder.facts
         self._sequences: dict[str, tuple[str, ...]] = {}
         self._optionals: dict[str, str] = {}
-        folder.wanted.update(outputs)
-        taken = set(self._facts)
-        for node in nodes:
-            folder.wanted.update(needed_names(node))
-            taken.update(node.output)
-        taken |= folder.wanted
+        taken = {*self._facts, *folder.wanted}
+        taken.update(*(node.output for node in nodes))
         self._names = Names(node_names, NameScope(taken), folder.opset)
         self._inliner = Inliner(self._names, sizes)
 
@@ -72,6 +70,8 @@ class _Walk:
         pending: deque[Item] = deque(nodes)
         while pending:
             item = pending.popleft()
+            if isinstance(item, NodeProto) and self._folder.recall(item):
+                continue
             try:
                 following = self._replacement(item)
             except (NotInlinableError, UnknownOperatorError) as error:
@@ -97,14 +97,15 @@ class _Walk:
             return self._advance(item)
         if subgraphs(item):
             return self._control(item)
-        if (item.domain, item.op_type) in EXPANSIONS:
-            return self._expand(item, EXPANSIONS[item.domain, item.op_type].function)
+        op_type = item.op_type
+        if (item.domain, op_type) in EXPANSIONS:
+            return self._expand(item, EXPANSIONS[item.domain, op_type].function)
         if is_superseded(item, self._folder.opset):
             self._folder.check_form(item)
             return self._expand(item, expand_superseded)
-        if item.op_type in OPTIONAL_OPERATORS or _any_of(self._optionals, item):
+        if op_type in OPTIONAL_OPERATORS or _any_of(self._optionals, item):
             return self._take_apart(item, optional=True)
-        if item.op_type in SEQUENCE_OPERATORS or _any_of(self._sequences, item):
+        if op_type in SEQUENCE_OPERATORS or _any_of(self._sequences, item):
             return self._take_apart(item)
         self._folder.process(item)
         return []

@@ -5,11 +5,10 @@ the schema version, that every plan belongs to its expression, and the hashes of
 """
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from t10c import __version__
-from t10c.commons import Commons
+from t10c.commons import Commons, Plain
 from t10c.errors import InvalidInputError
 from t10c.hardware.document import from_document as spec_from_document
 from t10c.hardware.document import spec_hash
@@ -19,10 +18,11 @@ from t10c.hardware.topology import grid_of
 from t10c.ir.graph import Bindings, Graph, LayoutOp, NodeRecord, Operator, Tensor
 from t10c.ir.plan import Plan, Rotation
 from t10c.ir.positions import CorePositions
+from t10c.schedule.entries import Entries
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.result import CopyPlan, JointRecord, ModelPlan, OperatorPlan, ProblemRecord
 from t10c.serialise import (
-    NO_COMMONS,
+    PLAIN,
     content_hash,
     decode,
     decode_tuple,
@@ -46,25 +46,23 @@ _DERIVED = ("latency_cycles", "latency_ms", "peak_core_bytes", "core_bytes", "br
 
 def to_document(plan: ModelPlan) -> dict[str, Any]:
     """The plan as JSON values; equal plans give equal documents."""
-    return _document(plan, lambda value: value)
+    return _document(plan, PLAIN)
 
 
-def _document(
-    plan: ModelPlan, common: Callable[[Any], Any], commons: Commons = NO_COMMONS
-) -> dict[str, Any]:
-    """The plan as JSON values; `common` says what stands for a value that many operators share."""
-    body = _body(plan, common)
-    return {"schema": SCHEMA, "version": VERSION, "plan_hash": _hash(body, commons), **body}
+def _document(plan: ModelPlan, parts: Plain) -> dict[str, Any]:
+    """The plan as JSON values, or what stands for them among `parts`."""
+    body = _body(plan, parts)
+    return {"schema": SCHEMA, "version": VERSION, "plan_hash": _hash(body, parts), **body}
 
 
-def _hash(document: dict[str, Any], commons: Commons = NO_COMMONS) -> str:
+def _hash(document: dict[str, Any], parts: Plain = PLAIN) -> str:
     """Hash of all that a document says, however it is laid out as text."""
-    return content_hash(document, ("schema", "version", "plan_hash"), commons)
+    return content_hash(document, ("schema", "version", "plan_hash"), parts)
 
 
-def _body(plan: ModelPlan, common: Callable[[Any], Any]) -> dict[str, Any]:
+def _body(plan: ModelPlan, parts: Plain) -> dict[str, Any]:
     graph = plan.graph
-    entries = _Entries(plan, common)
+    entries = Entries(plan, parts)
     return {
         "generator": f"t10c {__version__}",
         "latency_cycles": plan.latency_cycles,
@@ -90,68 +88,25 @@ def _body(plan: ModelPlan, common: Callable[[Any], Any]) -> dict[str, Any]:
             "outputs": list(graph.outputs),
             "flop_matmul_conv": graph.flop_matmul_conv,
             "warnings": list(graph.warnings),
-            "tensors": [encode(tensor) for tensor in graph.tensors],
-            "nodes": [encode(node) for node in graph.nodes],
+            "tensors": [entries.tensor(tensor) for tensor in graph.tensors],
+            "nodes": [entries.node(node) for node in graph.nodes],
             **({"bindings": encode(graph.bindings)} if graph.bindings != Bindings() else {}),
         },
         "problems": [encode(problem) for problem in plan.problems],
         "operators": [
-            entries.entry(operator)
+            entries.planned(operator)
             if isinstance(operator, Operator)
-            else {"class": "layout_only", **encode(operator)}
+            else entries.layout(operator)
             for operator in graph.operators
         ],
         "copies": [encode(copy) for copy in plan.copies],
     }
 
 
-class _Entries:
-    """Entries of planned operators; what operators have in common becomes JSON values once."""
-
-    def __init__(self, plan: ModelPlan, common: Callable[[Any], Any]) -> None:
-        self._common = common
-        self._problems = plan.problems
-        self._plans = {operator.name: operator for operator in plan.operators}
-        self._known: dict[tuple[int, ...], Any] = {}
-
-    def entry(self, operator: Operator) -> dict[str, Any]:
-        """One planned operator: what it stands for and how it is planned, side by side."""
-        planned = self._plans[operator.name]
-        return {
-            "class": "planned",
-            "name": operator.name,
-            "op_type": operator.op_type,
-            "nodes": list(operator.nodes),
-            "inputs": list(operator.inputs),
-            "output": operator.output,
-            "problem": planned.problem,
-            "split": self._once(self._split, planned.plan, planned.problem),
-            "rotations": self._once(encode, planned.plan.rotations),
-            "placement": planned.placement,
-            "rtensors": self._once(encode, planned.rtensors),
-            "piece_bytes": self._once(encode, planned.piece_bytes),
-            "idle": encode(planned.idle),
-            "transitions": encode(planned.transitions),
-            "memory_bytes": self._once(encode, planned.memory_bytes),
-            "cost_cycles": self._once(encode, planned.cost_cycles),
-        }
-
-    def _split(self, plan: Plan, problem: int) -> dict[str, int]:
-        axes = self._problems[problem].expression.axes
-        return {axis.name: factor for axis, factor in zip(axes, plan.split, strict=True)}
-
-    def _once(self, make: Callable[..., Any], value: object, *further: int) -> Any:
-        """What `make` makes of a part of the plan, which lives as long as the entries are made."""
-        key = (id(value), *further)
-        if key not in self._known:
-            self._known[key] = self._common(make(value, *further))
-        return self._known[key]
-
-
 def dump_plan(plan: ModelPlan) -> bytes:
     """The plan file's bytes: the text of `to_document`."""
     commons = Commons()
-    return file_bytes(_document(plan, commons.mark, commons), commons)
+    return file_bytes(_document(plan, commons), commons)
 
 
 def load_plan(data: bytes, place: str) -> ModelPlan:

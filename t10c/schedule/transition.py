@@ -49,6 +49,8 @@ class TransitionPricer:
         self._exchanges: dict[int, float] = {}
         self._keys: dict[tuple[int, int], int] = {}
         self._numbers: dict[tuple[object, ...], int] = {}
+        self._forms: dict[tuple[object, ...], int] = {}
+        self._form_of_parts: dict[tuple[object, ...], int] = {}
 
     def bytes_in(
         self, step: int, position: int, states: list[State], reuse: State | None
@@ -217,21 +219,35 @@ class TransitionPricer:
             tensors = self.sequence.graph.tensor
             key = (
                 read.operand,
-                tuple(view.form for view in read.views),
+                tuple([self._form(view) for view in read.views]),
                 tuple(
-                    (
-                        s.step >= 0,
-                        self.weight_operand(s) if s.weight_of >= 0 else -1,
-                        tensors[s.tensor].shape,
-                        tensors[s.tensor].bits,
-                    )
-                    for s in read.sources
+                    [
+                        (
+                            s.step >= 0,
+                            self.weight_operand(s) if s.weight_of >= 0 else -1,
+                            tensors[s.tensor].shape,
+                            tensors[s.tensor].bits,
+                        )
+                        for s in read.sources
+                    ]
                 ),
                 self.reuse_operand(step, position),
                 tensors[read.tensor].bits,
             )
             self._keys[step, position] = self._numbers.setdefault(key, len(self._numbers))
         return self._keys[step, position]
+
+    def _form(self, view: View) -> int:
+        """A number for all that a view says but of which tensor.
+
+        Views of repeated layers share their parts, which are told by what objects they are first.
+        """
+        parts = (id(view.atoms), id(view.source_dims), id(view.view_dims), view.region_start)
+        number = self._form_of_parts.get(parts)
+        if number is None:
+            number = self._forms.setdefault(view.form, len(self._forms))
+            self._form_of_parts[parts] = number
+        return number
 
     def reuse_operand(self, step: int, position: int) -> int:
         """Operand of the step before that reads the same tensor, or -1."""

@@ -8,6 +8,7 @@ middle of a merged dimension, say) is a copy that has to be made: `resolve_views
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from t10c.ir.graph import Graph, LayoutOp
 from t10c.schedule.atoms import Atom, View, identity_view
@@ -109,26 +110,43 @@ def _apply(
         return ()
     if operator.kind == "concat":
         return None if _is_crowded(operator, views) else _concat(operator, views, graph)
+    source = operator.inputs[0]
+    move = _Move(operator.kind, operator.perm, operator.starts, operator.steps)
     result = []
-    for view in views[operator.inputs[0]]:
-        if operator.kind == "transpose":
-            changed: View | None = _transpose(view, operator.perm)
-        elif operator.kind == "reshape":
-            changed = reshape_view(view, graph.tensor[operator.inputs[0]].shape, shape)
-        elif operator.kind == "slice":
-            sliced = _slice(view, operator, shape)
-            if sliced == "outside":
-                continue
-            changed = sliced if isinstance(sliced, View) else None
-        elif operator.kind == "expand":
-            changed = _expand(view, graph.tensor[operator.inputs[0]].shape, shape)
-        else:
-            shifted = zip(view.region_start, operator.starts, strict=True)
-            changed = replace(view, region_start=tuple(a + b for a, b in shifted))
+    for view in views[source]:
+        changed = _moved(move, replace(view, tensor=""), graph.tensor[source].shape, shape)
         if changed is None:
             return None
-        result.append(changed)
+        if isinstance(changed, View):
+            result.append(replace(changed, tensor=view.tensor))
     return tuple(result)
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """What a layout operator of one input does, as in `LayoutOp`."""
+
+    kind: str
+    perm: tuple[int, ...]
+    starts: tuple[int, ...]
+    steps: tuple[int, ...]
+
+
+@lru_cache(maxsize=1024)
+def _moved(
+    move: _Move, view: View, old: tuple[int, ...], new: tuple[int, ...]
+) -> "View | str | None":
+    """The view behind a move from shape `old` to `new`; None (copy), or "outside" of a slice."""
+    if move.kind == "transpose":
+        return _transpose(view, move.perm)
+    if move.kind == "reshape":
+        return reshape_view(view, old, new)
+    if move.kind == "slice":
+        return _slice(view, move, new)
+    if move.kind == "expand":
+        return _expand(view, old, new)
+    shifted = zip(view.region_start, move.starts, strict=True)
+    return replace(view, region_start=tuple(a + b for a, b in shifted))
 
 
 def _concat(
@@ -154,13 +172,11 @@ def _transpose(view: View, perm: tuple[int, ...]) -> View:
     )
 
 
-def _slice(view: View, operator: LayoutOp, shape: tuple[int, ...]) -> "View | str | None":
+def _slice(view: View, move: _Move, shape: tuple[int, ...]) -> "View | str | None":
     """The part of the view that the slice keeps: a View, None (copy), or "outside"."""
     atoms = list(view.atoms)
     starts = list(view.region_start)
-    for dim, (begin, step, size) in enumerate(
-        zip(operator.starts, operator.steps, shape, strict=True)
-    ):
+    for dim, (begin, step, size) in enumerate(zip(move.starts, move.steps, shape, strict=True)):
         extent = view.extent[dim]
         first = begin - starts[dim]
         if first == 0 and step == 1 and size == extent:

@@ -6,10 +6,12 @@ Work is counted instead of timed: 40 layers take as much of it as 4 do.
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
+from onnx import TensorProto
 from onnx_models import model, node, value
 from planned_graphs import chip
 from resolving import resolve
@@ -19,7 +21,7 @@ from t10c.onnx_import.importer import import_model
 from t10c.onnx_import.infer import ShapeInference
 from t10c.schedule import assignment, descent, document, reconcile
 from t10c.schedule.model import schedule_model
-from t10c.schedule.result import ModelPlan
+from t10c.schedule.result import ModelPlan, OperatorPlan
 from t10c.schedule.transition import TransitionPricer
 from t10c.serialise import file_bytes
 from t10c.zoo import build_model
@@ -145,6 +147,67 @@ def test_shared_parts_stand_in_the_file_as_they_are() -> None:
     assert all(isinstance(entry["rtensors"], list) for entry in entries)
     shared = {id(operator.rtensors) for operator in plan.operators}
     assert len(shared) < len(plan.operators)
+
+
+def changed(operator: OperatorPlan, what: str) -> OperatorPlan:
+    """An operator's plan that differs in one thing."""
+    if what in ("received_bytes", "kept_bytes", "reused"):
+        first, *others = operator.transitions
+        other = not first.reused if what == "reused" else getattr(first, what) + 1
+        return replace(operator, transitions=(replace(first, **{what: other}), *others))
+    if what in ("active_bytes", "cut"):
+        weight, *weights = operator.idle
+        known = weight.cut
+        other = weight.active_bytes + 1 if what == "active_bytes" else replace(known, ratio=77)
+        return replace(operator, idle=(replace(weight, **{what: other}), *weights))
+    parts: dict[str, Any] = {
+        "placement": "otherwise",
+        "plan": replace(operator.plan, split=tuple(factor + 1 for factor in operator.plan.split)),
+        "rtensors": operator.rtensors[:1],
+        "piece_bytes": (1, 2, 3),
+        "memory_bytes": replace(operator.memory_bytes, total=7),
+        "cost_cycles": replace(operator.cost_cycles, setup=7.5),
+    }
+    return replace(operator, **{what: parts[what]})
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("received_bytes", "kept_bytes", "reused", "active_bytes", "cut", "placement", "plan"),
+        *("rtensors", "piece_bytes", "memory_bytes", "cost_cycles"),
+    ],
+)
+def test_an_operator_that_differs_is_written_as_it_is(what: str) -> None:
+    plan = planned("bert-large", 4)
+    last = [o for o in plan.operators if o.idle and o.transitions][-2]
+    odd = changed(last, what)
+    assert odd != last
+    other = replace(plan, operators=tuple(odd if o is last else o for o in plan.operators))
+    assert document.dump_plan(other) == file_bytes(document.to_document(other))
+
+
+@pytest.mark.parametrize("name", ["100 %s", "größe", "\x7f", 'a"b\\', "line\nline", "\u2028"])
+def test_names_are_written_as_they_are(name: str) -> None:
+    """And a node whose note is another than that of a node like it."""
+    plan = planned("bert-large", 2)
+    graph = plan.graph
+    nodes = (*graph.nodes[:-1], replace(graph.nodes[-1], name=name), replace(graph.nodes[-1]))
+    nodes = (*nodes[:-1], replace(nodes[-1], note=name))
+    tensors = (replace(graph.tensors[0], name=name), *graph.tensors[1:])
+    layouts = tuple(
+        replace(o, op_type=name) if o is graph.operators[0] else o for o in graph.operators
+    )
+    changed_graph = replace(graph, nodes=nodes, tensors=tensors, operators=layouts)
+    other = replace(plan, graph=changed_graph)
+    assert document.dump_plan(other) == file_bytes(document.to_document(other))
+
+
+def test_nodes_that_differ_in_their_type_are_not_alike() -> None:
+    nodes = [node("Neg", "x", "p", "p"), node("Neg", "y", "q", "q")]
+    inputs = [value("x", [4]), value("y", [4], TensorProto.INT32)]
+    resolved = resolve(model(nodes, inputs, ["p", "q"]))
+    assert (resolved.element_types["p"], resolved.element_types["q"]) == ("float32", "int32")
 
 
 def test_nodes_that_differ_in_a_value_are_not_alike() -> None:
