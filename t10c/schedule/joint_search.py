@@ -85,6 +85,10 @@ class JointSearch:
         """Number of plans whose layouts are compared, over all problems."""
         return sum(int(np.count_nonzero(known.opened)) for known in self._known)
 
+    def is_alive(self, number: int, row: int) -> bool:
+        """Whether a listed plan may still be part of a schedule faster than the best."""
+        return bool(self._known[number].alive[row])
+
     # Where to begin
 
     def _scores(self, number: int, price: float) -> FloatArray:

@@ -14,14 +14,15 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
 from t10c.ir.graph import Graph
 from t10c.schedule import joint_search, shortlist
-from t10c.schedule.assignment import price_assignment
-from t10c.schedule.choices import Choices, EveryCut, find_choices, with_plans
+from t10c.schedule.assignment import Assignment, price_assignment
+from t10c.schedule.choices import Choices, EveryCut, all_listed, find_choices, with_plans
 from t10c.schedule.kinds import Kinds, Progress, find_kinds
 from t10c.schedule.memory import fixed_demand_bytes, live_homes
 from t10c.schedule.messages import NO_TABLE, Edge, Messages, Node
 from t10c.schedule.model import schedule_model
 from t10c.schedule.network import NetworkBuilder, always_floored
 from t10c.schedule.options import ScheduleOptions
+from t10c.schedule.prepare import prepare
 from t10c.schedule.problem import Problem, search_problem
 from t10c.schedule.rates import Limits, Rates
 from t10c.schedule.result import ModelPlan
@@ -327,19 +328,24 @@ def every_plan(problem: Problem, spec: HardwareSpec, search: SearchOptions) -> C
     return with_plans(empty, entries, spec, "every")
 
 
-def least_latency(setting: Setting, spec: HardwareSpec) -> float:
-    """The least latency of all choices that fit, inf if none does."""
-    best = math.inf
+def priced_choices(setting: Setting, spec: HardwareSpec) -> list[Assignment]:
+    """All choices that fit, priced exactly."""
     fixed = fixed_demand_bytes(setting.sequence, spec)
     counts = [range(len(setting.of_step(step).plan)) for step in range(len(setting.choice_of))]
+    found = []
     for options in itertools.product(*counts):
         plans = setting.plans_of(options)
         homes = setting.homes(plans, spec)
-        memory = setting.memory(plans, options, homes, fixed)
-        if memory.most <= spec.usable_bytes:
-            found = price_assignment(setting, plans, list(options), homes, fixed, spec.usable_bytes)
-            best = min(best, found.cycles)
-    return best
+        if setting.memory(plans, options, homes, fixed).most <= spec.usable_bytes:
+            found.append(
+                price_assignment(setting, plans, list(options), homes, fixed, spec.usable_bytes)
+            )
+    return found
+
+
+def least_latency(setting: Setting, spec: HardwareSpec) -> float:
+    """The least latency of all choices that fit, inf if none does."""
+    return min((found.cycles for found in priced_choices(setting, spec)), default=math.inf)
 
 
 def every_choice(graph: Graph, spec: HardwareSpec, search: SearchOptions) -> Setting | None:
@@ -423,3 +429,42 @@ def test_best_of_all_choices(seed: int, way: str, monkeypatch: pytest.MonkeyPatc
                 assert found.lower_bound_cycles == pytest.approx(best, rel=1e-8)
             assert found.latency_cycles >= best * (1 - 1e-8)
             assert found.lower_bound_cycles <= best * (1 + 1e-8)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_is_left_out_is_in_no_faster_choice(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of every choice that fits and is faster than the best known stay alive."""
+    rng = random.Random(seed)
+    spec = chip(rng.choice([2, 3, 4]), 16, 64, rng.choice(["fixed", "double"]))
+    search = SearchOptions(pruning="exhaustive")
+    while True:
+        graph = random_model(rng.randrange(1 << 30), rng.choice([2, 3, 4]), 40)
+        every = every_choice(graph, spec, search)
+        if every is not None and combinations(every) <= 800:
+            break
+    own = prepare(graph, spec, ScheduleOptions(search=search, time_limit_seconds=600))
+    assert isinstance(own, Setting)
+    monkeypatch.setattr(joint_search, "settled", lambda *_: None)  # nothing better is found
+    known = sorted(priced_choices(every, spec), key=lambda found: found.cycles)
+    best = rng.choice(known)
+    joint = joint_search.JointSearch(own, spec, best)
+    for _ in range(4):
+        joint.round()
+        joint.next_total()
+        joint.open_classes()
+    rows = [
+        {
+            (e.plan.split, e.plan.rotations): row
+            for row, e in enumerate(all_listed(c, spec, True).plans)
+        }
+        for c in own.choices
+    ]
+    for found in known:
+        if found.cycles < best.cycles - 1e-6:
+            for step, plan in enumerate(found.plans):
+                entry = every.of_step(step).plans[plan].plan
+                number = own.choice_of[step]
+                row = rows[number][entry.split, entry.rotations]
+                assert joint.is_alive(number, row)
