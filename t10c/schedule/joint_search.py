@@ -9,10 +9,11 @@ from t10c.hardware.kernels import exchange_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.assignment import Assignment, settled
 from t10c.schedule.choices import Choices, with_plans
+from t10c.schedule.fetch_sizes import always_floored
 from t10c.schedule.finish import can_finish, finish
 from t10c.schedule.kinds import NO_PLAN, Kinds, Progress, find_kinds, row_costs
 from t10c.schedule.messages import Messages
-from t10c.schedule.network import NetworkBuilder, always_floored
+from t10c.schedule.network import NetworkBuilder
 from t10c.schedule.price import PriceSearch
 from t10c.schedule.rates import Limits, Rates, Variant, turned
 from t10c.schedule.setting import Setting
@@ -232,7 +233,8 @@ class JointSearch:
         """Splice the latest assignments that left memory unused and that took too much."""
         if len(self._sides) == 2:
             first, last = (plans for plans, _ in self._sides.values())
-            self._keep(spliced(self.setting, self.spec, first, last))
+            known_cycles = np.inf if self.best is None else self.best.cycles
+            self._keep(spliced(self.setting, self.spec, first, last, known_cycles))
 
     def turn(self) -> bool:
         """Share the rates out anew where limits are exceeded; False if that leads nowhere."""

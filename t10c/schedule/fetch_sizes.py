@@ -1,0 +1,264 @@
+"""How many bytes cores receive at least: between layouts of single plans, and between classes.
+
+Between two single plans it is what their layouts on the sampled cores say. A class has bounds in
+place of a layout: what some core needs of an operand at least, less what any core holds at most.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from t10c.hardware.spec import HardwareSpec
+from t10c.hardware.width import size_bytes, stored_bits
+from t10c.schedule.atoms import View, identity_view
+from t10c.schedule.kinds import Kinds
+from t10c.schedule.layout import Layout
+from t10c.schedule.listed_layouts import Lies, ListedLayouts, PairTable
+from t10c.schedule.messages import Ways
+from t10c.schedule.received import received_elements
+from t10c.schedule.received_matrix import mean_received_matrix, received_matrix
+from t10c.schedule.setting import Setting
+from t10c.schedule.steps import Read, Source, Step
+from t10c.schedule.terms import Fetch, Term, Terms
+from t10c.search.space import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Side:
+    """How the kinds of a step lie for one term: opened ways first, then one of every class.
+
+    `known` (opened ways,) are their numbers among the listed layouts.
+    """
+
+    kinds: Kinds
+    ways: Ways
+    known: IntArray
+
+
+class FetchSizes:
+    """Bytes received between plans and classes; those of pairs of layouts are remembered."""
+
+    def __init__(self, setting: Setting, spec: HardwareSpec, terms: Terms) -> None:
+        self.setting = setting
+        self.spec = spec
+        self._terms = terms
+        self._listed = ListedLayouts(setting.choices, setting.pricer.layouts.sample, spec)
+        self._pairs: dict[tuple[object, ...], PairTable] = {}
+        self._alike: dict[int, dict[bytes, int]] = {}
+
+    def alike(self, number: int, rows: IntArray) -> IntArray:
+        """Numbers of how some rows of a shortlist lie wherever the network looks, (rows,).
+
+        Rows with the same number have the same sizes as well.
+        """
+        listed = self.setting.choices[number].listed
+        sizes = (
+            listed.fetched_bytes,
+            listed.needed_bytes,
+            listed.floor_bytes,
+            listed.home_bytes[:, None],
+        )
+        columns = [own[rows].astype(np.float64) for own in sizes]
+        ways = [
+            self._listed.ways(number, lies, rows)[:, None] for lies in self._terms.looked_at[number]
+        ]
+        known = self._alike.setdefault(number, {})
+        table = np.concatenate([*columns, *ways], axis=1)
+        return np.array([known.setdefault(row.tobytes(), len(known)) for row in table], np.int64)
+
+    def side(self, number: int, kinds: Kinds, lies: Lies) -> Side:
+        """How the kinds of a choices lie in a role."""
+        listed = self._listed.ways(number, lies, kinds.rows)
+        known, of = np.unique(listed, return_inverse=True)
+        classes = np.arange(len(kinds) - kinds.single) + len(known)
+        return Side(kinds, Ways(np.concatenate([of.ravel(), classes])), known)
+
+    def even_bytes(self, step: Step, fetch: Fetch, side: Side) -> FloatArray:
+        """Bytes of an operand's sources that lie evenly spread, at least, (kinds,)."""
+        pricer, read = self.setting.pricer, step.reads[fetch.position]
+        number, own = self.setting.choice_of[step.index], side.kinds
+        constant = self._terms.constant(step, fetch)
+        key = ("even", number, pricer.read_key(step.index, fetch.position), constant)
+        if key not in self._pairs:
+            self._pairs[key] = PairTable(self._even_pairs(step, read, constant, number))
+        known = self._pairs[key].of(np.zeros(1, dtype=np.int64), side.known)[0]
+        if len(constant) < len(read.sources):
+            size = np.zeros(len(own))
+        else:
+            needed, floor = self._sizes(step, read, own, read.sources[constant[0]].tensor)
+            share = sum(pricer.even_share_bytes(read.sources[i]) for i in constant)
+            size = np.maximum(floor, needed - share)
+        size[: own.single] = known[side.ways.of[: own.single]]
+        return size
+
+    def _even_pairs(
+        self, step: Step, read: Read, constant: tuple[int, ...], number: int
+    ) -> Callable[[IntArray, IntArray], IntArray]:
+        """Bytes of evenly spread sources: of the core that lacks most, or on average.
+
+        On average where other sources depend on a choice.
+        """
+        cores = len(self.setting.pricer.layouts.sample)
+        most = len(constant) == len(read.sources)
+
+        def compute(_: IntArray, second: IntArray) -> IntArray:
+            need = self._listed.layouts(number, ("in", read.operand), second)
+            views = tuple(read.views[i] for i in constant)
+            held = tuple(_repeated(self._even(read.sources[i]), len(second)) for i in constant)
+            missing = received_elements(need, views, held).reshape(-1, cores)
+            elements = missing.max(axis=1) if most else missing.sum(axis=1) // cores
+            return self._bytes_of(elements, views[0].tensor)[None]
+
+        return compute
+
+    def _even(self, source: Source) -> Layout:
+        tensor = self.setting.sequence.graph.tensor[source.tensor]
+        return self.setting.pricer.layouts.even_sampled(tensor.shape)
+
+    def _bytes_of(self, elements: IntArray, tensor: str) -> IntArray:
+        bits = self.setting.sequence.graph.tensor[tensor].bits
+        return np.asarray(size_bytes(self.spec, elements, bits), dtype=np.int64)
+
+    def bytes_between(
+        self,
+        step: Step,
+        read: Read,
+        first: int,
+        term: Term,
+        before: Side,
+        after: Side,
+    ) -> FloatArray:
+        """Most bytes that a core receives of an operand, at least, (ways of first, own ways)."""
+        other, own = before.kinds, after.kinds
+        moved = read.tensor if term.origin == "copy" else read.sources[term.sources[0]].tensor
+        needed, floor = self._sizes(step, read, own, moved)
+        least_needed = after.ways.least(needed)
+        if not term.alone:
+            size = np.zeros((before.ways.count, after.ways.count))
+        elif term.lies[0] == "out":
+            home = before.ways.most(other.home) * len(term.sources)
+            size = least_needed - home[:, None] - self._around_bytes(read, term)
+            if len(term.sources) == len(read.sources):
+                size = np.maximum(after.ways.least(floor), size)
+        else:
+            times = max(1, len(term.sources))
+            held = before.ways.most(other.held[:, term.lies[1]]) * times
+            size = least_needed - held[:, None] - self._around_bytes(read, term)
+        size = np.maximum(0.0, size)
+        exact = self._pair_table(step, read, first, term).of(before.known, after.known)
+        size[: len(before.known), : len(after.known)] = exact
+        return size
+
+    def _around(self, read: Read, term: Term) -> tuple[int, ...]:
+        """Sources that lie evenly spread beside those of a term."""
+        if not term.sources or not term.alone:
+            return ()
+        return tuple(i for i in range(len(read.sources)) if i not in term.sources)
+
+    def _around_bytes(self, read: Read, term: Term) -> float:
+        """What a core holds at most of them."""
+        around = self._around(read, term)
+        return float(sum(self.setting.pricer.even_share_bytes(read.sources[i]) for i in around))
+
+    def _pair_table(self, step: Step, read: Read, first: int, term: Term) -> PairTable:
+        """Bytes received between layouts, on the sampled cores."""
+        choice_of, pricer = self.setting.choice_of, self.setting.pricer
+        position = self._terms.fetches[step.index][term.fetch].position
+        read_key = pricer.read_key(step.index, position)
+        key = (choice_of[step.index], read_key, choice_of[first], term)
+        if key not in self._pairs:
+            self._pairs[key] = PairTable(
+                self._pair_bytes(read, term, choice_of[first], choice_of[step.index])
+            )
+        return self._pairs[key]
+
+    def _pair_bytes(
+        self, read: Read, term: Term, first: int, own: int
+    ) -> Callable[[IntArray, IntArray], IntArray]:
+        tensors, cores = self.setting.sequence.graph.tensor, len(self.setting.pricer.layouts.sample)
+        views: tuple[View, ...]
+        if term.origin == "copy":
+            views = (identity_view(read.tensor, tensors[read.tensor].shape),)
+        else:
+            views = tuple(read.views[i] for i in term.sources)
+        around = [(read.views[i], self._even(read.sources[i])) for i in self._around(read, term)]
+
+        def compute(before: IntArray, after: IntArray) -> IntArray:
+            held = self._listed.layouts(first, term.lies, before)
+            need = self._listed.layouts(own, ("in", read.operand), after)
+            if term.alone:
+                elements = received_matrix(need, held, views, cores, around)
+            else:
+                mean = mean_received_matrix(need, held, views, cores)
+                elements = np.floor(mean).astype(np.int64)
+            return self._bytes_of(elements, views[0].tensor)
+
+        return compute
+
+    def _sizes(
+        self, step: Step, read: Read, own: Kinds, moved: str
+    ) -> tuple[FloatArray, FloatArray]:
+        """(needed, floor) of an operand at the width of the tensor that is moved.
+
+        Both are 0 where the operand's view is not one to one.
+        """
+        zeros = np.zeros(len(own))
+        if not one_to_one(read, self.setting):
+            return zeros, zeros
+        expression = step.problem.expression
+        operand = expression.inputs[read.operand]
+        moved_bits = self.setting.sequence.graph.tensor[moved].bits
+        wider = relative_width(self.spec, moved_bits, operand.bits)
+        return wider * own.needed[:, read.operand], wider * own.floor[:, read.operand]
+
+
+def _repeated(layout: Layout, plans: int) -> Layout:
+    return Layout(np.tile(layout.start, (plans, 1)), np.tile(layout.stop, (plans, 1)), layout.flat)
+
+
+def always_floored(setting: Setting, spec: HardwareSpec) -> list[tuple[int, ...]]:
+    """Operands of every choices that all their steps receive from one copy, one to one.
+
+    And no narrower than the operand is, so that they receive the floor's bytes at least.
+    """
+    tensors = setting.sequence.graph.tensor
+    found: list[set[int] | None] = [None] * len(setting.choices)
+    for step in setting.sequence.steps:
+        operands = step.problem.expression.inputs
+        own = {
+            read.operand
+            for position, read in enumerate(step.reads)
+            if len(read.sources) == 1
+            and read.sources[0].weight_of < 0
+            and one_to_one(read, setting)
+            and setting.pricer.reuse_operand(step.index, position) < 0
+            and relative_width(
+                spec, tensors[read.sources[0].tensor].bits, operands[read.operand].bits
+            )
+            >= 1
+        }
+        number = setting.choice_of[step.index]
+        known = found[number]
+        found[number] = own if known is None else known & own
+    return [tuple(sorted(operands or ())) for operands in found]
+
+
+def relative_width(spec: HardwareSpec, moved_bits: int, operand_bits: int) -> float:
+    """Bytes that move per byte of an operand, at least: what moves is stored in its own width.
+
+    A piece of elements below a byte is rounded up, so a share of it says nothing.
+    """
+    moved, own = stored_bits(spec, moved_bits), stored_bits(spec, operand_bits)
+    if moved == own:
+        return 1.0
+    return moved / own if own % 8 == 0 else 0.0
+
+
+def one_to_one(read: Read, setting: Setting) -> bool:
+    """Whether every element of the operand's tensor is one of a source's own."""
+    shape = setting.sequence.graph.tensor[read.tensor].shape
+    covered = sum(math.prod(view.extent) for view in read.views)
+    sources = all(atom.source for view in read.views for atom in view.atoms)
+    return sources and covered == math.prod(shape)
