@@ -15,7 +15,8 @@ Two phases, each a function from frozen values to frozen values, between them re
     (infer.py, guards.py) or, where they depend on data, taken from declarations and bounds
     (open_shapes.py, declared.py, bounds.py); origins.py says what would make them known.
     Nodes like one before take its outcome (recurring.py).
-- importer.py: the `ResolvedModel` to a `Graph`.
+- importer.py: the `ResolvedModel` to a `Graph`. Of many alike layers (blocks.py) only a few are
+  lowered, and the graph is unfolded (unfold.py).
   - Lower every node (lower.py): renamings and repetitions go (simplify.py), subgraphs that spell
     out one operator are recognised (patterns.py), and a node becomes what its lowering says
     (lowering/, one module per operator family, reading attributes.py), else the standard's

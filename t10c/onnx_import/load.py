@@ -72,12 +72,16 @@ def _is_text(graph: onnx.GraphProto) -> bool:
     for value in (*graph.input, *graph.output, *graph.value_info):
         names.append(value.name)
         names.extend(dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    inner: list[onnx.GraphProto] = []
     for node in graph.node:
-        names.extend((node.name, node.op_type, node.domain, *node.input, *node.output))
-        names.extend(attribute.name for attribute in node.attribute)
-    return set(map(type, names)) <= {str} and all(
-        _is_text(inner) for node in graph.node for inner in subgraphs(node)
-    )
+        names += (node.name, node.op_type, node.domain)
+        names += node.input
+        names += node.output
+        attributes = node.attribute
+        if attributes:
+            names += [attribute.name for attribute in attributes]
+            inner += subgraphs(node)
+    return set(map(type, names)) <= {str} and all(map(_is_text, inner))
 
 
 def _not_onnx(data: bytes) -> str:

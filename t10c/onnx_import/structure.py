@@ -46,8 +46,9 @@ def needed_names(node: NodeProto) -> list[str]:
     names = list(node.input)
     if "" in names:
         names = list(filter(None, names))
-    for graph in subgraphs(node):
-        names.extend(_captured(graph))
+    if node.attribute:
+        for graph in subgraphs(node):
+            names.extend(_captured(graph))
     return names
 
 

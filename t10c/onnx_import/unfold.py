@@ -76,8 +76,8 @@ class _Unfolding:
             for slot, name in enumerate((*node.inputs, *node.outputs)):
                 if name and name not in self._tensors:
                     self._tensors[name] = _Place(index, slot)
-        self._node_origins = _Origins(self._nodes, self._tensors)
-        self._tensor_origins = _Origins(self._tensors, self._nodes)
+        self._node_origins = _Origins(self._nodes, self._tensors, blocks)
+        self._tensor_origins = _Origins(self._tensors, self._nodes, blocks)
 
     def shortened(self) -> ResolvedModel | None:
         """The model with the first blocks only; None if others than the last are read later."""
@@ -184,16 +184,12 @@ class _Unfolding:
     def _later_node(self, name: str, shift: int) -> str:
         """The name of an operator so many blocks later; as it is where it is none of a block's."""
         place = self._node_origins[name]
-        if place is None or self._block(place) < 0:
-            return name
-        return self._name(place, shift)
+        return name if place is None else self._name(place, shift)
 
     def _later_tensor(self, name: str, shift: int) -> str:
         """The same of the name of a tensor."""
         place = self._tensor_origins[name]
-        if place is None or self._block(place) < 0:
-            return name
-        return self._name(place, shift)
+        return name if place is None else self._name(place, shift)
 
     # What the graph is made of
 
@@ -229,20 +225,24 @@ class _Unfolding:
 
 
 class _Origins(dict[str, _Place | None]):
-    """Where names come from: known names, and names that begin with one; None for others.
+    """Where names of blocks come from: known names, and names that begin with one; None for others.
 
     Of names in both, `own` ones go first.
     """
 
-    def __init__(self, own: Mapping[str, _Place], other: Mapping[str, _Place]) -> None:
+    def __init__(
+        self, own: Mapping[str, _Place], other: Mapping[str, _Place], blocks: Blocks
+    ) -> None:
         self._own, self._other = own, other
+        self._blocks = range(blocks.start, blocks.stop)
 
     def __missing__(self, name: str) -> _Place | None:
         place = None
         for end in range(len(name), 0, -1):
             base = self._own.get(name[:end]) or self._other.get(name[:end])
             if base is not None:
-                place = replace(base, label=name[end:])
+                if base.node in self._blocks:
+                    place = replace(base, label=name[end:])
                 break
         self[name] = place
         return place

@@ -16,7 +16,7 @@ from resolving import resolve
 
 from t10c.errors import UnsupportedOperatorError
 from t10c.ir.graph import Graph
-from t10c.onnx_import import importer
+from t10c.onnx_import import importer, unfold
 from t10c.onnx_import.importer import lower_model
 from t10c.onnx_import.resolved import ResolvedModel
 from t10c.zoo import build_model
@@ -287,3 +287,15 @@ def test_an_error_counts_the_nodes_of_all_layers() -> None:
     text = value("x", [8], TensorProto.STRING)
     with pytest.raises(UnsupportedOperatorError, match="unsupported operators: 30 StringConcat"):
         lower_model(resolve(model(nodes, [text], ["s29"], opset=20)))
+
+
+@pytest.mark.parametrize("odd", [None, 3, 4, 5])
+def test_blocks_that_become_something_else_are_not_unfolded(odd: int | None) -> None:
+    """Items are their block and what they are; each block becomes two of them."""
+    blocks = [block for block in range(8) for _ in range(2)]
+    items = [(block, "odd" if block == odd else "usual") for block in blocks]
+    found = unfold._repeated(
+        items, lambda item: item[0], lambda item, shift: (item[0] + shift, item[1]), 3
+    )
+    expected = [(block, "usual") for block in range(11) for _ in range(2)]
+    assert found == (expected if odd is None else None)
