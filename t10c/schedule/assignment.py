@@ -6,6 +6,7 @@ import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.descent import descend, forward_start, option_extra
+from t10c.schedule.knapsack import least_setup
 from t10c.schedule.memory import Homes, StepMemory, fixed_demand_bytes, live_homes
 from t10c.schedule.reconcile import Allocation, Menu, reconcile
 from t10c.schedule.result import Transition
@@ -135,7 +136,14 @@ def settled(setting: Setting, plans: list[int], spec: HardwareSpec) -> Assignmen
     options = settle_idle(setting, plans, homes, fixed, spec.usable_bytes)
     if options is None:
         return None
-    return price_assignment(setting, plans, options, homes, fixed, spec.usable_bytes)
+    found = price_assignment(setting, plans, options, homes, fixed, spec.usable_bytes)
+    if not any(setting.of_step(step).setup[option] for step, option in enumerate(options)):
+        return found
+    options = least_setup(setting, plans, homes, fixed, spec.usable_bytes)
+    if options is None:
+        return found
+    other = price_assignment(setting, plans, options, homes, fixed, spec.usable_bytes)
+    return min(found, other, key=lambda assignment: assignment.cycles)
 
 
 def from_smallest(setting: Setting, smallest: Smallest, spec: HardwareSpec) -> Assignment:
