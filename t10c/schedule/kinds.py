@@ -14,7 +14,7 @@ from t10c.hardware.kernels import exchange_cycles, move_cycles, sync_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
 from t10c.schedule.shares import replicas_of, weight_cycles
-from t10c.schedule.shortlist import READERS, Shortlist
+from t10c.schedule.shortlist import Shortlist, others_gain
 from t10c.search.space import BoolArray, FloatArray, IntArray
 from t10c.search.temporal import slot_table
 
@@ -198,10 +198,9 @@ def _far(
     listed = choices.listed
     inputs = [i for i in range(listed.fetched_bytes.shape[1]) if i not in choices.problem.weights]
     fetched = listed.fetched_bytes[:, inputs].sum(axis=1)
-    # weights that others read are as good as copies
-    lent = listed.fetched_bytes[:, list(choices.problem.lent)].sum(axis=1)
-    copied = lent + listed.fetched_bytes[:, [i for i in inputs if i not in floored]].sum(axis=1)
-    gain = READERS * _exchange(spec, listed.home_bytes) + _exchange(spec, copied)
+    copied = listed.fetched_bytes[:, [i for i in inputs if i not in floored]].sum(axis=1)
+    lent = listed.fetched_bytes[:, list(choices.problem.lent)]
+    gain = others_gain(choices.problem, spec, listed.home_bytes, copied, lent)
     ceiling = float(np.min(row_cost + _exchange(spec, fetched), initial=np.inf))
     far: BoolArray = floored_cost - gain > ceiling
     return far

@@ -11,7 +11,7 @@ from t10c.schedule.problem import Problem
 from t10c.schedule.result import DoesNotFit
 from t10c.schedule.rowwise import FrontSearcher, split_rowwise
 from t10c.schedule.setting import Setting
-from t10c.schedule.steps import build_sequence, with_lent
+from t10c.schedule.steps import build_sequence, with_readers
 from t10c.schedule.transition import TransitionPricer
 
 Searcher = Callable[[list[Problem]], list[Choices]]
@@ -32,7 +32,7 @@ def prepare(
     chained = split_rowwise(graph, spec, options.search, fronts)
     sequence = build_sequence(chained, options.persistent)
     if options.joint:
-        sequence = with_lent(sequence)
+        sequence = with_readers(sequence)
     problem_of: dict[Problem, int] = {}
     for step in sequence.steps:
         problem_of.setdefault(step.problem, len(problem_of))

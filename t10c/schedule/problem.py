@@ -10,18 +10,23 @@ from t10c.search.operator import SearchResult, search_operator
 from t10c.search.options import SearchOptions
 from t10c.search.sieve import Sieve
 
+FEW_READERS = 3
+"""Outputs are read by so many operators or fewer, unless a problem says otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A planning problem: an expression, and which of its inputs are weights with an idle plan.
 
-    `lent` names a weight once for every other operator that reads it where this one keeps it; it is
-    told apart only where plans of all steps are chosen together.
+    `lent` names a weight once for every other operator that reads it where this one keeps it, and
+    about `readers` operators read the output, seldom more; both are told apart only where plans of
+    all steps are chosen together.
     """
 
     expression: TensorExpression
     weights: tuple[int, ...]
     lent: tuple[int, ...] = field(default=(), metadata={"omit_default": True})
+    readers: int = field(default=FEW_READERS, metadata={"omit_default": True})
 
 
 def search_problem(

@@ -39,9 +39,6 @@ MOST_PLANS = 50_000
 FEW_PLANS = 256
 """A problem with so few feasible plans lists them all, for a search of all choices (finish.py)."""
 
-READERS = 3
-"""Readers of the output that are reckoned with; more make the bound looser, not wrong."""
-
 
 @dataclass(frozen=True)
 class Shortlist:
@@ -140,8 +137,7 @@ class ShortlistCollector:
         """
         home = costs.piece_bytes[:, -1].astype(np.float64)
         lent = costs.piece_bytes[:, list(self.problem.lent)].astype(np.float64)
-        fetched = fetched + lent.sum(axis=1)
-        return READERS * _exchange(self.spec, home) + _exchange(self.spec, fetched)
+        return others_gain(self.problem, self.spec, home, fetched, lent)
 
     def _possible(self, priced: FloatArray, gain: FloatArray) -> BoolArray:
         kept: BoolArray = np.any(priced - gain <= self._ceiling[:, None], axis=0)
@@ -225,6 +221,20 @@ def least_idle_bytes(problem: Problem, spec: HardwareSpec) -> float:
 def _exchange(spec: HardwareSpec, size: FloatArray) -> FloatArray:
     cycles: FloatArray = np.where(size > 0, exchange_cycles(spec, size), 0.0)
     return cycles
+
+
+def others_gain(
+    problem: Problem, spec: HardwareSpec, home: FloatArray, copied: FloatArray, lent: FloatArray
+) -> FloatArray:
+    """Most cycles that others save by a plan: (plans,).
+
+    Its readers by its output at home, the next operator by `copied` bytes of its operands, and
+    those that read its weights by the `lent` pieces (plans, readers). Should an output have more
+    readers than the problem says, the bound is looser, not wrong.
+    """
+    read = problem.readers * _exchange(spec, home) + _exchange(spec, lent).sum(axis=1)
+    gain: FloatArray = read + _exchange(spec, copied)
+    return gain
 
 
 def _others(selected: IntArray, count: int) -> BoolArray:

@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 
 from t10c.ir.graph import Graph, LayoutOp, Operator
 from t10c.schedule.atoms import View
-from t10c.schedule.problem import Problem
+from t10c.schedule.problem import FEW_READERS, Problem
 from t10c.schedule.views import ViewTable, resolve_views
+
+_READERS = (FEW_READERS, 8, 24, 72, 1 << 30)
+"""Numbers of readers are rounded up to one of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +111,10 @@ def build_sequence(graph: Graph, persistent: tuple[str, ...] = ()) -> Sequence:
     )
 
 
-def with_lent(sequence: Sequence) -> Sequence:
-    """The sequence with problems that say which of their weights other steps read, and how often.
+def with_readers(sequence: Sequence) -> Sequence:
+    """The sequence with problems that say how often other steps read their outputs and weights.
 
-    Problems that differ in that are searched apart.
+    Problems that differ in that are searched apart, so numbers of readers are rounded up.
     """
     lent: dict[int, list[int]] = {}
     for step in sequence.steps:
@@ -123,8 +126,11 @@ def with_lent(sequence: Sequence) -> Sequence:
     known: dict[Problem, Problem] = {}
     steps = []
     for step in sequence.steps:
-        if step.index in lent:
-            problem = replace(step.problem, lent=tuple(sorted(lent[step.index])))
+        count = len({consumer for consumer, _ in step.consumers})
+        readers = next(most for most in _READERS if count <= most)
+        weights = tuple(sorted(lent.get(step.index, ())))
+        if weights or readers != step.problem.readers:
+            problem = replace(step.problem, lent=weights, readers=readers)
             step = replace(step, problem=known.setdefault(problem, problem))
         steps.append(step)
     return replace(sequence, steps=tuple(steps))

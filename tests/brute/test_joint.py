@@ -30,7 +30,7 @@ from t10c.schedule.result import ModelPlan
 from t10c.schedule.rowwise import split_rowwise
 from t10c.schedule.setting import Setting
 from t10c.schedule.shortlist import merge_candidates, merge_costs
-from t10c.schedule.steps import build_sequence, with_lent
+from t10c.schedule.steps import build_sequence, with_readers
 from t10c.schedule.transition import TransitionPricer
 from t10c.search import SearchOptions
 from t10c.search.candidates import Candidates
@@ -167,7 +167,7 @@ def random_case(seed: int, graph: Graph | None = None) -> Case | None:
     if rng.random() < 0.2:
         spec = replace(spec, interconnect=replace(spec.interconnect, sync_cycles=0.0))
     search = SearchOptions(pruning=rng.choice(["pruned", "exhaustive"]))
-    sequence = with_lent(build_sequence(graph))
+    sequence = with_readers(build_sequence(graph))
     number: dict[Problem, int] = {}
     for step in sequence.steps:
         number.setdefault(step.problem, len(number))
@@ -351,7 +351,7 @@ def least_latency(setting: Setting, spec: HardwareSpec) -> float:
 
 def every_choice(graph: Graph, spec: HardwareSpec, search: SearchOptions) -> Setting | None:
     """The setting of all plans of a model; None if an operator does not fit alone."""
-    sequence = with_lent(build_sequence(split_rowwise(graph, spec, search)))
+    sequence = with_readers(build_sequence(split_rowwise(graph, spec, search)))
     number: dict[Problem, int] = {}
     for step in sequence.steps:
         number.setdefault(step.problem, len(number))
