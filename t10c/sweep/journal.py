@@ -30,10 +30,12 @@ class Journal:
 
     def add(self, key: str, result: PointResult) -> None:
         """Keep the figures of a point, on disk before this returns (FileAccessError)."""
-        self.known[key] = result
+        written = encode(result)
+        # as who goes on from the journal reads it: whole cycles become floats
+        self.known[key] = decode(PointResult, written, "result")
         if self._file is not None:
             with _writing(self._file.name):
-                self._file.write(_line({"key": key, "result": encode(result)}))
+                self._file.write(_line({"key": key, "result": written}))
                 self._file.flush()
                 os.fsync(self._file.fileno())
 

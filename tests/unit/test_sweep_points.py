@@ -7,6 +7,7 @@ import resource
 from collections import Counter
 from pathlib import Path
 
+import onnx
 import pytest
 
 import t10c
@@ -231,6 +232,18 @@ def test_a_journal_has_one_writer(tmp_path):
         pytest.fail("two writers")
     with open_journal(journal):
         assert read_journal(journal) == {}
+
+
+def test_figures_are_the_same_whether_planned_or_gone_on_with(tmp_path):
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [4])
+    model = onnx.helper.make_model(onnx.helper.make_graph([], "idle", [value], [value]))
+    onnx.save(model, tmp_path / "idle.onnx")
+    path = tmp_path / "sweep.yaml"
+    path.write_text("models: [idle.onnx]\nhw: [ipu-mk2]\n")
+    sweep = t10c.open_sweep(path)
+    journals = (None, tmp_path / "journal", tmp_path / "journal")
+    tables = [t10c.sweep_csv(t10c.sweep_table(sweep, sweep.run(journal))) for journal in journals]
+    assert tables[0] == tables[1] == tables[2]
 
 
 def test_the_file_of_a_chip_is_read_once(path, monkeypatch):
