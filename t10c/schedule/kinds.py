@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from t10c.hardware.kernels import exchange_cycles, move_cycles, sync_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
-from t10c.schedule.shares import replicas_of, weight_cycles
+from t10c.schedule.shares import fetch_cycles, replicas_of, weight_cycles
 from t10c.schedule.shortlist import READERS, Shortlist
 from t10c.search.space import BoolArray, FloatArray, IntArray
 from t10c.search.temporal import slot_table
@@ -128,7 +127,7 @@ def find_kinds(
         row_cost[planned] = choices.plan_costs_at(price)[known.plan[planned]]
     if own_rate:
         row_cost += own_rate * demand_bytes(choices, spec, dying_bytes)
-    floored_cost = row_cost + _exchange(spec, listed.floor_bytes[:, list(floored)].sum(axis=1))
+    floored_cost = row_cost + fetch_cycles(spec, listed.floor_bytes[:, list(floored)].sum(axis=1))
     far = known.alive & ~known.opened & _far(choices, row_cost, floored_cost, floored, spec)
     others = np.flatnonzero(known.alive & ~known.opened & ~far)
     opened = np.flatnonzero(known.alive & known.opened)
@@ -201,15 +200,10 @@ def _far(
     # weights that others read are as good as copies
     lent = listed.fetched_bytes[:, list(choices.problem.lent)].sum(axis=1)
     copied = lent + listed.fetched_bytes[:, [i for i in inputs if i not in floored]].sum(axis=1)
-    gain = READERS * _exchange(spec, listed.home_bytes) + _exchange(spec, copied)
-    ceiling = float(np.min(row_cost + _exchange(spec, fetched), initial=np.inf))
+    gain = READERS * fetch_cycles(spec, listed.home_bytes) + fetch_cycles(spec, copied)
+    ceiling = float(np.min(row_cost + fetch_cycles(spec, fetched), initial=np.inf))
     far: BoolArray = floored_cost - gain > ceiling
     return far
-
-
-def _exchange(spec: HardwareSpec, size: FloatArray) -> FloatArray:
-    cycles: FloatArray = np.where(size > 0, exchange_cycles(spec, size), 0.0)
-    return cycles
 
 
 def row_costs(choices: Choices, price: float, spec: HardwareSpec) -> FloatArray:
@@ -217,8 +211,7 @@ def row_costs(choices: Choices, price: float, spec: HardwareSpec) -> FloatArray:
     listed = choices.listed
     table = slot_table(choices.problem.expression)
     cost: FloatArray = listed.priced[0].copy()  # at price 0 nothing is gathered
-    per_byte, sync = float(move_cycles(spec, 1.0)), sync_cycles(spec)
     for index, size in zip(choices.problem.weights, listed.shared_bytes.T, strict=True):
         copies = replicas_of(table, listed.candidates, index).astype(np.float64)
-        cost += weight_cycles(np.array(price), size, copies, per_byte, sync)
+        cost += weight_cycles(np.array(price), size, copies, spec)
     return cost

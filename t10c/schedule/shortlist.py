@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from t10c.hardware.kernels import exchange_cycles, move_cycles, sync_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import size_bytes
 from t10c.schedule.problem import Problem
 from t10c.schedule.shares import (
+    fetch_cycles,
     floor_bytes,
     home_bytes,
     needed_bytes,
@@ -123,7 +123,7 @@ class ShortlistCollector:
         self._leave(base + execution[_others(near, len(execution))].min(initial=np.inf))
         candidates, costs = candidates.take(near), costs.take(near)
         priced = execution[near] + self._weights(candidates, costs)
-        ceiling = priced + _exchange(self.spec, fetched[near])
+        ceiling = priced + fetch_cycles(self.spec, fetched[near])
         self._ceiling = np.minimum(self._ceiling, ceiling.min(axis=1, initial=np.inf))
         kept = self._possible(priced, gain[near]) | few
         self._leave(priced[:, ~kept].min(axis=1, initial=np.inf))
@@ -141,7 +141,7 @@ class ShortlistCollector:
         home = costs.piece_bytes[:, -1].astype(np.float64)
         lent = costs.piece_bytes[:, list(self.problem.lent)].astype(np.float64)
         fetched = fetched + lent.sum(axis=1)
-        return READERS * _exchange(self.spec, home) + _exchange(self.spec, fetched)
+        return READERS * fetch_cycles(self.spec, home) + fetch_cycles(self.spec, fetched)
 
     def _possible(self, priced: FloatArray, gain: FloatArray) -> BoolArray:
         kept: BoolArray = np.any(priced - gain <= self._ceiling[:, None], axis=0)
@@ -153,11 +153,10 @@ class ShortlistCollector:
     def _weights(self, candidates: Candidates, costs: Costs) -> FloatArray:
         """Least setup + price * idle bytes of all weights, (prices, candidates)."""
         total = np.zeros((len(self.prices), len(candidates)))
-        per_byte, sync = float(move_cycles(self.spec, 1.0)), sync_cycles(self.spec)
         shared = self._shared(candidates, costs)
         for index, size in zip(self.problem.weights, shared.T, strict=True):
             copies = replicas_of(self.table, candidates, index).astype(np.float64)
-            total += weight_cycles(self.prices[:, None], size, copies, per_byte, sync)
+            total += weight_cycles(self.prices[:, None], size, copies, self.spec)
         return total
 
     def _shared(self, candidates: Candidates, costs: Costs) -> FloatArray:
@@ -220,11 +219,6 @@ def least_idle_bytes(problem: Problem, spec: HardwareSpec) -> float:
         used = used_elements(problem.expression, operand)
         total += float(size_bytes(spec, used, operand.bits)) / spec.core_count
     return total
-
-
-def _exchange(spec: HardwareSpec, size: FloatArray) -> FloatArray:
-    cycles: FloatArray = np.where(size > 0, exchange_cycles(spec, size), 0.0)
-    return cycles
 
 
 def _others(selected: IntArray, count: int) -> BoolArray:
