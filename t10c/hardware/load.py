@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from t10c.errors import FileAccessError, InvalidSpecError, UsageError
@@ -23,6 +23,26 @@ _MOVE_KEYS = {"clock", "interconnect.link_bandwidth", "interconnect.efficiency"}
 """Keys that decide what it costs to move a byte."""
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenSpec:
+    """A specification as its file, and those that it extends, write it: read once for any changes.
+
+    Its entries need not be valid.
+    """
+
+    path: Path
+    flat: FlatSpec
+
+    def resolved(self, overrides: Sequence[str] = ()) -> HardwareSpec:
+        """The specification with `KEY=VALUE` overrides.
+
+        Raises InvalidSpecError if it is not valid, UsageError if an override is not KEY=VALUE.
+        """
+        flat = _lay_over(self.flat, _override_layer(overrides)) if overrides else self.flat
+        spec = _resolved(str(self.path), flat)
+        return replace(spec, notes=(*spec.notes, *_notes(spec, overrides)))
+
+
 def preset_names() -> tuple[str, ...]:
     """Names of the shipped specifications."""
     return tuple(sorted(path.stem for path in resource_directory("hwspecs").glob("*.yaml")))
@@ -34,12 +54,25 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = ()) -> HardwareSpec:
     Raises FileAccessError if it is neither or cannot be read, InvalidSpecError if it is not valid,
     UsageError if an override is not KEY=VALUE.
     """
-    return _load(_find(name_or_path), overrides)
+    return read_spec(name_or_path).resolved(overrides)
 
 
 def load_spec_file(path: Path, overrides: Sequence[str] = ()) -> HardwareSpec:
     """As `load_spec`, for a file even if a preset has the same name."""
-    return _load(path, overrides)
+    return read_spec_file(path).resolved(overrides)
+
+
+def read_spec(name_or_path: str) -> WrittenSpec:
+    """What a preset or a file writes.
+
+    Raises FileAccessError if it is neither or cannot be read, InvalidSpecError if it is no YAML.
+    """
+    return read_spec_file(_find(name_or_path))
+
+
+def read_spec_file(path: Path) -> WrittenSpec:
+    """As `read_spec`, for a file even if a preset has the same name."""
+    return WrittenSpec(path, _read_chain(path, ()))
 
 
 def changed_spec(spec: HardwareSpec, overrides: Sequence[str]) -> HardwareSpec:
@@ -57,14 +90,6 @@ def changed_spec(spec: HardwareSpec, overrides: Sequence[str]) -> HardwareSpec:
         cost = spec.interconnect.cycles_per_byte
         changed = replace(changed, interconnect=replace(changed.interconnect, cycles_per_byte=cost))
     return replace(changed, notes=(*spec.notes, _overridden(overrides)))
-
-
-def _load(path: Path, overrides: Sequence[str]) -> HardwareSpec:
-    flat = _read_chain(path, ())
-    if overrides:
-        flat = _lay_over(flat, _override_layer(overrides))
-    spec = _resolved(str(path), flat)
-    return replace(spec, notes=(*spec.notes, *_notes(spec, overrides)))
 
 
 def _resolved(place: str, flat: FlatSpec) -> HardwareSpec:

@@ -74,6 +74,35 @@ class Choices:
     shortlist: Shortlist | None
     search: SearchResult
 
+    @classmethod
+    def without_plans(
+        cls,
+        problem: Problem,
+        bound_prices: FloatArray,
+        bound_values: FloatArray,
+        shortlist: Shortlist | None,
+        search: SearchResult,
+    ) -> "Choices":
+        """What was found of a problem, before any of its plans is one to choose."""
+        none, no_cycles = np.zeros(0, np.int64), np.zeros(0)
+        return cls(
+            problem=problem,
+            plans=(),
+            active_bytes=none,
+            input_bytes=none,
+            execution=no_cycles,
+            uniform_transition=no_cycles,
+            plan=none,
+            idle_bytes=none,
+            setup=no_cycles,
+            cuts=(),
+            bound_prices=bound_prices,
+            bound_values=bound_values,
+            every_cut=EveryCut(none, none, none, no_cycles),
+            shortlist=shortlist,
+            search=search,
+        )
+
     @property
     def listed(self) -> Shortlist:
         """The shortlist of choices that were searched for a joint choice."""
@@ -128,24 +157,8 @@ def find_choices(
     sieve = PoolSieve(collector) if listing is None else None
     result = search_problem(problem.expression, spec, search, visit, sieve)
     entries = _with_front(collector.pool(), result.front)
-    none = np.zeros(0, np.int64)
-    empty = Choices(
-        problem=problem,
-        plans=(),
-        active_bytes=none,
-        input_bytes=none,
-        execution=np.zeros(0),
-        uniform_transition=np.zeros(0),
-        plan=none,
-        idle_bytes=none,
-        setup=np.zeros(0),
-        cuts=(),
-        bound_prices=collector.prices,
-        bound_values=collector.minima,
-        every_cut=EveryCut(none, none, none, np.zeros(0)),
-        shortlist=listing.shortlist() if listing is not None and entries else None,
-        search=result,
-    )
+    shortlist = listing.shortlist() if listing is not None and entries else None
+    empty = Choices.without_plans(problem, collector.prices, collector.minima, shortlist, result)
     return with_plans(empty, entries, spec)
 
 
@@ -155,19 +168,12 @@ def all_listed(choices: Choices, spec: HardwareSpec, lending: bool) -> Choices:
     Combinations of idle cuts that others beat in both bytes and setup are options only where the
     weights are lent: then others read them where they lie idle.
     """
-    none = np.zeros(0, np.int64)
-    empty = replace(
-        choices,
-        plans=(),
-        active_bytes=none,
-        input_bytes=none,
-        execution=np.zeros(0),
-        uniform_transition=np.zeros(0),
-        plan=none,
-        idle_bytes=none,
-        setup=np.zeros(0),
-        cuts=(),
-        every_cut=EveryCut(none, none, none, np.zeros(0)),
+    empty = Choices.without_plans(
+        choices.problem,
+        choices.bound_prices,
+        choices.bound_values,
+        choices.shortlist,
+        choices.search,
     )
     expression, listed = choices.problem.expression, choices.listed
     table = slot_table(expression)

@@ -6,8 +6,11 @@ rest bound every choice that begins so. When all steps have plans, their idle cu
 same way, and priced exactly in the memory of every step (memory.py).
 """
 
+import itertools
+from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +23,7 @@ from t10c.schedule.messages import Messages
 from t10c.schedule.network import NetworkBuilder
 from t10c.schedule.setting import Setting
 from t10c.schedule.transition import TransitionPricer
+from t10c.search.space import FloatArray, IntArray
 
 MOST_PLANS = 1000
 """Plans of all problems together up to which a choice is finished."""
@@ -28,7 +32,11 @@ MOST_NODES = 20_000
 """Beginnings of a choice that are looked at before the search gives up."""
 
 _SWEEPS = 32
+
 _TIE = 1e-9
+"""Choices closer than this share of the best are no better: sums of the same costs differ so."""
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -182,8 +190,8 @@ class _Tree:
             self.setting.homes(plans, self.spec),
             fixed_part,
             menus,
-            _float_sums_after([float(menu.setup.min()) for menu in menus]),
-            _float_sums_after([float(menu.priced.min()) for menu in menus]),
+            _sums_after([float(menu.setup.min()) for menu in menus]),
+            _sums_after([float(menu.priced.min()) for menu in menus]),
             _sums_after([int(menu.idle.min()) for menu in menus]),
         )
         self._choose_option(leaf, [], 0.0, 0)
@@ -225,9 +233,9 @@ class _Menu:
     """
 
     option: list[int]
-    setup: np.ndarray
-    idle: np.ndarray
-    priced: np.ndarray
+    setup: FloatArray
+    idle: IntArray
+    priced: FloatArray
 
     def rows(self) -> list[tuple[int, float, int]]:
         """(option, setup, idle bytes) of every option."""
@@ -270,16 +278,6 @@ class _Menus:
         return self._known[plan]
 
 
-def _sums_after(values: Seq[int]) -> list[int]:
+def _sums_after(values: Iterable[Number]) -> list[Number]:
     """Sum of the values from every position on, and 0."""
-    sums = [0]
-    for value in reversed(values):
-        sums.append(sums[-1] + int(value))
-    return sums[::-1]
-
-
-def _float_sums_after(values: Seq[float]) -> list[float]:
-    sums = [0.0]
-    for value in reversed(values):
-        sums.append(sums[-1] + value)
-    return sums[::-1]
+    return list(itertools.accumulate(reversed(list(values)), initial=0))[::-1]

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from t10c.hardware.kernels import exchange_cycles, move_cycles, sync_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
-from t10c.schedule.shares import replicas_of, weight_cycles
+from t10c.schedule.shares import fetch_cycles, replicas_of, weight_cycles
 from t10c.schedule.shortlist import Shortlist, others_gain
 from t10c.search.space import BoolArray, FloatArray, IntArray
 from t10c.search.temporal import slot_table
@@ -119,61 +118,90 @@ def find_kinds(
 
     Of opened rows that lie alike the cheapest is the kind. `floored` operands are received from
     homes only, so their floor is always paid. Plans pay `own_rate` cycles for each byte per core
-    that they take themselves, of which `dying_bytes` while they fetch.
+    that they demand of their own; `dying_bytes` are the homes that they read for the last time.
     """
     listed = choices.listed
-    row_cost = row_costs(choices, price, spec)
-    planned = known.plan != NO_PLAN
-    if planned.any():
-        row_cost[planned] = choices.plan_costs_at(price)[known.plan[planned]]
+    row_cost = _known_costs(choices, known, price, spec)
     if own_rate:
         row_cost += own_rate * demand_bytes(choices, spec, dying_bytes)
-    floored_cost = row_cost + _exchange(spec, listed.floor_bytes[:, list(floored)].sum(axis=1))
-    far = known.alive & ~known.opened & _far(choices, row_cost, floored_cost, floored, spec)
-    others = np.flatnonzero(known.alive & ~known.opened & ~far)
-    opened = np.flatnonzero(known.alive & known.opened)
-    order = opened[np.lexsort((row_cost[opened], known.alike[opened]))]
-    rows = np.sort(order[np.diff(known.alike[order], prepend=-1) != 0])
-    found, member = np.unique(known.size_class[others], return_inverse=True)
-    count = len(found)
-
-    def lowest(values: FloatArray) -> FloatArray:
-        found = np.full((count, *values.shape[1:]), np.inf)
-        np.minimum.at(found, member, values[others])
-        return found
-
-    def highest(values: FloatArray) -> FloatArray:
-        found = np.zeros((count, *values.shape[1:]))
-        np.maximum.at(found, member, values[others])
-        return found
-
+    floored_cost = row_cost + fetch_cycles(spec, listed.floor_bytes[:, list(floored)].sum(axis=1))
+    closed = known.alive & ~known.opened
+    far = closed & _far(choices, row_cost, floored_cost, floored, spec)
+    rows, kind_of_alike = _cheapest_alike(known, row_cost)
+    classes = _Classes.of(known, np.flatnonzero(closed & ~far))
     rest = float(floored_cost[far].min(initial=np.inf))
     if known.rest_alive:
         least = choices.search.smallest_legal_bytes - spec.shift_buffer.reserved_bytes
         rest = min(rest, listed.rest_at(price) + own_rate * least)
-    last = np.isfinite(rest)
+    last = int(np.isfinite(rest))
     inputs = listed.fetched_bytes.shape[1]
-    zeros, unlimited = np.zeros((int(last), inputs)), np.full((int(last), inputs), np.inf)
+    zeros, unlimited = np.zeros((last, inputs)), np.full((last, inputs), np.inf)
     fetched, needed = listed.fetched_bytes, listed.needed_bytes
     floor, home = listed.floor_bytes, listed.home_bytes
     member_of = np.full(len(listed), -1)
-    member_of[far] = len(rows) + count
-    of_alike = np.full(int(known.alike.max(initial=0)) + 1, -1)
-    of_alike[known.alike[rows]] = np.arange(len(rows))
-    member_of[opened] = of_alike[known.alike[opened]]
-    member_of[others] = len(rows) + member
+    member_of[far] = len(rows) + classes.count
+    opened = known.alive & known.opened
+    member_of[opened] = kind_of_alike[known.alike[opened]]
+    member_of[classes.rows] = len(rows) + classes.class_of
+    lowest, highest = classes.lowest, classes.highest
     return Kinds(
         rows=rows,
         plans=known.plan[rows],
-        cost=np.concatenate([row_cost[rows], lowest(row_cost), [rest] if last else []]),
+        cost=np.concatenate([row_cost[rows], lowest(row_cost), [rest][:last]]),
         needed=np.concatenate([needed[rows], lowest(needed), zeros]),
         floor=np.concatenate([floor[rows], lowest(floor), zeros]),
         held=np.concatenate([fetched[rows], highest(fetched), unlimited]),
-        home=np.concatenate([home[rows], highest(home), np.full(int(last), np.inf)]),
+        home=np.concatenate([home[rows], highest(home), np.full(last, np.inf)]),
         member_of=member_of,
         row_cost=row_cost,
         has_rest=bool(last),
     )
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """Rows of similar sizes, `class_of` (rows,) numbers the class of each of `rows`."""
+
+    rows: IntArray
+    class_of: IntArray
+    count: int
+
+    @classmethod
+    def of(cls, known: Progress, rows: IntArray) -> "_Classes":
+        """The classes that are left of some rows."""
+        found, class_of = np.unique(known.size_class[rows], return_inverse=True)
+        return cls(rows, class_of, len(found))
+
+    def lowest(self, values: FloatArray) -> FloatArray:
+        """Least value in every class; (all rows, ...) become (classes, ...)."""
+        found = np.full((self.count, *values.shape[1:]), np.inf)
+        np.minimum.at(found, self.class_of, values[self.rows])
+        return found
+
+    def highest(self, values: FloatArray) -> FloatArray:
+        """Largest value in every class, at least 0; (all rows, ...) become (classes, ...)."""
+        found = np.zeros((self.count, *values.shape[1:]))
+        np.maximum.at(found, self.class_of, values[self.rows])
+        return found
+
+
+def _cheapest_alike(known: Progress, row_cost: FloatArray) -> tuple[IntArray, IntArray]:
+    """Opened rows that stand for all that lie like them, ascending; by `alike`, their positions."""
+    opened = np.flatnonzero(known.alive & known.opened)
+    order = opened[np.lexsort((row_cost[opened], known.alike[opened]))]
+    rows = np.sort(order[np.diff(known.alike[order], prepend=-1) != 0])
+    position = np.full(int(known.alike.max(initial=0)) + 1, -1)
+    position[known.alike[rows]] = np.arange(len(rows))
+    return rows, position
+
+
+def _known_costs(choices: Choices, known: Progress, price: float, spec: HardwareSpec) -> FloatArray:
+    """Cost of every row, (rows,): with the real idle cuts of those that are plans."""
+    cost = row_costs(choices, price, spec)
+    planned = known.plan != NO_PLAN
+    if planned.any():
+        cost[planned] = choices.plan_costs_at(price)[known.plan[planned]]
+    return cost
 
 
 def demand_bytes(choices: Choices, spec: HardwareSpec, dying_bytes: int) -> IntArray:
@@ -201,14 +229,9 @@ def _far(
     copied = listed.fetched_bytes[:, [i for i in inputs if i not in floored]].sum(axis=1)
     lent = listed.fetched_bytes[:, list(choices.problem.lent)]
     gain = others_gain(choices.problem, spec, listed.home_bytes, copied, lent)
-    ceiling = float(np.min(row_cost + _exchange(spec, fetched), initial=np.inf))
+    ceiling = float(np.min(row_cost + fetch_cycles(spec, fetched), initial=np.inf))
     far: BoolArray = floored_cost - gain > ceiling
     return far
-
-
-def _exchange(spec: HardwareSpec, size: FloatArray) -> FloatArray:
-    cycles: FloatArray = np.where(size > 0, exchange_cycles(spec, size), 0.0)
-    return cycles
 
 
 def row_costs(choices: Choices, price: float, spec: HardwareSpec) -> FloatArray:
@@ -216,8 +239,7 @@ def row_costs(choices: Choices, price: float, spec: HardwareSpec) -> FloatArray:
     listed = choices.listed
     table = slot_table(choices.problem.expression)
     cost: FloatArray = listed.priced[0].copy()  # at price 0 nothing is gathered
-    per_byte, sync = float(move_cycles(spec, 1.0)), sync_cycles(spec)
     for index, size in zip(choices.problem.weights, listed.shared_bytes.T, strict=True):
         copies = replicas_of(table, listed.candidates, index).astype(np.float64)
-        cost += weight_cycles(np.array(price), size, copies, per_byte, sync)
+        cost += weight_cycles(np.array(price), size, copies, spec)
     return cost

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from t10c.hardware.kernels import move_cycles, sync_cycles
+from t10c.hardware.kernels import move_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.tiles import ends_with_sync
 from t10c.ir.expression import TensorExpression
@@ -169,10 +169,9 @@ class PoolCollector:
         self, weights: list[tuple[FloatArray, FloatArray]], price: float
     ) -> FloatArray | float:
         """Least setup + price * idle bytes of all weights, the ratio relaxed to a real number."""
-        per_byte, sync = float(move_cycles(self.spec, 1.0)), sync_cycles(self.spec)
         total: FloatArray | float = 0.0
         for size, most in weights:
-            total = total + weight_cycles(np.asarray(price), size, most, per_byte, sync)
+            total = total + weight_cycles(np.asarray(price), size, most, self.spec)
         return total
 
     def pool(self) -> list[FrontEntry]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from t10c.hardware.kernels import move_cycles, sync_cycles
 from t10c.hardware.tiles import ends_with_sync
 from t10c.schedule.pool import (
     LEANING_PAIR,
@@ -202,10 +201,9 @@ class PoolSieve:
         collector = self._collector
         spec, expression = collector.spec, collector.problem.expression
         if operand in collector.problem.weights:
-            per_byte, sync = float(move_cycles(spec, 1.0)), sync_cycles(spec)
             size = pieces.size.astype(np.float64)
             prices = self._prices[:, None]
-            return _Extras(idle=weight_cycles(prices, size, pieces.copies, per_byte, sync))
+            return _Extras(idle=weight_cycles(prices, size, pieces.copies, spec))
         if collector.uniform or ends_with_sync(expression):
             return _Extras()
         return _Extras(transition=end_cycles(spec, expression, pieces.size))

@@ -6,6 +6,7 @@ more, for whole sets of candidates at once.
 
 import numpy as np
 
+from t10c.hardware.kernels import exchange_cycles, move_cycles, sync_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import size_bytes, stored_bits
 from t10c.ir.expression import Dim, Operand, TensorExpression
@@ -16,19 +17,27 @@ from t10c.search.temporal import SlotTable
 
 
 def weight_cycles(
-    price: FloatArray, size: FloatArray, copies: FloatArray, per_byte: float, sync: float
+    price: FloatArray, size: FloatArray, copies: FloatArray, spec: HardwareSpec
 ) -> FloatArray:
     """Least setup + price * idle bytes of a weight, the ratio of its idle cut a real number.
 
     Cut g-fold, a piece of `size` bytes (`shared_bytes`) costs c (size - size / g) + 2 s (g - 1) to
-    gather and price * size / g to keep; the minimum over 1 <= g <= copies is at
-    sqrt((price - c) size / 2 s). It rises with the size, which may hence be a lower bound too.
+    gather and price * size / g to keep, with c cycles to move a byte and s cycles of a sync; the
+    minimum over 1 <= g <= copies is at sqrt((price - c) size / 2 s). It rises with the size, which
+    may hence be a lower bound too. Arrays of prices (cycles per byte), bytes and numbers broadcast.
     """
+    per_byte, sync = float(move_cycles(spec, 1.0)), sync_cycles(spec)
     saved = np.maximum(price - per_byte, 0.0) * size
     ratio = np.sqrt(saved / (2 * sync)) if sync > 0 else np.broadcast_to(copies, saved.shape)
     ratio = np.clip(np.where(saved > 0, ratio, 1.0), 1.0, copies)
     share = size / ratio
     cycles: FloatArray = per_byte * (size - share) + 2 * sync * (ratio - 1) + price * share
+    return cycles
+
+
+def fetch_cycles(spec: HardwareSpec, received_bytes: FloatArray) -> FloatArray:
+    """Cycles of exchanges in which the core that lacks most receives so much; 0 without any."""
+    cycles: FloatArray = np.where(received_bytes > 0, exchange_cycles(spec, received_bytes), 0.0)
     return cycles
 
 

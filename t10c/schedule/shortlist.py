@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from t10c.hardware.kernels import exchange_cycles, move_cycles, sync_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import size_bytes
 from t10c.schedule.problem import Problem
 from t10c.schedule.shares import (
+    fetch_cycles,
     floor_bytes,
     home_bytes,
     needed_bytes,
@@ -120,7 +120,7 @@ class ShortlistCollector:
         self._leave(base + execution[_others(near, len(execution))].min(initial=np.inf))
         candidates, costs = candidates.take(near), costs.take(near)
         priced = execution[near] + self._weights(candidates, costs)
-        ceiling = priced + _exchange(self.spec, fetched[near])
+        ceiling = priced + fetch_cycles(self.spec, fetched[near])
         self._ceiling = np.minimum(self._ceiling, ceiling.min(axis=1, initial=np.inf))
         kept = self._possible(priced, gain[near]) | few
         self._leave(priced[:, ~kept].min(axis=1, initial=np.inf))
@@ -149,11 +149,10 @@ class ShortlistCollector:
     def _weights(self, candidates: Candidates, costs: Costs) -> FloatArray:
         """Least setup + price * idle bytes of all weights, (prices, candidates)."""
         total = np.zeros((len(self.prices), len(candidates)))
-        per_byte, sync = float(move_cycles(self.spec, 1.0)), sync_cycles(self.spec)
         shared = self._shared(candidates, costs)
         for index, size in zip(self.problem.weights, shared.T, strict=True):
             copies = replicas_of(self.table, candidates, index).astype(np.float64)
-            total += weight_cycles(self.prices[:, None], size, copies, per_byte, sync)
+            total += weight_cycles(self.prices[:, None], size, copies, self.spec)
         return total
 
     def _shared(self, candidates: Candidates, costs: Costs) -> FloatArray:
@@ -218,11 +217,6 @@ def least_idle_bytes(problem: Problem, spec: HardwareSpec) -> float:
     return total
 
 
-def _exchange(spec: HardwareSpec, size: FloatArray) -> FloatArray:
-    cycles: FloatArray = np.where(size > 0, exchange_cycles(spec, size), 0.0)
-    return cycles
-
-
 def others_gain(
     problem: Problem, spec: HardwareSpec, home: FloatArray, copied: FloatArray, lent: FloatArray
 ) -> FloatArray:
@@ -232,8 +226,8 @@ def others_gain(
     those that read its weights by the `lent` pieces (plans, readers). Should an output have more
     readers than the problem says, the bound is looser, not wrong.
     """
-    read = problem.readers * _exchange(spec, home) + _exchange(spec, lent).sum(axis=1)
-    gain: FloatArray = read + _exchange(spec, copied)
+    read = problem.readers * fetch_cycles(spec, home) + fetch_cycles(spec, lent).sum(axis=1)
+    gain: FloatArray = read + fetch_cycles(spec, copied)
     return gain
 
 

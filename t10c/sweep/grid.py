@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from t10c.errors import InvalidSpecError
-from t10c.hardware.load import load_spec, load_spec_file
+from t10c.hardware.load import read_spec, read_spec_file
 from t10c.hardware.spec import HardwareSpec
 from t10c.resources import resource_directory
 from t10c.sweep.document import Chip, SweepFile
@@ -54,22 +54,17 @@ def _changed(
     chip: Chip, sweep: SweepFile
 ) -> Iterator[tuple[tuple[str, ...], HardwareSpec | None, str]]:
     """A chip under all overrides: their values, its specification, or why there is none."""
-    _load(chip, [])
+    written = read_spec_file(chip.spec) if isinstance(chip.spec, Path) else read_spec(chip.spec)
+    written.resolved()
     for values in itertools.product(*(axis.values for axis in sweep.axes)):
         keys = (axis.key for axis in sweep.axes)
         changes = [f"{key}={value}" for key, value in zip(keys, values, strict=True)]
         if sweep.options.buffers is not None:
             changes.append(f"shift_buffer.policy={sweep.options.buffers}")
         try:
-            yield values, _load(chip, changes), ""
+            yield values, written.resolved(changes), ""
         except InvalidSpecError as error:
             yield values, None, _without_folders(str(error), chip)
-
-
-def _load(chip: Chip, overrides: list[str]) -> HardwareSpec:
-    if isinstance(chip.spec, Path):
-        return load_spec_file(chip.spec, overrides)
-    return load_spec(chip.spec, overrides)
 
 
 def _without_folders(text: str, chip: Chip) -> str:

@@ -29,12 +29,15 @@ class Journal:
         self.known = known
 
     def add(self, key: str, result: PointResult) -> None:
-        """Keep the figures of a point, on disk before this returns."""
-        self.known[key] = result
+        """Keep the figures of a point, on disk before this returns (FileAccessError)."""
+        written = encode(result)
+        # as who goes on from the journal reads it: whole cycles become floats
+        self.known[key] = decode(PointResult, written, "result")
         if self._file is not None:
-            self._file.write(_line({"key": key, "result": encode(result)}))
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            with _writing(self._file.name):
+                self._file.write(_line({"key": key, "result": written}))
+                self._file.flush()
+                os.fsync(self._file.fileno())
 
 
 @contextlib.contextmanager
@@ -47,15 +50,16 @@ def open_journal(path: Path | None) -> Iterator[Journal]:
     if path is None:
         yield Journal(None, {})
         return
+    with _writing(path):
+        file = path.open("ab+")
     try:
-        with path.open("ab+") as file:
+        with _writing(path):
             _lock(file, path)
-            yield Journal(file, _recovered(file, path))
-    except OSError as error:
-        raise FileAccessError(
-            f"cannot write the journal '{path}': {error.strerror or error}\n"
-            "choose another place with -o"
-        ) from error
+            known = _recovered(file, path)
+        yield Journal(file, known)
+    finally:
+        with _writing(path):  # what could not be written is tried again
+            file.close()
 
 
 def read_journal(path: Path) -> dict[str, PointResult]:
@@ -64,6 +68,18 @@ def read_journal(path: Path) -> dict[str, PointResult]:
         return _parsed(path.read_bytes(), path)[0]
     except OSError:
         return {}
+
+
+@contextlib.contextmanager
+def _writing(path: str | Path) -> Iterator[None]:
+    """What the system refuses is an error about the journal."""
+    try:
+        yield
+    except OSError as error:
+        raise FileAccessError(
+            f"cannot write the journal '{path}': {error.strerror or error}\n"
+            "choose another place with -o"
+        ) from error
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

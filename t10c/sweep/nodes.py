@@ -53,7 +53,7 @@ class NodeReader:
         if not isinstance(node, yaml.SequenceNode):
             self.fail(node, path, "is not a list; write [A, B] or one '- A' per line")
         if not node.value:
-            self.fail(node, path, "is an empty list; give at least one item, or leave it out")
+            self.fail(node, path, "is an empty list; give at least one item")
         return list(node.value)
 
     def distinct(

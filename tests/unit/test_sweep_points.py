@@ -3,13 +3,16 @@
 import csv
 import io
 import json
+import resource
 from collections import Counter
 from pathlib import Path
 
+import onnx
 import pytest
 
 import t10c
 from t10c.errors import FileAccessError, InvalidInputError, UnsupportedOperatorError
+from t10c.hardware import load, reader
 from t10c.jobs import Place
 from t10c.sweep import point, run
 from t10c.sweep.journal import open_journal, read_journal
@@ -229,6 +232,53 @@ def test_a_journal_has_one_writer(tmp_path):
         pytest.fail("two writers")
     with open_journal(journal):
         assert read_journal(journal) == {}
+
+
+def test_figures_are_the_same_whether_planned_or_gone_on_with(tmp_path):
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [4])
+    model = onnx.helper.make_model(onnx.helper.make_graph([], "idle", [value], [value]))
+    onnx.save(model, tmp_path / "idle.onnx")
+    path = tmp_path / "sweep.yaml"
+    path.write_text("models: [idle.onnx]\nhw: [ipu-mk2]\n")
+    sweep = t10c.open_sweep(path)
+    journals = (None, tmp_path / "journal", tmp_path / "journal")
+    tables = [t10c.sweep_csv(t10c.sweep_table(sweep, sweep.run(journal))) for journal in journals]
+    assert tables[0] == tables[1] == tables[2]
+
+
+def test_the_file_of_a_chip_is_read_once(path, monkeypatch):
+    read = load.read_text
+    files: list[str] = []
+
+    def counted(text: str, file: str) -> reader.FlatSpec:
+        files.append(file)
+        return read(text, file)
+
+    monkeypatch.setattr(load, "read_text", counted)
+    assert len(t10c.open_sweep(path).points) == 12
+    assert len(files) == len(set(files)) == 1
+
+
+def test_a_full_disk_is_an_error_about_the_journal(path, tmp_path, unplanned):
+    journal = tmp_path / "journal"
+    sweep = t10c.open_sweep(path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+    try:
+        with pytest.raises(FileAccessError, match=f"cannot write the journal '{journal}'"):
+            sweep.run(journal)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    missing = {key for key in sweep.keys if key is not None} - set(read_journal(journal))
+    assert missing
+    counts: list[int] = []
+    sweep.run(journal, begun=counts.append)
+    assert counts == [len(missing)]
+
+
+def test_what_fails_beside_the_journal_does_not_blame_it(tmp_path):
+    with pytest.raises(ConnectionError, match="elsewhere"), open_journal(tmp_path / "journal"):
+        raise ConnectionError("elsewhere")
 
 
 def test_a_bug_names_its_point_and_loses_no_other(path, tmp_path, monkeypatch):
