@@ -28,7 +28,7 @@ _STEP = 2.0**-10
 
 @dataclass(frozen=True)
 class Node:
-    """Costs of a node's states, (blocks, kinds)."""
+    """Costs of a node's states in cycles, (blocks, kinds)."""
 
     costs: FloatArray
 
@@ -41,11 +41,6 @@ class Ways:
         """The way of every kind, (kinds,)."""
         self._order = np.argsort(of, kind="stable")
         self._starts = np.flatnonzero(np.diff(of[self._order], prepend=-1))
-
-    @classmethod
-    def apart(cls, count: int) -> "Ways":
-        """So many kinds, each in a way of its own."""
-        return cls(np.arange(count))
 
     @property
     def count(self) -> int:
@@ -71,7 +66,7 @@ class Ways:
 
 @dataclass(frozen=True)
 class Edge:
-    """Costs between an earlier and a later node: `tables[t]` is (ways of first, ways of second).
+    """Cycles between an earlier and a later node: `tables[t]` is (ways of first, ways of second).
 
     `table_of` gives the table of every block of the second node, NO_TABLE where it costs nothing;
     `first_ways` and `second_ways` are the ways of the nodes' kinds.
@@ -189,46 +184,6 @@ class Messages:
             kinds.append(kind)
         return chosen
 
-    def total(self, chosen: Sequence[tuple[int, int]]) -> float:
-        """Cost of an assignment."""
-        cost = sum(
-            float(node.costs[state[0], state[1]])
-            for node, state in zip(self.nodes, chosen, strict=True)
-        )
-        for edge in self.edges:
-            table = edge.table_of[chosen[edge.second][0]]
-            if table != NO_TABLE:
-                cost += float(edge.costs(table, chosen[edge.first][1])[chosen[edge.second][1]])
-        return cost
-
-    def _belief(self, index: int) -> FloatArray:
-        belief = self.nodes[index].costs.copy()
-        for number in self.earlier[index]:
-            belief += self._forward[number]
-        for number in self.later[index]:
-            belief += self._backward[number]
-        return belief
-
-    def _to_later(self, number: int, belief: FloatArray) -> tuple[FloatArray, float]:
-        """Least cost of the first node's states, (blocks, kinds) of the second, and its minimum."""
-        edge = self.edges[number]
-        own = edge.first_ways.least(np.min(belief, axis=0) - self._backward[number])
-        key = (True, id(edge.tables), edge.table_of, own.tobytes())
-        if key not in self._known:
-            reached = _reached(edge, own)
-            message = np.stack([reached[table] for table in edge.table_of])
-            self._known[key] = _rounded(message[:, edge.second_ways.of])
-        return self._known[key]
-
-    def _to_earlier(self, number: int, belief: FloatArray) -> tuple[FloatArray, float]:
-        """Least cost of the second node's states, (kinds,) of the first, and its minimum."""
-        edge = self.edges[number]
-        own = edge.second_ways.least(belief - self._forward[number])
-        key = (False, id(edge.tables), edge.table_of, own.tobytes())
-        if key not in self._known:
-            self._known[key] = _rounded(_reaching(edge, own)[edge.first_ways.of])
-        return self._known[key]
-
     def kind_bounds(self) -> list[FloatArray]:
         """What any choice costs at least that has a kind at a node: per node (kinds,).
 
@@ -260,6 +215,34 @@ class Messages:
             own.min(axis=0) + side + (total - self._margin)
             for own, side in zip(above, beside, strict=True)
         ]
+
+    def _belief(self, index: int) -> FloatArray:
+        belief = self.nodes[index].costs.copy()
+        for number in self.earlier[index]:
+            belief += self._forward[number]
+        for number in self.later[index]:
+            belief += self._backward[number]
+        return belief
+
+    def _to_later(self, number: int, belief: FloatArray) -> tuple[FloatArray, float]:
+        """Least cost of the first node's states, (blocks, kinds) of the second, and its minimum."""
+        edge = self.edges[number]
+        own = edge.first_ways.least(np.min(belief, axis=0) - self._backward[number])
+        key = (True, id(edge.tables), edge.table_of, own.tobytes())
+        if key not in self._known:
+            reached = _reached(edge, own)
+            message = np.stack([reached[table] for table in edge.table_of])
+            self._known[key] = _rounded(message[:, edge.second_ways.of])
+        return self._known[key]
+
+    def _to_earlier(self, number: int, belief: FloatArray) -> tuple[FloatArray, float]:
+        """Least cost of the second node's states, (kinds,) of the first, and its minimum."""
+        edge = self.edges[number]
+        own = edge.second_ways.least(belief - self._forward[number])
+        key = (False, id(edge.tables), edge.table_of, own.tobytes())
+        if key not in self._known:
+            self._known[key] = _rounded(_reaching(edge, own)[edge.first_ways.of])
+        return self._known[key]
 
 
 def _reached(edge: Edge, own: FloatArray) -> dict[int, FloatArray]:

@@ -109,17 +109,7 @@ def memory_front(
     if isinstance(whole, DoesNotFit):
         return whole
     asked = _Asked(watch)
-    found = [_Point(spec, whole)]
-    least = LeastMemory(whole.memory.most, 0)
-    if not asked.stop(whole.cycles) and setting.sequence.steps:
-        least = least_memory(setting, spec)
-        for size in _grid(least.peak_bytes, whole.memory.most, points):
-            if asked.stop(found[-1].chosen.cycles):
-                break
-            room = with_memory(spec, size)
-            chosen = chosen_within(setting, room)
-            if not isinstance(chosen, DoesNotFit):
-                found.append(_Point(room, chosen))
+    found, least = _points(setting, spec, whole, points, asked)
     if options.joint and setting.sequence.steps and not asked.why:
         found = list(_improved(setting, found, asked, end))
     plans = [_plan(setting, point, options, overrides) for point in found]
@@ -166,6 +156,25 @@ class _Asked:
     def stop(self, cycles: float) -> bool:
         """Whether to plan no further points."""
         return bool(self(Status(0, cycles, 0.0)))
+
+
+def _points(
+    setting: Setting, spec: HardwareSpec, whole: Assignment, points: int, asked: _Asked
+) -> tuple[list[_Point], LeastMemory]:
+    """Plans for at most `points` sizes, the whole memory first, until told to stop."""
+    found = [_Point(spec, whole)]
+    least = LeastMemory(whole.memory.most, 0)
+    if asked.stop(whole.cycles) or not setting.sequence.steps:
+        return found, least
+    least = least_memory(setting, spec)
+    for size in _grid(least.peak_bytes, whole.memory.most, points):
+        if asked.stop(found[-1].chosen.cycles):
+            break
+        room = with_memory(spec, size)
+        chosen = chosen_within(setting, room)
+        if not isinstance(chosen, DoesNotFit):
+            found.append(_Point(room, chosen))
+    return found, least
 
 
 def _grid(least_bytes: int, most_bytes: int, points: int) -> list[int]:

@@ -77,7 +77,20 @@ def test_every_planning_command_has_a_limit(t10c: Command, nerf: Path, command: 
 
 
 @pytest.mark.parametrize(
-    "limit", ["", "fast", "-1", "5x", "nan", "inf", "1e3", "5 days", "9" * 400, "1" * 39 + "h0"]
+    "limit",
+    [
+        "",
+        "fast",
+        "-1",
+        "5x",
+        "nan",
+        "inf",
+        "1e3",
+        "5 days",
+        "\N{ARABIC-INDIC DIGIT ONE}",
+        "9" * 400,
+        "1" * 39 + "h0",
+    ],
 )
 def test_a_limit_that_is_none(t10c: Command, nerf: Path, limit: str) -> None:
     found = t10c("compile", nerf, *HARDWARE, f"--time-limit={limit}")

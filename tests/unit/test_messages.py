@@ -84,8 +84,7 @@ def test_bound_of_all_assignments(seed: int, shape: str) -> None:
         assert bounds[-1] <= least
         assert bounds[-1] >= max(bounds) - slack
     chosen = messages.assignment()
-    total = messages.total(chosen)
-    assert total == pytest.approx(slow_total(nodes, edges, tuple(chosen)))
+    total = slow_total(nodes, edges, tuple(chosen))
     assert total >= least
     if shape == "tree":
         assert least - bounds[-1] <= 2 * slack
@@ -152,8 +151,6 @@ def test_kinds_that_are_not_allowed_are_not_assigned() -> None:
 
 
 def test_edges_lead_forward() -> None:
-    node = Node(np.zeros((1, 1)))
+    node, ways = Node(np.zeros((1, 1))), Ways(np.zeros(1, dtype=np.int64))
     with pytest.raises(ValueError, match="earlier node to a later"):
-        Messages(
-            [node, node], [Edge(1, 0, (np.zeros((1, 1)),), (0,), Ways.apart(1), Ways.apart(1))]
-        )
+        Messages([node, node], [Edge(1, 0, (np.zeros((1, 1)),), (0,), ways, ways)])
