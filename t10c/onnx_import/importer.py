@@ -41,8 +41,7 @@ def import_model(
             return resolve_with_facts(part, directory, dims, shapes, name, values)
 
         if not values:
-            given = frozenset(shapes or ())
-            graph = import_repeated(model, directory, given, resolve, _lowered_graph, _flop)
+            graph = import_repeated(model, directory, resolve, _lowered_graph, _flop)
             if graph is not None:
                 return graph
         return lower_model(resolve(model)[0])

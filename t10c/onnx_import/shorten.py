@@ -116,15 +116,14 @@ class _Unusual(Exception):  # noqa: N818 - no error: the model is imported node 
 def import_repeated(
     model: ModelProto,
     directory: Path | None,
-    given: frozenset[str],
     resolve: Resolve,
     lower: Lower,
     flop: Flop,
 ) -> Graph | None:
     """The graph of a model with many blocks of nodes that are alike in the file; None for others.
 
-    `resolve` and `lower` are called with a few of them; `given` are inputs of given shapes. Names
-    the nodes in place. None, too, for models that are wrong: their errors are those of all nodes.
+    `resolve` and `lower` are called with a few of them. Names the nodes in place. None, too, for
+    models that are wrong: their errors are those of all nodes.
     """
     graph = model.graph
     if len(graph.node) < FEWEST or model.functions or graph.sparse_initializer:
@@ -132,7 +131,7 @@ def import_repeated(
     try:
         name_nodes(graph.node)
         nodes = [_Names(n.name, tuple(n.input), tuple(n.output)) for n in graph.node]
-        blocks = find_blocks(_file_keys(graph, nodes, directory, given), FEWEST)
+        blocks = find_blocks(_file_keys(graph, nodes, directory), FEWEST)
         if blocks is None:
             return None
         inputs, outputs = _value_names(graph.input), _value_names(graph.output)
@@ -159,14 +158,12 @@ def _value_names(values: "list[ValueInfoProto]") -> tuple[str, ...]:
     return tuple(value.name for value in values)
 
 
-def _file_keys(
-    graph: GraphProto, nodes: list[_Names], directory: Path | None, given: frozenset[str]
-) -> list[int]:
+def _file_keys(graph: GraphProto, nodes: list[_Names], directory: Path | None) -> list[int]:
     """Keys of a file's nodes; raises _Unusual for subgraphs, and nodes in no topological order."""
     initial = {tensor.name: tensor for tensor in graph.initializer}
     inputs = {value.name: value.type.SerializeToString() for value in graph.input}
-    made = set(initial) | set(inputs)
-    if len(made) < len(graph.initializer) + len(graph.input):
+    made = {"", *initial, *inputs}
+    if len(made) < 1 + len(graph.initializer) + len(graph.input):
         raise _Unusual
     outputs = {value.name: value.type.SerializeToString() for value in graph.output}
     inner = {value.name: value.type.SerializeToString() for value in graph.value_info}
@@ -178,16 +175,13 @@ def _file_keys(
             value = fact.value
             known = None if value is None else name if value.dtype.hasobject else value.tobytes()
             return (fact.element_type, fact.shape, known, fact.source is None, *declared)
-        return (inputs.get(name), name if name in given else "", *declared)
+        return (inputs.get(name), *declared)
 
     def described() -> Iterator[tuple[Hashable, tuple[str, ...], tuple[str, ...]]]:
         for own, node in zip(nodes, graph.node, strict=True):
-            if not made.issuperset(filter(None, own.inputs)):
+            if not made.issuperset(own.inputs):
                 raise _Unusual
-            for name in filter(None, own.outputs):
-                if name in made:
-                    raise _Unusual
-                made.add(name)
+            made.update(own.outputs)
             yield (node.op_type, node.domain, *_attributes(node)), own.inputs, own.outputs
 
     return node_keys(described(), new)
@@ -202,17 +196,18 @@ def _attributes(node: NodeProto) -> list[bytes]:
 
 
 def _reads_near(nodes: list[_Names], blocks: Blocks, unfolding: Unfolding) -> bool:
-    """Whether every block reads alike: tensors that all read, or of at most `_LAG` blocks back."""
-    for block in (PATTERN - 1, blocks.count - 2):
-        for own, later in _pairs(nodes, blocks, block):
-            for name, other in zip(own.inputs, later.inputs, strict=True):
-                if name == other:
-                    continue
-                first, second = unfolding.origin(name), unfolding.origin(other)
-                if second.node - first.node != blocks.length or first.slot != second.slot:
-                    return False
-                if first.node < blocks.start + (block - _LAG) * blocks.length:
-                    return False
+    """Whether every block reads alike: tensors that all read, or of at most `_LAG` blocks back.
+
+    What two of them read under one name, all after them do, since they are alike.
+    """
+    near = blocks.start + (PATTERN - 1 - _LAG) * blocks.length
+    for own, later in _pairs(nodes, blocks, PATTERN - 1):
+        for name, other in zip(own.inputs, later.inputs, strict=True):
+            if name == other:
+                continue
+            first, second = unfolding.origin(name), unfolding.origin(other)
+            if first.node < near or second.node - first.node != blocks.length:
+                return False
     return True
 
 

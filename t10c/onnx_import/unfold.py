@@ -233,10 +233,7 @@ class Unfolding:
     ) -> list[NodeRecord] | None:
         """The fates of nodes in order; None as in `_repeated`."""
         if all(self._block(place) < 0 for place in places):
-            stop = self._blocks.stop
-            later = [place is not None and place.node >= stop for place in places]
-            pairs = zip(records, later, strict=True)
-            return [self._record(record, self.left_out * after) for record, after in pairs]
+            return list(records)
         return _repeated(
             records, lambda record: self.block_of(record.name), self._record, self.left_out
         )
