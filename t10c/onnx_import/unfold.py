@@ -6,8 +6,8 @@ it, which is checked; where it is not, or where names do not tell their layer, n
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from dataclasses import replace
+from typing import NamedTuple, Protocol, TypeVar
 
 from t10c.ir.graph import Graph, LayoutOp, NodeRecord, Operator, Tensor
 from t10c.onnx_import.blocks import Blocks
@@ -47,8 +47,7 @@ class NamedNode(Protocol):
         """The node that it stands for; '' if that is itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a name comes from: a node, which of its tensors (-1: itself), and what is appended."""
 
     node: int
@@ -267,7 +266,7 @@ class _Origins(dict[str, Place | None]):
             base = self._own.get(name[:end]) or self._other.get(name[:end])
             if base is not None:
                 if base.node in self._blocks:
-                    place = replace(base, label=name[end:])
+                    place = base._replace(label=name[end:])
                 break
         self[name] = place
         return place
