@@ -11,7 +11,7 @@ _LONE = "\ud800"
 _MARK = re.compile(rf'"(?:{_LONE}|\\ud800)(\d+)"')
 
 _LONE_HOLE = "\ud801"
-"""Another half: where a text stands in the JSON values that forms of one kind share."""
+"""Another half: where a form's own value stands in the JSON values that its kind shares."""
 
 _HOLE = re.compile(rf'"(?:{_LONE_HOLE}|\\ud801)(\d+)"')
 
@@ -23,13 +23,13 @@ class Plain:
         """What stands in the document for a JSON value that may stand in it many times."""
         return value
 
-    def form(self, kind: Hashable, make: Callable[..., Any], texts: Sequence[str]) -> Any:
-        """What stands for the JSON values `make(*texts)`.
+    def form(self, kind: Hashable, make: Callable[..., Any], own: Sequence[str | int]) -> Any:
+        """What stands for the JSON values `make(*own)`.
 
-        Those of one kind must differ in nothing but the texts. Every text is a value in them once,
-        and no key.
+        Those of one kind must differ in nothing but their own texts and integers. Each of these is
+        a value in them once, and no key.
         """
-        return make(*texts)
+        return make(*own)
 
     def text(self, document: object, **style: Any) -> str:
         """What `json.dumps` makes of the document."""
@@ -44,7 +44,7 @@ class Commons(Plain):
         self._kinds: dict[Hashable, int] = {}
         self._shared: list[Any] = []
         self._forms: list[int] = []
-        self._texts: list[str] = []
+        self._own: list[str | int] = []
         self._lines: list[str] = []
         self._plain = False
 
@@ -53,14 +53,14 @@ class Commons(Plain):
         self._values.append(value)
         return f"{_LONE}{2 * len(self._values) - 2}"
 
-    def form(self, kind: Hashable, make: Callable[..., Any], texts: Sequence[str]) -> str:
+    def form(self, kind: Hashable, make: Callable[..., Any], own: Sequence[str | int]) -> str:
         """A mark for the values; `make` is only called for the first of a kind."""
         number = self._kinds.get(kind)
         if number is None:
             number = self._kinds[kind] = len(self._shared)
-            self._shared.append(make(*(f"{_LONE_HOLE}{n}" for n in range(len(texts)))))
+            self._shared.append(make(*(f"{_LONE_HOLE}{n}" for n in range(len(own)))))
         self._forms.append(number)
-        self._texts += texts
+        self._own += own
         return f"{_LONE}{2 * len(self._forms) - 1}"
 
     def text(self, document: object, **style: Any) -> str:
@@ -72,22 +72,22 @@ class Commons(Plain):
         position = 0
         for number in self._forms:
             template, order = shared[number]
-            forms.append(template % tuple([quoted[position + text] for text in order]))
+            forms.append(template % tuple([quoted[position + each] for each in order]))
             position += len(order)
         return _filled(json.dumps(document, **style), values, forms)
 
     def _quoted(self, ascii_only: bool) -> list[str]:
-        """The texts of all forms as JSON, which has no line breaks: all are made at once."""
-        if len(self._lines) < len(self._texts):
-            self._lines = _lines(self._texts, True)
+        """The forms' own values as JSON, which has no line breaks: all are made at once."""
+        if len(self._lines) < len(self._own):
+            self._lines = _lines(self._own, True)
             self._plain = not any("\\u" in line for line in self._lines)
-        return self._lines if ascii_only or self._plain else _lines(self._texts, False)
+        return self._lines if ascii_only or self._plain else _lines(self._own, False)
 
 
-def _lines(texts: Sequence[str], ascii_only: bool) -> list[str]:
-    """Texts as JSON."""
-    lines = json.dumps(texts, ensure_ascii=ascii_only, separators=("\n", ":"))
-    return lines[1:-1].split("\n") if texts else []
+def _lines(values: Sequence[str | int], ascii_only: bool) -> list[str]:
+    """Texts and integers as JSON."""
+    lines = json.dumps(values, ensure_ascii=ascii_only, separators=("\n", ":"))
+    return lines[1:-1].split("\n") if values else []
 
 
 def _filled(text: str, values: Sequence[str], forms: Sequence[str]) -> str:
@@ -99,7 +99,7 @@ def _filled(text: str, values: Sequence[str], forms: Sequence[str]) -> str:
 
 
 def _template(text: str) -> tuple[str, tuple[int, ...]]:
-    """JSON text with holes as a format string, and the positions of the texts that go into it."""
+    """JSON text with holes as a format string, and the positions of the values that go into it."""
     parts = _HOLE.split(text.replace("%", "%%"))
     order = tuple(map(int, parts[1::2]))
     return "%s".join(parts[::2]), order

@@ -1,18 +1,17 @@
 """Blocks of nodes that repeat: layers of a model that differ in names only.
 
 Two nodes are alike if they have the same operator and attributes, and operands that are alike: the
-tensor that the same node so many nodes before has touched, or a new one of the same shape, type,
-kind and, where it is known, value. So nodes that are alike from some node on to another are
-connected alike too, but for tensors that were there before.
+tensor that the same node so many nodes before has touched, or a new one of which the same is known.
+So nodes that are alike from some node on to another are connected alike too, but for tensors that
+were there before.
 """
 
 from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from t10c.onnx_import.resolved import ResolvedModel
 
 IntArray = npt.NDArray[np.int64]
 
@@ -34,11 +33,11 @@ class Blocks:
         return self.start + self.count * self.length
 
 
-def find_blocks(model: ResolvedModel, fewest: int) -> Blocks | None:
-    """The longest run of blocks that are alike; None if there are fewer blocks than `fewest`."""
-    if len(model.nodes) < fewest:
-        return None
-    keys = _keys(model)
+def find_blocks(keys: Sequence[int], fewest: int) -> Blocks | None:
+    """The longest run of blocks that are alike, given the keys of all nodes (`node_keys`).
+
+    None if there are fewer blocks than `fewest`.
+    """
     last: dict[int, int] = {}
     covered: Counter[int] = Counter()
     for index, key in enumerate(keys):
@@ -64,45 +63,29 @@ def _longest_run(keys: IntArray, length: int) -> Blocks:
     return Blocks(int(begin[longest]), length, count)
 
 
-def _keys(model: ResolvedModel) -> list[int]:
+def node_keys(
+    nodes: Iterable[tuple[Hashable, Sequence[str], Sequence[str]]],
+    new: Callable[[str], Hashable],
+) -> list[int]:
     """A number for every node, equal for nodes that are alike.
 
-    Nodes with the same attributes share them as one object.
+    `nodes` are what a node does, its inputs and its outputs; `new` tells what is known of a tensor
+    that no node has touched yet.
     """
-    describe = _Description(model)
     touched: dict[str, tuple[int, int]] = {}
-    numbers: dict[tuple[object, ...], int] = {}
+    numbers: dict[Hashable, int] = {}
     keys: list[int] = []
-    for index, node in enumerate(model.nodes):
-        key: list[object] = [node.op_type, node.domain, node.opset, node.owner]
-        key += (id(node.attributes), len(node.inputs))
-        for slot, name in enumerate((*node.inputs, *node.outputs)):
+    for index, (does, inputs, outputs) in enumerate(nodes):
+        key: list[Hashable] = [does, len(inputs)]
+        for slot, name in enumerate((*inputs, *outputs)):
             if not name:
                 key.append(None)
                 continue
             before = touched.get(name)
-            key += describe.new(name) if before is None else (index - before[0], before[1])
+            if before is None:
+                key.append(new(name))
+            else:
+                key += (index - before[0], before[1])
             touched[name] = (index, slot)
         keys.append(numbers.setdefault(tuple(key), len(numbers)))
     return keys
-
-
-class _Description:
-    """What is known of a model's tensors, their names aside."""
-
-    def __init__(self, model: ResolvedModel) -> None:
-        self._model = model
-        self._inputs = frozenset(model.inputs)
-        self._outputs = frozenset(model.outputs)
-
-    def new(self, name: str) -> tuple[object, ...]:
-        """All that is known of a tensor that no node has touched yet."""
-        model, value = self._model, self._model.constants.get(name)
-        return (
-            model.shapes[name],
-            model.element_types[name],
-            name in model.weights,
-            name in self._inputs,
-            name in self._outputs,
-            value if value is None else name if value.dtype.hasobject else value.tobytes(),
-        )

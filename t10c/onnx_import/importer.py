@@ -3,20 +3,23 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+
+from onnx import ModelProto
 
 from t10c.ir.graph import Graph, LayoutOp, NodeClass, NodeRecord, with_widths
 from t10c.onnx_import.commute import commute
 from t10c.onnx_import.draft import AnyOperator, Draft
 from t10c.onnx_import.fusion import fuse, join
+from t10c.onnx_import.load import read_model
 from t10c.onnx_import.lower import Lowered, lower_nodes
 from t10c.onnx_import.names import operator_name
 from t10c.onnx_import.prologue import sink_dequantisation
 from t10c.onnx_import.raising import raise_quantisation
-from t10c.onnx_import.resolve import located, resolve_model
+from t10c.onnx_import.resolve import default_name, located, resolve_with_facts
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
-from t10c.onnx_import.unfold import lower_repeated
+from t10c.onnx_import.shorten import import_repeated, lower_repeated
+from t10c.onnx_import.tensors import TensorFact
 
 
 def import_model(
@@ -31,7 +34,17 @@ def import_model(
     Arguments and errors are those of `resolve_model` and `lower_model`.
     """
     with located(source):
-        return lower_model(resolve_model(source, dims, shapes, name, values))
+        model, directory = read_model(source)
+        name = name or default_name(source)
+
+        def resolve(part: ModelProto) -> tuple[ResolvedModel, Mapping[str, TensorFact]]:
+            return resolve_with_facts(part, directory, dims, shapes, name, values)
+
+        if not values:
+            graph = import_repeated(model, directory, resolve, _lowered_graph, _flop)
+            if graph is not None:
+                return graph
+        return lower_model(resolve(model)[0])
 
 
 def lower_model(model: ResolvedModel) -> Graph:
@@ -40,8 +53,7 @@ def lower_model(model: ResolvedModel) -> Graph:
     Every ONNX node ends in exactly one class. Raises UnsupportedOperatorError, whose `nodes` lists
     every node that no operator can stand for, and InvalidInputError for a damaged node.
     """
-    flop = partial(_flop, shapes=model.shapes)
-    return lower_repeated(model, _lowered_graph, flop) or _lowered_graph(model)
+    return lower_repeated(model, _lowered_graph, _flop) or _lowered_graph(model)
 
 
 def _lowered_graph(model: ResolvedModel) -> Graph:
@@ -61,7 +73,7 @@ def _lowered_graph(model: ResolvedModel) -> Graph:
         outputs=model.outputs,
         operators=with_widths(operators, tensors),
         nodes=_records(model, lowered, operators),
-        flop_matmul_conv=sum(_flop(node, model.shapes) for node in model.nodes),
+        flop_matmul_conv=sum(_flop(node, model) for node in model.nodes),
         opset=model.opset,
         producer=model.producer,
         warnings=model.warnings,
@@ -172,10 +184,11 @@ _PRODUCTS = {
 """Nodes whose work is counted, and the position of their second factor."""
 
 
-def _flop(node: ResolvedNode, shapes: Mapping[str, tuple[int, ...]]) -> int:
+def _flop(node: ResolvedNode, model: ResolvedModel) -> int:
     """2 x MAC of a MatMul, Gemm or Conv node, quantised ones included, else 0."""
     if node.domain or node.op_type not in _PRODUCTS:
         return 0
+    shapes = model.shapes
     output = math.prod(shapes[node.outputs[0]])
     if "Conv" in node.op_type:
         return 2 * output * math.prod(shapes[node.inputs[_PRODUCTS[node.op_type]]][1:])

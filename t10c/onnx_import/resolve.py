@@ -55,8 +55,12 @@ def resolve_model(
     """
     with located(source):
         model, directory = read_model(source)
-        default = Path(source).stem if isinstance(source, str | Path) else ""
-        return resolve_parsed(model, directory, dims, shapes, name or default, values)
+        return resolve_parsed(model, directory, dims, shapes, name or default_name(source), values)
+
+
+def default_name(source: str | Path | bytes) -> str:
+    """What a model is called after its file; nothing for bytes."""
+    return "" if isinstance(source, bytes) else Path(source).stem
 
 
 def resolve_parsed(
@@ -68,6 +72,18 @@ def resolve_parsed(
     values: Mapping[str, object] | None = None,
 ) -> ResolvedModel:
     """`resolve_model` of what `read_model` has read; changes the model in place."""
+    return resolve_with_facts(model, directory, dims, shapes, name, values)[0]
+
+
+def resolve_with_facts(
+    model: onnx.ModelProto,
+    directory: Path | None,
+    dims: Mapping[str, int] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    name: str | None = None,
+    values: Mapping[str, object] | None = None,
+) -> tuple[ResolvedModel, Mapping[str, TensorFact]]:
+    """`resolve_parsed`, and what is known of all tensors, those folded away included."""
     load_operators()
     versions = opset_versions(model)
     model = normalise(model)
@@ -78,7 +94,8 @@ def resolve_parsed(
     facts.update(bound.inputs)
     node_names = name_nodes(graph.node)
     folder = _fold(model, versions, facts, node_names, directory, bound.sizes)
-    return _assemble(model, name or graph.name or "model", versions[""], bound, folder)
+    name = name or graph.name or "model"
+    return _assemble(model, name, versions[""], bound, folder), folder.facts
 
 
 @contextmanager

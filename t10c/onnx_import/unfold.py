@@ -1,4 +1,4 @@
-"""Models of repeated layers: a few of the layers are lowered, and the graph is unfolded.
+"""Graphs of repeated layers: that of a few of the layers is unfolded.
 
 What the middle one of a few layers becomes is what all others become, under other names: lowerings
 and rewrites look at nothing but a node's surroundings. That holds if it is so for the layers around
@@ -6,31 +6,48 @@ it, which is checked; where it is not, or where names do not tell their layer, n
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import replace
+from typing import NamedTuple, Protocol, TypeVar
 
-from t10c.errors import InvalidInputError, UnsupportedOperatorError
 from t10c.ir.graph import Graph, LayoutOp, NodeRecord, Operator, Tensor
-from t10c.onnx_import.blocks import Blocks, find_blocks
-from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
+from t10c.onnx_import.blocks import Blocks
 
-_KEPT = 8
+KEPT = 8
 """Blocks that are lowered."""
 
-_PATTERN = 4
+PATTERN = 4
 """The one of them that those left out are like; those around it are compared with it."""
 
 _LAST = 2
 """Blocks at the end: only they may be read by what follows the blocks."""
 
-_FEWEST = 2 * _KEPT
+FEWEST = 2 * KEPT
 """Blocks of which fewer are lowered as they are: there is little to gain."""
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class NamedNode(Protocol):
+    """A node as far as its name and those of its tensors go."""
+
+    @property
+    def name(self) -> str:
+        """Its unique name."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The tensors it reads, '' for absent ones."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The tensors it makes, '' for absent ones."""
+
+    @property
+    def owner(self) -> str:
+        """The node that it stands for; '' if that is itself."""
+
+
+class Place(NamedTuple):
     """Where a name comes from: a node, which of its tensors (-1: itself), and what is appended."""
 
     node: int
@@ -38,136 +55,118 @@ class _Place:
     label: str = ""
 
 
-def lower_repeated(
-    model: ResolvedModel,
-    lower: Callable[[ResolvedModel], Graph],
-    flop: Callable[[ResolvedNode], int],
-) -> Graph | None:
-    """What `lower` makes of a model with many blocks of nodes that are alike; None for others.
+class Unfolding:
+    """Names of a model with blocks of nodes that are alike, and where they come from.
 
-    `lower` is called with a few of them. `flop` counts a node's operations, which add up.
+    `left_out` is the number of blocks that the short model lacks.
     """
-    blocks = find_blocks(model, _FEWEST)
-    if blocks is None or any(node.owner for node in model.nodes[blocks.start : blocks.stop]):
-        return None
-    unfolding = _Unfolding(model, blocks)
-    short = unfolding.shortened()
-    if short is None:
-        return None
-    try:
-        return unfolding.graph(lower(short), flop)
-    except (UnsupportedOperatorError, InvalidInputError):
-        return None  # the error of the whole model counts all nodes
 
-
-class _Unfolding:
-    """Names of a model with blocks of nodes that are alike, and where they come from."""
-
-    def __init__(self, model: ResolvedModel, blocks: Blocks) -> None:
-        self._model = model
+    def __init__(
+        self,
+        nodes: Sequence[NamedNode],
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        blocks: Blocks,
+    ) -> None:
+        self._all = nodes
+        self._inputs, self._outputs = inputs, outputs
         self._blocks = blocks
-        self._left_out = blocks.count - _KEPT
-        self._nodes: dict[str, _Place] = {}
-        self._tensors: dict[str, _Place] = {}
-        for index, node in enumerate(model.nodes):
-            self._nodes[node.name] = _Place(index, -1)
+        self.left_out = blocks.count - KEPT
+        self._nodes: dict[str, Place] = {}
+        self._tensors: dict[str, Place] = {}
+        for index, node in enumerate(nodes):
+            self._nodes[node.name] = Place(index, -1)
             if node.owner:
-                self._nodes[node.owner] = _Place(index, -1)
+                self._nodes[node.owner] = Place(index, -1)
             for slot, name in enumerate((*node.inputs, *node.outputs)):
                 if name and name not in self._tensors:
-                    self._tensors[name] = _Place(index, slot)
+                    self._tensors[name] = Place(index, slot)
         self._node_origins = _Origins(self._nodes, self._tensors, blocks)
         self._tensor_origins = _Origins(self._tensors, self._nodes, blocks)
 
-    def shortened(self) -> ResolvedModel | None:
-        """The model with the first blocks only; None if others than the last are read later."""
-        model, blocks = self._model, self._blocks
-        following: list[ResolvedNode] = []
-        for node in model.nodes[blocks.stop :]:
-            inputs = list(node.inputs)
+    def short_nodes(self) -> list[tuple[int, tuple[str, ...]]] | None:
+        """The nodes of the model with the first blocks only: their numbers and inputs.
+
+        None if other blocks than the last are read later.
+        """
+        blocks = self._blocks
+        kept = range(blocks.start + KEPT * blocks.length)
+        found = [(number, self._all[number].inputs) for number in kept]
+        for number in range(blocks.stop, len(self._all)):
+            inputs = list(self._all[number].inputs)
             for slot, name in enumerate(inputs):
                 place = self._tensors.get(name)
                 if place is None or self._block(place) < 0:
                     continue
                 if self._block(place) < blocks.count - _LAST:
                     return None
-                inputs[slot] = self._name(place, -self._left_out)
-            following.append(replace(node, inputs=tuple(inputs)))
-        kept = model.nodes[: blocks.start + _KEPT * blocks.length]
-        inputs_left, outputs_left = (
-            tuple(name for name in names if self._block(self._tensors.get(name)) < _KEPT)
-            for names in (model.inputs, model.outputs)
-        )
-        nodes = (*kept, *following)
-        names = {*inputs_left, *outputs_left}
-        names.update(name for node in nodes for name in (*node.inputs, *node.outputs) if name)
-        return replace(
-            model,
-            inputs=inputs_left,
-            outputs=outputs_left,
-            nodes=nodes,
-            shapes={name: model.shapes[name] for name in names},
-            element_types={name: model.element_types[name] for name in names},
-            constants={n: model.constants[n] for n in names if n in model.constants},
-            weights=model.weights & names,
-        )
+                inputs[slot] = self._name(place, -self.left_out)
+            found.append((number, tuple(inputs)))
+        return found
 
-    def graph(self, graph: Graph, flop: Callable[[ResolvedNode], int]) -> Graph | None:
-        """The model's graph, given that of `short`; None where it may not be the same.
+    def left(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Those of the tensors that the model with the first blocks only has."""
+        return tuple(name for name in names if self._block(self._tensors.get(name)) < KEPT)
 
-        `flop` counts a node's operations.
+    def block_of(self, node: str) -> int:
+        """The block of a node by its name, or one made for it; negative outside the blocks."""
+        return self._block(self._node_origins[node])
+
+    def origin(self, tensor: str) -> Place:
+        """The node that is the first to touch a tensor."""
+        return self._tensors[tensor]
+
+    def graph(
+        self, graph: Graph, folded: tuple[NodeRecord, ...], flop_matmul_conv: int
+    ) -> Graph | None:
+        """The model's graph, given that of the short one; None where it may not be the same.
+
+        `folded` are records of all nodes that both graphs begin with, `flop_matmul_conv` the
+        operations of a block.
         """
-        model, blocks = self._model, self._blocks
-        folded = len(model.folded)
         tensors = _Tensors(graph.tensor)
         operators = _repeated(
             graph.operators,
-            lambda operator: self._block(self._of_node(operator.name)),
+            lambda operator: self.block_of(operator.name),
             lambda operator, shift: self._operator(operator, shift, tensors),
-            self._left_out,
+            self.left_out,
         )
-        records = _repeated(
-            graph.nodes[folded:],
-            lambda record: self._block(self._of_node(record.name)),
-            self._record,
-            self._left_out,
-        )
+        records = self._records(graph.nodes[len(folded) :])
         if operators is None or records is None:
             return None
         if any(len(set(names)) < len(operators) for names in _names(operators)):
             return None
-        for name in (*model.inputs, *model.outputs):
+        for name in (*self._inputs, *self._outputs):
             place = self._tensors.get(name)
-            if self._block(place) >= _KEPT:
+            if self._block(place) >= KEPT:
                 assert place is not None, "it is of a block"
-                over = self._block(place) - _PATTERN
-                tensors.add(name, self._name(place, -min(over, self._left_out)))
-        names = dict.fromkeys(model.inputs)
+                over = self._block(place) - PATTERN
+                tensors.add(name, self._name(place, -min(over, self.left_out)))
+        names = dict.fromkeys(self._inputs)
         for operator in operators:
             names.update(dict.fromkeys((*operator.inputs, operator.output)))
-        names.update(dict.fromkeys(model.outputs))
-        pattern = model.nodes[blocks.start : blocks.start + blocks.length]
+        names.update(dict.fromkeys(self._outputs))
         return replace(
             graph,
             tensors=tuple(tensors.known[name] for name in names),
-            inputs=model.inputs,
-            outputs=model.outputs,
+            inputs=self._inputs,
+            outputs=self._outputs,
             operators=tuple(operators),
-            nodes=(*model.folded, *records),
-            flop_matmul_conv=graph.flop_matmul_conv + self._left_out * sum(map(flop, pattern)),
+            nodes=(*folded, *records),
+            flop_matmul_conv=graph.flop_matmul_conv + self.left_out * flop_matmul_conv,
         )
 
     # Names
 
-    def _block(self, place: _Place | None) -> int:
+    def _block(self, place: Place | None) -> int:
         """The block of a place; negative outside the blocks."""
         if place is None or not self._blocks.start <= place.node < self._blocks.stop:
             return -1
         return (place.node - self._blocks.start) // self._blocks.length
 
-    def _name(self, place: _Place, shift: int) -> str:
+    def _name(self, place: Place, shift: int) -> str:
         """What is called so many blocks later as the place is called here."""
-        node = self._model.nodes[place.node + shift * self._blocks.length]
+        node = self._all[place.node + shift * self._blocks.length]
         inputs = len(node.inputs)
         if place.slot < 0:
             own = node.name
@@ -176,10 +175,6 @@ class _Unfolding:
         else:
             own = node.outputs[place.slot - inputs]
         return own + place.label
-
-    def _of_node(self, name: str) -> _Place | None:
-        """Where the name of an operator comes from, if a node's or tensor's is its beginning."""
-        return self._node_origins[name]
 
     def _later_node(self, name: str, shift: int) -> str:
         """The name of an operator so many blocks later; as it is where it is none of a block's."""
@@ -213,6 +208,35 @@ class _Unfolding:
             return Operator(name, operator.op_type, operator.expression, inputs, output, nodes)
         return replace(operator, name=name, inputs=inputs, output=output, nodes=nodes)
 
+    def _records(self, records: Sequence[NodeRecord]) -> list[NodeRecord] | None:
+        """The fates of all nodes, given those of the short model's.
+
+        Where records do not follow the order of their nodes another run of the blocks begins.
+        """
+        found: list[NodeRecord] = []
+        begin, last = 0, -1
+        places = [self._nodes.get(record.name) for record in records]
+        for end, place in enumerate((*places, Place(-1, -1))):
+            node = last if place is None else place.node
+            if node < last:
+                run = self._run(records[begin:end], places[begin:end])
+                if run is None:
+                    return None
+                found += run
+                begin = end
+            last = node
+        return found
+
+    def _run(
+        self, records: Sequence[NodeRecord], places: Sequence[Place | None]
+    ) -> list[NodeRecord] | None:
+        """The fates of nodes in order; None as in `_repeated`."""
+        if all(self._block(place) < 0 for place in places):
+            return list(records)
+        return _repeated(
+            records, lambda record: self.block_of(record.name), self._record, self.left_out
+        )
+
     def _record(self, record: NodeRecord, shift: int) -> NodeRecord:
         """The fate of the node so many blocks later; its note may end in the name of a node."""
         if not shift:
@@ -224,25 +248,25 @@ class _Unfolding:
         return NodeRecord(name, record.op_type, record.node_class, operator, note)
 
 
-class _Origins(dict[str, _Place | None]):
+class _Origins(dict[str, Place | None]):
     """Where names of blocks come from: known names, and names that begin with one; None for others.
 
     Of names in both, `own` ones go first.
     """
 
     def __init__(
-        self, own: Mapping[str, _Place], other: Mapping[str, _Place], blocks: Blocks
+        self, own: Mapping[str, Place], other: Mapping[str, Place], blocks: Blocks
     ) -> None:
         self._own, self._other = own, other
         self._blocks = range(blocks.start, blocks.stop)
 
-    def __missing__(self, name: str) -> _Place | None:
+    def __missing__(self, name: str) -> Place | None:
         place = None
         for end in range(len(name), 0, -1):
             base = self._own.get(name[:end]) or self._other.get(name[:end])
             if base is not None:
                 if base.node in self._blocks:
-                    place = replace(base, label=name[end:])
+                    place = base._replace(label=name[end:])
                 break
         self[name] = place
         return place
@@ -272,12 +296,12 @@ def _repeated(
     None unless the items of the blocks around it are those of the pattern, shifted.
     """
     blocks = list(map(block_of, items))
-    length = blocks.count(_PATTERN)
-    first = blocks.index(_PATTERN) if length else 0
-    if first < length or first + 2 * length > len(items):
+    length = blocks.count(PATTERN)
+    first = blocks.index(PATTERN) if length else 0
+    if not length or first < length or first + 2 * length > len(items):
         return None
     around = range(first - length, first + length)
-    if not length or any(shifted(items[i], 1) != items[i + length] for i in around):
+    if any(shifted(items[i], 1) != items[i + length] for i in around):
         return None
     repeated = [*items[:first]]
     for shift in range(times + 1):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
-from t10c.schedule.descent import descend, forward_start, option_extra
+from t10c.schedule.descent import descend, forward_start, option_extra, own_keys
 from t10c.schedule.knapsack import least_setup
 from t10c.schedule.memory import Homes, StepMemory, fixed_demand_bytes, live_homes
 from t10c.schedule.reconcile import Allocation, Menu, reconcile
@@ -112,8 +112,9 @@ def _complete(
     candidates = [greedy]
     if setting.exact:
         allowed = spec.usable_bytes - allocation.idle_limit - homes.live - fixed
-        for start in (greedy, forward_start(setting, greedy, homes, allowed, allocation.price)):
-            candidates.append(descend(setting, start, homes, allowed, allocation.price))
+        keys = own_keys(setting, homes, allowed)
+        for start in (greedy, forward_start(setting, greedy, keys, allocation.price)):
+            candidates.append(descend(setting, start, keys, allocation.price))
     best: Assignment | None = None
     for plans in candidates:
         if tuple(plans) in done:

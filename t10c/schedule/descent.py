@@ -6,13 +6,19 @@ present plans, until a sweep changes nothing. What a change does to the next ste
 step's copy is not weighed, so a change need not lower the total, and the sweeps are limited.
 """
 
+from collections.abc import Sequence as Seq
+
 import numpy as np
 
 from t10c.schedule.choices import Choices
 from t10c.schedule.memory import Homes
+from t10c.schedule.neighbours import Getter, Group
 from t10c.schedule.reconcile import largest_within
 from t10c.schedule.setting import Setting
 from t10c.search.space import FloatArray, IntArray
+
+OwnKey = tuple[int, int, int]
+"""A step's choices, bytes of homes that die there, and extra bytes it may demand."""
 
 _SWEEPS = 8
 
@@ -31,47 +37,50 @@ def plan_costs(choices: Choices, dying: int, allowed_extra: int, price: float) -
     return cost + choices.execution
 
 
-def descend(
-    setting: Setting, plans: list[int], homes: Homes, allowed: IntArray, price: float
-) -> list[int]:
-    """Plans of every step after descent from `plans`; `allowed` is each step's extra bytes."""
+def descend(setting: Setting, plans: list[int], keys: Seq[OwnKey], price: float) -> list[int]:
+    """Plans of every step after descent from `plans`; `keys` are those of the steps' own costs."""
     plans = list(plans)
-    keys = _own_keys(setting, homes, allowed)
-    own: dict[tuple[int, int, int], FloatArray] = {}
-    remembered: dict[tuple[object, ...], int] = {}
+    groups = _groups(keys, setting.neighbours.deciding)
+    own: dict[OwnKey, FloatArray] = {}
+    remembered: dict[tuple[int, object], int] = {}
     for _ in range(_SWEEPS):
         changed = False
-        for step, key in enumerate(keys):
-            if key not in own:
-                own[key] = plan_costs(setting.choices[key[0]], key[1], key[2], price)
-            around = (key, *setting.neighbours.deciding(step, plans))
-            if around not in remembered:
-                cost = own[key] + transition_costs(setting, plans, step)
-                best = int(np.argmin(cost))
-                current = plans[step]
-                better = cost[best] < cost[current] - 1e-9 or not np.isfinite(cost[current])
-                remembered[around] = best if better and np.isfinite(cost[best]) else current
-            if remembered[around] != plans[step]:
-                plans[step] = remembered[around]
+        for step, (kind, of) in enumerate(groups):
+            around = (kind, of(plans))
+            chosen = remembered.get(around)
+            if chosen is None:
+                key = keys[step]
+                if key not in own:
+                    own[key] = plan_costs(setting.choices[key[0]], key[1], key[2], price)
+                chosen = remembered[around] = _best(setting, plans, step, own[key])
+            if chosen != plans[step]:
+                plans[step] = chosen
                 changed = True
         if not changed:
             break
     return plans
 
 
-def forward_start(
-    setting: Setting, plans: list[int], homes: Homes, allowed: IntArray, price: float
-) -> list[int]:
+def _best(setting: Setting, plans: list[int], step: int, own: FloatArray) -> int:
+    """A step's best plan among its neighbours' present ones; its own if none is better."""
+    cost = own + transition_costs(setting, plans, step)
+    best, current = int(np.argmin(cost)), plans[step]
+    better = cost[best] < cost[current] - 1e-9 or not np.isfinite(cost[current])
+    return best if better and np.isfinite(cost[best]) else current
+
+
+def forward_start(setting: Setting, plans: list[int], keys: Seq[OwnKey], price: float) -> list[int]:
     """Plans chosen in execution order, each the best after those before it.
 
     Readers' wishes are left out, so it starts the descent from elsewhere than the greedy does.
     """
     plans = list(plans)
-    remembered: dict[tuple[object, ...], int | None] = {}
-    for step, key in enumerate(_own_keys(setting, homes, allowed)):
-        before = (key, *setting.neighbours.reading(step, plans))
+    remembered: dict[tuple[int, object], int | None] = {}
+    for step, (kind, of) in enumerate(_groups(keys, setting.neighbours.reading)):
+        before = (kind, of(plans))
         if before not in remembered:
-            cost = plan_costs(setting.choices[key[0]], key[1], key[2], price)
+            choice, dying, most = keys[step]
+            cost = plan_costs(setting.choices[choice], dying, most, price)
             cost = cost + setting.pricer.cycles(_bytes_in(setting, plans, step))
             remembered[before] = int(np.argmin(cost)) if np.isfinite(cost).any() else None
         best = remembered[before]
@@ -79,8 +88,8 @@ def forward_start(
     return plans
 
 
-def _own_keys(setting: Setting, homes: Homes, allowed: IntArray) -> list[tuple[int, int, int]]:
-    """What a step's own costs depend on: choices, homes that die there, bytes it may demand.
+def own_keys(setting: Setting, homes: Homes, allowed: IntArray) -> list[OwnKey]:
+    """What every step's own costs depend on; `allowed` is each step's extra bytes.
 
     Of the bytes, only which options they have room for.
     """
@@ -92,6 +101,13 @@ def _own_keys(setting: Setting, homes: Homes, allowed: IntArray) -> list[tuple[i
     for (choice, size), steps in members.items():
         most[steps] = largest_within(option_extra(setting.choices[choice], size), allowed[steps])
     return list(zip(setting.choice_of, dying, most.tolist(), strict=True))
+
+
+def _groups(keys: Seq[OwnKey], groups: Seq[Group]) -> list[tuple[int, Getter]]:
+    """The steps' groups, their kinds numbered anew: equal only where the steps' keys are, too."""
+    numbers: dict[tuple[OwnKey, int], int] = {}
+    pairs = zip(keys, groups, strict=True)
+    return [(numbers.setdefault((key, g.kind), len(numbers)), g.of) for key, g in pairs]
 
 
 def _bytes_in(setting: Setting, plans: list[int], step: int) -> FloatArray:

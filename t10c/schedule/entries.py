@@ -1,24 +1,31 @@
 """What plan files say of many things that are alike: tensors, nodes, and operators as planned.
 
-Those of repeated layers differ in their names only, so each is a form of its kind and its names.
+Those of repeated layers differ in their names only, and in memory where tensors are left behind by
+every layer, so each is a form of its kind, its names and its bytes of memory.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 from t10c.commons import Plain
 from t10c.ir.graph import LayoutOp, NodeRecord, Operator, Tensor
 from t10c.ir.plan import Plan
-from t10c.schedule.result import ModelPlan, OperatorPlan
+from t10c.schedule.result import MemoryTerms, ModelPlan, OperatorPlan
 from t10c.serialise import encode
+
+_MEMORY_NAMES = tuple(field.name for field in fields(MemoryTerms))
+_MEMORY_TERMS: Callable[[MemoryTerms], tuple[int, ...]] = attrgetter(*_MEMORY_NAMES)
 
 
 class Entries:
     """Entries of a plan's document; `parts` says what stands in it for those that are alike.
 
-    The kind of an entry is all that it says but for names. A part of the plan that operators share
-    counts as the object that it is, which lives as long as the entries are made.
+    The kind of an entry is all that it says but for names and bytes of memory. A part of the plan
+    that operators share counts as the object that it is, which lives as long as the entries are
+    made.
     """
 
     def __init__(self, plan: ModelPlan, parts: Plain) -> None:
@@ -60,25 +67,31 @@ class Entries:
         kind: list[object] = ["planned", operator.op_type, *counts]
         kind += (planned.problem, planned.placement)
         kind += map(id, (planned.plan, planned.rtensors, planned.piece_bytes))
-        kind += map(id, (planned.memory_bytes, planned.cost_cycles))
-        texts = [operator.name, *operator.nodes, *operator.inputs, operator.output]
+        kind.append(id(planned.cost_cycles))
+        own: list[str | int] = [*_MEMORY_TERMS(planned.memory_bytes), operator.name]
+        own += (*operator.nodes, *operator.inputs, operator.output)
         for weight in planned.idle:
             kind += (weight.operand, weight.active_bytes, id(weight.cut))
-            texts.append(weight.tensor)
+            own.append(weight.tensor)
         for moved in planned.transitions:
             kind += (moved.operand, moved.received_bytes, moved.reused, moved.kept_bytes)
             kind.append(len(moved.sources))
-            texts += (moved.tensor, *moved.sources)
+            own += (moved.tensor, *moved.sources)
 
-        def make(*names: str) -> dict[str, Any]:
-            return self._planned(operator, planned, iter(names))
+        def make(*others: Any) -> dict[str, Any]:
+            memory = dict(zip(_MEMORY_NAMES, others, strict=False))
+            return self._planned(operator, planned, memory, others[len(memory) :])
 
-        return self._parts.form(tuple(kind), make, texts)
+        return self._parts.form(tuple(kind), make, own)
 
     def _planned(
-        self, operator: Operator, planned: OperatorPlan, names: Iterable[str]
+        self,
+        operator: Operator,
+        planned: OperatorPlan,
+        memory: Mapping[str, Any],
+        names: Iterable[str],
     ) -> dict[str, Any]:
-        """The entry with these names in the place of its own."""
+        """The entry with this memory and these names in the place of its own."""
         taken = iter(names)
         own = _names(operator, taken)
         return {
@@ -103,7 +116,7 @@ class Entries:
                 }
                 for moved in planned.transitions
             ],
-            "memory_bytes": self._once(encode, planned.memory_bytes),
+            "memory_bytes": memory,
             "cost_cycles": self._once(encode, planned.cost_cycles),
         }
 

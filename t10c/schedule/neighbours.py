@@ -20,7 +20,7 @@ Getter = Callable[[Seq[int]], object]
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
+class Group:
     """Steps that a step is connected to in some way: which kind of connection, and how to get them.
 
     `steps` may name a step twice.
@@ -32,35 +32,30 @@ class _Group:
 
 
 class Neighbours:
-    """Keys of all steps of a pricer's sequence."""
+    """How all steps of a pricer's sequence are connected.
+
+    `reading`: the steps that decide what a step's operands come to under each of its plans;
+    `deciding`: all that a step's choice depends on, itself, what it reads, and what its readers
+    read. Steps of groups of one kind whose members have the same plans get the same answer.
+    """
 
     def __init__(self, pricer: TransitionPricer) -> None:
         self._pricer = pricer
         self._kinds: dict[Key, int] = {}
         steps = pricer.sequence.steps
-        self._reading = [self._group(*self._read_by(step)) for step in steps]
-        self._deciding = [self._group(*self._around(step)) for step in steps]
+        self.reading = [self._group(*self._read_by(step)) for step in steps]
+        self.deciding = [self._group(*self._around(step)) for step in steps]
         self._lenders = [_getter(_lenders(step)) for step in steps]
-
-    def reading(self, step: int, plans: Seq[int]) -> Key:
-        """Key of all that decides what a step's operands come to under each of its plans."""
-        group = self._reading[step]
-        return group.kind, group.of(plans)
-
-    def deciding(self, step: int, plans: Seq[int]) -> Key:
-        """Key of all that a step's choice depends on: what it reads, and what its readers read."""
-        group = self._deciding[step]
-        return group.kind, group.of(plans)
 
     def fetching(self, step: int, plans: Seq[int], options: Seq[int]) -> Key:
         """Key of all that decides what a step fetches; weights of others lie in their options."""
-        group = self._reading[step]
+        group = self.reading[step]
         return group.kind, group.of(plans), plans[step], self._lenders[step](options)
 
-    def _group(self, kind: Key, steps: tuple[int, ...]) -> _Group:
+    def _group(self, kind: Key, steps: tuple[int, ...]) -> Group:
         choice_of = self._pricer.choice_of
         key = (*kind, tuple(choice_of[step] for step in steps))
-        return _Group(self._kinds.setdefault(key, len(self._kinds)), steps, _getter(steps))
+        return Group(self._kinds.setdefault(key, len(self._kinds)), steps, _getter(steps))
 
     def _read_by(self, step: Step) -> tuple[Key, tuple[int, ...]]:
         """How the step's operands are read, and the steps that they are read from."""
@@ -78,11 +73,11 @@ class Neighbours:
 
     def _around(self, step: Step) -> tuple[Key, tuple[int, ...]]:
         """The same of the step and of all that read its output, itself included."""
-        own = self._reading[step.index]
+        own = self.reading[step.index]
         found = [step.index, *own.steps]
         kinds: list[object] = [own.kind]
         for reader in dict.fromkeys(reader for reader, _ in step.consumers):
-            other = self._reading[reader]
+            other = self.reading[reader]
             found += [reader, *other.steps]
             kinds += [other.kind, tuple(owner == step.index for owner in other.steps)]
         return ("deciding", *kinds), tuple(found)

@@ -174,10 +174,15 @@ def _steps(
                 if source.step >= 0:
                     consumers.setdefault(source.step, {})[index, position] = None
     problems: dict[Problem, Problem] = {}
+    # equal expressions are mostly one object already, which tells them without comparing
+    known: dict[tuple[int, tuple[int, ...]], Problem] = {}
     steps = []
     for index, (operator, (weights, reads)) in enumerate(zip(graph.planned, parts, strict=True)):
-        problem = Problem(operator.expression, weights)
-        problem = problems.setdefault(problem, problem)
+        key = (id(operator.expression), weights)
+        problem = known.get(key)
+        if problem is None:
+            problem = Problem(operator.expression, weights)
+            problem = known[key] = problems.setdefault(problem, problem)
         steps.append(Step(index, operator, problem, reads, tuple(consumers.get(index, ()))))
     return steps
 

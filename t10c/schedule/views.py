@@ -50,11 +50,12 @@ def _followed(graph: Graph, copied: frozenset[str]) -> ViewTable:
     views: dict[str, tuple[View, ...]] = {}
     copies: list[LayoutOp] = []
     outputs = frozenset(graph.outputs)
+    moves = _Moves()
     for tensor in graph.tensors:
         views[tensor.name] = (identity_view(tensor.name, tensor.shape),)
     for operator in graph.operators:
         if isinstance(operator, LayoutOp):
-            result = None if operator.output in copied else _apply(operator, views, graph)
+            result = None if operator.output in copied else _apply(operator, views, graph, moves)
             if result is None or (
                 operator.output in outputs and _grown(operator.output, result, graph)
             ):
@@ -102,7 +103,7 @@ def _grown(name: str, views: tuple[View, ...], graph: Graph) -> bool:
 
 
 def _apply(
-    operator: LayoutOp, views: dict[str, tuple[View, ...]], graph: Graph
+    operator: LayoutOp, views: dict[str, tuple[View, ...]], graph: Graph, moves: "_Moves"
 ) -> tuple[View, ...] | None:
     """Views of the operator's output, or None if it has to be copied."""
     shape = graph.tensor[operator.output].shape
@@ -111,15 +112,39 @@ def _apply(
     if operator.kind == "concat":
         return None if _is_crowded(operator, views) else _concat(operator, views, graph)
     source = operator.inputs[0]
-    move = _Move(operator.kind, operator.perm, operator.starts, operator.steps)
     result = []
     for view in views[source]:
-        changed = _moved(move, replace(view, tensor=""), graph.tensor[source].shape, shape)
+        changed = moves.moved(operator, view, graph.tensor[source].shape, shape)
         if changed is None:
             return None
         if isinstance(changed, View):
-            result.append(replace(changed, tensor=view.tensor))
+            result.append(changed)
     return tuple(result)
+
+
+class _Moves:
+    """Views behind moves, those of repeated layers found by what their parts are as objects."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], tuple[View, View | str | None]] = {}
+
+    def moved(
+        self, operator: LayoutOp, view: View, old: tuple[int, ...], new: tuple[int, ...]
+    ) -> "View | str | None":
+        """The view behind a layout operator of one input; otherwise as `_moved`."""
+        move = (operator.kind, operator.perm, operator.starts, operator.steps)
+        parts = (id(view.atoms), id(view.source_dims), id(view.view_dims), view.region_start)
+        known = self._known.get((move, parts, old, new))
+        if known is None:
+            changed = _moved(_Move(*move), replace(view, tensor=""), old, new)
+            # the view is kept, so that no other part can be the same object
+            known = self._known[move, parts, old, new] = (view, changed)
+        found = known[1]
+        if not isinstance(found, View):
+            return found
+        return View(
+            view.tensor, found.atoms, found.source_dims, found.view_dims, found.region_start
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from t10c.ir.graph import Graph
 from t10c.onnx_import.importer import import_model
 from t10c.onnx_import.infer import ShapeInference
 from t10c.schedule import assignment, descent, document, reconcile
+from t10c.schedule.entries import Entries
 from t10c.schedule.model import schedule_model
 from t10c.schedule.result import ModelPlan, OperatorPlan
 from t10c.schedule.transition import TransitionPricer
@@ -112,6 +113,17 @@ def test_as_many_prices_for_many_layers(recipe: str, monkeypatch: pytest.MonkeyP
     few, many = (counted.during(partial(schedule_model, graph, SPEC)) for graph in graphs)
     assert few == many
     assert len(few) == 7
+
+
+@pytest.mark.parametrize("recipe", KINDS)
+def test_as_many_entries_for_many_layers(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where every layer leaves tensors behind, so that no two steps take the same memory."""
+    counted = Counted(monkeypatch)
+    counted.count_method(Entries, "_planned", "_split")
+    plans = [planned(recipe, layers) for layers in (FEW, MANY)]
+    few, many = (counted.during(partial(document.dump_plan, plan)) for plan in plans)
+    assert few == many
+    assert len(few) == 2
 
 
 def layer_of(name: str) -> tuple[int, str]:

@@ -1,9 +1,11 @@
 """Models of many alike layers: unfolded from a few of them, the graph is that of all nodes.
 
-Every model here is lowered both ways. Where one layer differs in a detail, or the layers are joined
-in an unusual way, the graph must be the same, too, however it is found.
+Every model here is imported three ways: with a few layers of the file, with a few layers of what is
+resolved, and node by node. Where one layer differs in a detail, or the layers are joined in an
+unusual way, the graph must be the same, too, however it is found.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +13,15 @@ import numpy as np
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto
 from onnx.helper import make_node as node
+from onnx.helper import make_opsetid
 from onnx_models import model, value
 from resolving import resolve
 
-from t10c.errors import UnsupportedOperatorError
+from t10c.errors import InvalidInputError, UnsupportedOperatorError
 from t10c.ir.graph import Graph
 from t10c.onnx_import import importer, unfold
-from t10c.onnx_import.importer import lower_model
+from t10c.onnx_import.importer import import_model, lower_model
+from t10c.onnx_import.resolve import resolve_model
 from t10c.onnx_import.resolved import ResolvedModel
 from t10c.zoo import build_model
 
@@ -27,11 +31,15 @@ WIDTH = 8
 
 @dataclass(frozen=True)
 class Lowered:
-    """A model's graph as it is found, that of all its nodes, and whether it was unfolded."""
+    """A model's graph as it is found, that of all its nodes, and whether it was unfolded.
+
+    `short` says whether few of the file's nodes were resolved.
+    """
 
     graph: Graph
     whole: Graph
     unfolded: bool
+    short: bool
 
 
 def lowered(made: ModelProto, monkeypatch: pytest.MonkeyPatch) -> Lowered:
@@ -48,7 +56,23 @@ def lowered(made: ModelProto, monkeypatch: pytest.MonkeyPatch) -> Lowered:
     monkeypatch.setattr(importer, "_lowered_graph", real)
     unfolded = sizes[-1] < len(resolved.nodes)
     assert unfolded == (len(sizes) == 1 and sizes[0] < len(resolved.nodes))
-    return Lowered(graph, real(resolved), unfolded)
+    whole = real(resolved)
+    return Lowered(graph, whole, unfolded, imported_short(made, whole, monkeypatch))
+
+
+def imported_short(made: ModelProto, whole: Graph, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Import the model as a file, which must give this graph: whether few nodes were resolved."""
+    counts: list[int] = []
+    real = importer.resolve_with_facts
+
+    def counted(part: ModelProto, *given: Any) -> Any:
+        counts.append(len(part.graph.node))
+        return real(part, *given)
+
+    monkeypatch.setattr(importer, "resolve_with_facts", counted)
+    assert import_model(made.SerializeToString()) == whole
+    monkeypatch.setattr(importer, "resolve_with_facts", real)
+    return counts[-1] < len(made.graph.node)
 
 
 class Stack:
@@ -98,6 +122,7 @@ class Stack:
 def test_alike_layers_are_unfolded(monkeypatch: pytest.MonkeyPatch) -> None:
     found = lowered(Stack().build(), monkeypatch)
     assert found.unfolded
+    assert found.short
     assert found.graph == found.whole
     assert found.graph.flop_matmul_conv == LAYERS * 2 * 4 * WIDTH * WIDTH
 
@@ -161,6 +186,7 @@ def test_inputs_and_outputs_of_every_layer(monkeypatch: pytest.MonkeyPatch) -> N
         stack.change[i, "mask"] = f"past{i}"
     found = lowered(stack.build(), monkeypatch)
     assert found.unfolded
+    assert found.short
     assert found.graph == found.whole
 
 
@@ -177,6 +203,7 @@ def test_every_layer_computes_the_mask_anew(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(stack, "layer", with_mask)
     found = lowered(stack.build(), monkeypatch)
     assert found.unfolded
+    assert found.short
     assert found.graph == found.whole
     notes = {record.name: record.note for record in found.graph.nodes}
     assert notes["sin12"] == "computes the same as sin0"
@@ -199,6 +226,7 @@ def test_every_layer_computes_something_twice(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(stack, "layer", with_twins)
     found = lowered(stack.build(), monkeypatch)
     assert found.unfolded
+    assert found.short
     assert found.graph == found.whole
     notes = {record.name: record.note for record in found.graph.nodes}
     assert notes["two12"] == "computes the same as one12"
@@ -216,6 +244,7 @@ def test_inputs_of_which_only_the_type_is_read(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(stack, "layer", with_cast)
     found = lowered(stack.build(), monkeypatch)
     assert found.unfolded
+    assert found.short
     assert found.graph == found.whole
 
 
@@ -246,6 +275,7 @@ def test_layers_that_alternate(monkeypatch: pytest.MonkeyPatch) -> None:
     stack.change |= {(i, "mask"): "x" for i in range(0, 40, 2)}
     found = lowered(stack.build(), monkeypatch)
     assert found.unfolded
+    assert found.short
     assert found.graph == found.whole
 
 
@@ -276,7 +306,191 @@ def test_transformers(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
     built = build_model(recipe, overrides={**sizes, "positions": "32"}, **RECIPES[recipe])
     found = lowered(built, monkeypatch)
     assert found.unfolded
+    assert found.short
     assert found.graph == found.whole
+
+
+def with_nodes(
+    stack: Stack, made: Callable[[int, str], list[NodeProto]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Begin every layer with further nodes, the last of which makes what the layer reads."""
+    layer = stack.layer
+
+    def longer(i: int, before: str) -> str:
+        nodes = made(i, before)
+        stack.nodes += nodes
+        return layer(i, nodes[-1].output[0])
+
+    monkeypatch.setattr(stack, "layer", longer)
+
+
+def folded_away(i: int, before: str) -> list[NodeProto]:
+    """Shapes, constants, transposed weights (one read as it is, too), and what nobody reads."""
+    return [
+        node("Constant", [], [f"c{i}"], name=f"c{i}", value_ints=[0]),
+        node("Shape", [before], [f"d{i}"], name=f"shape{i}"),
+        node("Gather", [f"d{i}", f"c{i}"], [f"e{i}"], name=f"rows{i}"),
+        node("Concat", [f"e{i}", "columns"], [f"f{i}"], name=f"size{i}", axis=0),
+        node("Cos", [before], [f"unread{i}"], name=f"unread{i}"),
+        node("Transpose", [f"w{i}"], [f"turned{i}"], name=f"turned{i}"),
+        node("Dropout", [before], [f"g{i}", f"dropped{i}"], name=f"dropout{i}"),
+        node("MatMul", [f"g{i}", f"turned{i}"], [f"k{i}"], name=f"further{i}"),
+        node("Transpose", [f"lone{i}"], [f"q{i}"], name=f"lone{i}"),
+        node("MatMul", [f"k{i}", f"q{i}"], [f"y{i}"], name=f"third{i}"),
+        node("MatMul", [f"y{i}", f"wide{i}"], [f"z{i}"], name=f"fourth{i}"),
+        node("Reshape", [f"z{i}", f"f{i}"], [f"j{i}"], name=f"reshape{i}"),
+    ]
+
+
+def test_nodes_that_are_folded_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their records stand before those of nodes that are left, and unused ones in between."""
+    stack = Stack(30)
+    stack.weights["columns"] = np.array([WIDTH])
+    for name in (f"{what}{i}" for what in ("lone", "wide") for i in range(30)):
+        stack.weights[name] = np.zeros((2100, WIDTH), np.float32)  # too large to be known
+    with_nodes(stack, folded_away, monkeypatch)
+    found = lowered(stack.build(), monkeypatch)
+    assert found.short
+    notes = {record.note for record in found.graph.nodes if record.name.endswith("17")}
+    assert {"constant", "weight", "unused"} <= notes
+
+
+def test_layers_without_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Stack(30).build()
+    for item in made.graph.node:
+        item.name = ""
+    assert lowered(made, monkeypatch).short
+
+
+@pytest.mark.parametrize(("name", "shape"), [("p", [4, WIDTH]), ("w", [WIDTH, WIDTH])])
+def test_declared_tensors(name: str, shape: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Declarations that are all alike say nothing new; a wrong one is named in a warning."""
+    made = Stack(30).build()
+    made.graph.value_info.extend(value(f"{name}{i}", shape) for i in range(30))
+    assert lowered(made, monkeypatch).short
+    made.graph.value_info[25].CopyFrom(value(f"{name}25", [77, WIDTH]))
+    found = lowered(made, monkeypatch)
+    assert any(f"'{name}25'" in warning for warning in found.graph.warnings)
+
+
+def test_warnings_name_all_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Stack(30).build()
+    made.graph.value_info.extend(value(f"p{i}", [4, WIDTH + 1]) for i in range(30))
+    found = lowered(made, monkeypatch)
+    assert found.graph.warnings
+    assert not found.short
+
+
+def test_a_layer_that_stands_in_another_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes need not be in topological order."""
+    made = Stack(30).build()
+    nodes = list(made.graph.node)
+    del made.graph.node[:]
+    made.graph.node.extend([*nodes[:90], *nodes[100:], *nodes[90:100]])
+    assert not lowered(made, monkeypatch).short
+
+
+def counted_up(first: int, back: int) -> Callable[[int, str], list[NodeProto]]:
+    """A number that grows by 1 from `back` layers to the next, and is added where above `first`."""
+    return lambda i, before: [
+        node("Add", [f"n{i - back}", "one"], [f"n{i}"], name=f"count{i}"),
+        node("Max", [f"n{i}", "first"], [f"most{i}"], name=f"most{i}"),
+        node("Add", [before, f"most{i}"], [f"more{i}"], name=f"more{i}"),
+    ]
+
+
+@pytest.mark.parametrize("back", [1, 2, 3, 8])
+@pytest.mark.parametrize("first", [4, 15, 60])
+def test_numbers_that_grow_with_the_layers(
+    first: int, back: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are folded: what nodes have in common does not show them."""
+    stack = Stack(60)
+    stack.weights |= {"one": np.float32(1), "first": np.float32(first)}
+    stack.weights |= {f"n{-number}": np.float32(0) for number in range(1, back + 1)}
+    with_nodes(stack, counted_up(first, back), monkeypatch)
+    found = lowered(stack.build(), monkeypatch)
+    assert not found.short
+
+
+def test_what_layers_read_of_many_layers_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first ones read what stands before them, which is all the same."""
+    stack = Stack(60)
+    stack.weights["same"] = np.float32(0.5)
+    with_nodes(
+        stack,
+        lambda i, before: [
+            node("Neg", ["same" if i < 12 else f"known{i - 12}"], [f"known{i}"], name=f"known{i}"),
+            node("Add", [before, f"known{i}"], [f"more{i}"], name=f"more{i}"),
+        ],
+        monkeypatch,
+    )
+    lowered(stack.build(), monkeypatch)
+
+
+def test_layers_of_operators_that_are_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = Stack(30)
+    with_nodes(
+        stack,
+        lambda i, before: [
+            node("QuickGelu", [before], [f"gelu{i}"], name=f"gelu{i}", domain="com.microsoft")
+        ],
+        monkeypatch,
+    )
+    made = stack.build()
+    made.opset_import.append(make_opsetid("com.microsoft", 1))
+    found = lowered(made, monkeypatch)
+    assert found.short
+    assert not found.unfolded
+
+
+def with_past(rows: list[int | str], monkeypatch: pytest.MonkeyPatch) -> ModelProto:
+    """A model of which every layer reads an input of so many rows."""
+    stack = Stack(len(rows))
+    stack.inputs += [value(f"past{i}", [size, WIDTH]) for i, size in enumerate(rows)]
+    with_nodes(
+        stack,
+        lambda i, before: [
+            node("Concat", ["x", f"past{i}"], [f"read{i}"], name=f"read{i}", axis=0),
+            node("ReduceSum", [f"read{i}"], [f"sum{i}"], name=f"sum{i}", keepdims=0),
+            node("Add", [before, f"sum{i}"], [f"more{i}"], name=f"more{i}"),
+        ],
+        monkeypatch,
+    )
+    return stack.build()
+
+
+def test_inputs_of_other_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual: list[int | str] = [4] * 40
+    assert lowered(with_past(usual, monkeypatch), monkeypatch).short
+    lowered(with_past([*usual[:30], 5, *usual[31:]], monkeypatch), monkeypatch)
+
+
+@pytest.mark.parametrize("rows", [4, 0])
+def test_inputs_of_bound_sizes(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of empty ones a warning says each name."""
+    data = with_past(["rows"] * 30, monkeypatch).SerializeToString()
+    whole = importer._lowered_graph(resolve_model(data, dims={"rows": rows}))
+    assert import_model(data, dims={"rows": rows}) == whole
+
+
+def test_inputs_of_given_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = with_past([""] * 40, monkeypatch).SerializeToString()
+    shapes = {f"past{i}": (5 if i == 30 else 4, WIDTH) for i in range(40)}
+    whole = importer._lowered_graph(resolve_model(data, shapes=shapes))
+    assert import_model(data, shapes=shapes) == whole
+
+
+@pytest.mark.parametrize("wrong", ["twice", "unknown"])
+def test_errors_of_one_layer_are_named(wrong: str) -> None:
+    made = Stack(40).build()
+    item = next(item for item in made.graph.node if item.name == "mask23")
+    if wrong == "twice":
+        item.output[0] = "v22"
+    else:
+        item.input[1] = "nowhere"
+    with pytest.raises(InvalidInputError, match="'mask23'"):
+        import_model(made.SerializeToString())
 
 
 def test_an_error_counts_the_nodes_of_all_layers() -> None:
