@@ -120,25 +120,30 @@ def _complete(
         if tuple(plans) in done:
             continue
         done.add(tuple(plans))
-        real = setting.homes(plans, spec)
-        options = settle_idle(setting, plans, real, fixed, spec.usable_bytes)
-        if options is None:
-            continue
-        found = price_assignment(setting, plans, options, real, fixed, spec.usable_bytes)
-        if best is None or found.cycles < best.cycles - 1e-9:
+        found = _settled_greedily(setting, plans, setting.homes(plans, spec), fixed, spec)
+        if found is not None and (best is None or found.cycles < best.cycles - 1e-9):
             best = found
     return best
+
+
+def _settled_greedily(
+    setting: Setting, plans: list[int], homes: Homes, fixed: int, spec: HardwareSpec
+) -> Assignment | None:
+    """Plans with memory given to idle weights where it saves most per byte; None without room."""
+    options = settle_idle(setting, plans, homes, fixed, spec.usable_bytes)
+    if options is None:
+        return None
+    return price_assignment(setting, plans, options, homes, fixed, spec.usable_bytes)
 
 
 def settled(setting: Setting, plans: list[int], spec: HardwareSpec) -> Assignment | None:
     """Plans of all steps with their weights settled in the memory; None if there is no room."""
     fixed = fixed_demand_bytes(setting.sequence, spec)
     homes = setting.homes(plans, spec)
-    options = settle_idle(setting, plans, homes, fixed, spec.usable_bytes)
-    if options is None:
-        return None
-    found = price_assignment(setting, plans, options, homes, fixed, spec.usable_bytes)
-    if not any(setting.of_step(step).setup[option] for step, option in enumerate(options)):
+    found = _settled_greedily(setting, plans, homes, fixed, spec)
+    if found is None or not any(
+        setting.of_step(step).setup[option] for step, option in enumerate(found.options)
+    ):
         return found
     options = least_setup(setting, plans, homes, fixed, spec.usable_bytes)
     if options is None:
@@ -151,9 +156,9 @@ def from_smallest(setting: Setting, smallest: Smallest, spec: HardwareSpec) -> A
     """The plans that need least memory, with what is left of it given to idle weights."""
     fixed = fixed_demand_bytes(setting.sequence, spec)
     plans = setting.plans_of(smallest.options)
-    options = settle_idle(setting, plans, smallest.homes, fixed, spec.usable_bytes)
-    assert options is not None, "the smallest assignment fits"
-    return price_assignment(setting, plans, options, smallest.homes, fixed, spec.usable_bytes)
+    found = _settled_greedily(setting, plans, smallest.homes, fixed, spec)
+    assert found is not None, "the smallest assignment fits"
+    return found
 
 
 def price_assignment(

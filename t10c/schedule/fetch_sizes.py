@@ -106,7 +106,7 @@ class FetchSizes:
         def compute(_: IntArray, second: IntArray) -> IntArray:
             need = self._listed.layouts(number, ("in", read.operand), second)
             views = tuple(read.views[i] for i in constant)
-            held = tuple(_repeated(self._even(read.sources[i]), len(second)) for i in constant)
+            held = tuple(self._even(read.sources[i]).repeated(len(second)) for i in constant)
             missing = received_elements(need, views, held).reshape(-1, cores)
             elements = missing.max(axis=1) if most else missing.sum(axis=1) // cores
             return self._bytes_of(elements, views[0].tensor)[None]
@@ -212,10 +212,6 @@ class FetchSizes:
         moved_bits = self.setting.sequence.graph.tensor[moved].bits
         wider = relative_width(self.spec, moved_bits, operand.bits)
         return wider * own.needed[:, read.operand], wider * own.floor[:, read.operand]
-
-
-def _repeated(layout: Layout, plans: int) -> Layout:
-    return Layout(np.tile(layout.start, (plans, 1)), np.tile(layout.stop, (plans, 1)), layout.flat)
 
 
 def always_floored(setting: Setting, spec: HardwareSpec) -> list[tuple[int, ...]]:

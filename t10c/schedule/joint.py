@@ -1,6 +1,6 @@
 """Plans of all steps chosen together, transitions included, and a bound on what any choice can do.
 
-Round by round: at a price of idle memory a network of kinds of plans (network.py) is solved by
+Round by round: at rates of memory (rates.py) a network of kinds of plans (network.py) is solved by
 messages; its bound, less the price of the memory there is, holds for every schedule. Classes of
 plans that the network's best states fall back on are opened: their best members become single
 plans. A schedule is read from the single plans' states, settled in the real memory and priced

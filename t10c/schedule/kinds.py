@@ -78,15 +78,13 @@ class Kinds:
     """Kinds of one problem: first single plans, then classes, then the rest, if there is one.
 
     `cost` (kinds,) is execution + setup + price * idle bytes in cycles; per input operand, in bytes
-    (kinds, inputs): `needed` by some core, at least; `floor` received on
-    average from one copy, at least; `held` by any core, at most. `home` (kinds,) is the largest
-    share of the output, at most. `rows` are the single plans' rows of the shortlist, `plans` their
-    numbers (or NO_PLAN); `member_of` (rows,) is the kind that each row belongs to, -1 for none, and
-    `row_cost` its cost. With `has_rest` the last kind is the rest.
+    (kinds, inputs): `needed` by some core, at least; `floor` received on average from one copy, at
+    least; `held` by any core, at most. `home` (kinds,) is the largest share of the output, at most.
+    `rows` are the single plans' rows of the shortlist; `member_of` (rows,) is the kind that each
+    row belongs to, -1 for none, and `row_cost` its cost. With `has_rest` the last kind is the rest.
     """
 
     rows: IntArray
-    plans: IntArray
     cost: FloatArray
     needed: FloatArray
     floor: FloatArray
@@ -146,7 +144,6 @@ def find_kinds(
     lowest, highest = classes.lowest, classes.highest
     return Kinds(
         rows=rows,
-        plans=known.plan[rows],
         cost=np.concatenate([row_cost[rows], lowest(row_cost), [rest][:last]]),
         needed=np.concatenate([needed[rows], lowest(needed), zeros]),
         floor=np.concatenate([floor[rows], lowest(floor), zeros]),

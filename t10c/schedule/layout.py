@@ -38,6 +38,12 @@ class Layout:
         held: IntArray = np.prod(np.maximum(self.stop - self.start, 0), axis=1)
         return held
 
+    def repeated(self, times: int) -> "Layout":
+        """The layout so many times, one after the other: (times * cores, dimensions)."""
+        if times == 1:
+            return self
+        return Layout(np.tile(self.start, (times, 1)), np.tile(self.stop, (times, 1)), self.flat)
+
 
 AxisBoxes = dict[str, tuple[IntArray, IntArray]]
 """Per axis the interval that every core holds, (cores,) each."""

@@ -112,10 +112,7 @@ def _matrix(
 def _from_around(need: Layout, around: Sequence[tuple[View, Layout]], cores: int) -> IntArray:
     """Elements missing of sources that lie in one way, (1, reader's plans, cores)."""
     plans = len(need.start) // cores
-    held = tuple(
-        Layout(np.tile(own.start, (plans, 1)), np.tile(own.stop, (plans, 1)), own.flat)
-        for _, own in around
-    )
+    held = tuple(own.repeated(plans) for _, own in around)
     return received_elements(need, tuple(view for view, _ in around), held).reshape(1, plans, cores)
 
 

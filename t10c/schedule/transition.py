@@ -193,7 +193,7 @@ class TransitionPricer:
     def _worst(self, need: Layout, views: tuple[View, ...], held: list[Layout]) -> FloatArray:
         """Most bytes per plan; layouts are stacked: plans x sampled cores, single ones repeat."""
         rows = max([len(need.start), *(len(h.start) for h in held)])
-        need, *held = (_repeat(layout, rows) for layout in (need, *held))
+        need, *held = (own.repeated(rows // len(own.start)) for own in (need, *held))
         missing = self._received(need, views, held)
         worst = missing.reshape(-1, len(self.layouts.sample)).max(axis=1)
         return np.asarray(worst, dtype=np.float64)
@@ -320,10 +320,3 @@ class TransitionPricer:
 
 def _as_itself(read: Read, sequence: Sequence) -> View:
     return identity_view(read.tensor, sequence.graph.tensor[read.tensor].shape)
-
-
-def _repeat(layout: Layout, rows: int) -> Layout:
-    times = rows // len(layout.start)
-    if times == 1:
-        return layout
-    return Layout(np.tile(layout.start, (times, 1)), np.tile(layout.stop, (times, 1)), layout.flat)
