@@ -88,17 +88,12 @@ def _body(plan: ModelPlan, parts: Plain) -> dict[str, Any]:
             "outputs": list(graph.outputs),
             "flop_matmul_conv": graph.flop_matmul_conv,
             "warnings": list(graph.warnings),
-            "tensors": [entries.tensor(tensor) for tensor in graph.tensors],
-            "nodes": [entries.node(node) for node in graph.nodes],
+            "tensors": entries.tensors(graph.tensors),
+            "nodes": entries.nodes(graph.nodes),
             **({"bindings": encode(graph.bindings)} if graph.bindings != Bindings() else {}),
         },
         "problems": [encode(problem) for problem in plan.problems],
-        "operators": [
-            entries.planned(operator)
-            if isinstance(operator, Operator)
-            else entries.layout(operator)
-            for operator in graph.operators
-        ],
+        "operators": entries.operators(graph.operators),
         "copies": [encode(copy) for copy in plan.copies],
     }
 

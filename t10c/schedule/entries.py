@@ -4,13 +4,13 @@ Those of repeated layers differ in their names only, and in memory where tensors
 every layer, so each is a form of its kind, its names and its bytes of memory.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import fields
 from itertools import islice
 from operator import attrgetter
 from typing import Any
 
-from t10c.commons import Plain
+from t10c.commons import Own, Plain
 from t10c.ir.graph import LayoutOp, NodeRecord, Operator, Tensor
 from t10c.ir.plan import Plan
 from t10c.schedule.result import MemoryTerms, ModelPlan, OperatorPlan
@@ -34,73 +34,81 @@ class Entries:
         self._plans = {operator.name: operator for operator in plan.operators}
         self._known: dict[tuple[int, ...], Any] = {}
 
-    def tensor(self, tensor: Tensor) -> Any:
-        """One tensor of the graph."""
-        kind = ("tensor", tensor.shape, tensor.element_type, tensor.kind)
-        return self._parts.form(kind, lambda name: {**encode(tensor), "name": name}, (tensor.name,))
+    def tensors(self, tensors: Sequence[Tensor]) -> Any:
+        """The tensors of the graph."""
 
-    def node(self, node: NodeRecord) -> Any:
-        """The fate of one node."""
-        kind = ("node", node.op_type, node.node_class, node.note)
+        def make(number: int, own: Own) -> dict[str, Any]:
+            return {**encode(tensors[number]), "name": own[0]}
 
-        def make(name: str, operator: str) -> dict[str, Any]:
-            return {**encode(node), "name": name, "operator": operator}
+        kinds = [(t.shape, t.element_type, t.kind) for t in tensors]
+        return self._parts.forms(kinds, [(tensor.name,) for tensor in tensors], make)
 
-        return self._parts.form(kind, make, (node.name, node.operator))
+    def nodes(self, nodes: Sequence[NodeRecord]) -> Any:
+        """The fates of all nodes."""
 
-    def layout(self, operator: LayoutOp) -> Any:
-        """One operator that only moves or renames."""
-        form = (operator.kind, operator.perm, operator.starts, operator.steps, operator.axis)
-        counts = (len(operator.inputs), len(operator.nodes))
-        kind = ("layout_only", operator.op_type, *counts, *form, operator.fill)
+        def make(number: int, own: Own) -> dict[str, Any]:
+            return {**encode(nodes[number]), "name": own[0], "operator": own[1]}
 
-        def make(*names: str) -> dict[str, Any]:
-            return {"class": "layout_only", **encode(operator), **_names(operator, iter(names))}
+        # members of an enumeration are one object each, which tells them faster than their hash
+        kinds = [(node.op_type, id(node.node_class), node.note) for node in nodes]
+        return self._parts.forms(kinds, [(node.name, node.operator) for node in nodes], make)
 
-        texts = (operator.name, *operator.nodes, *operator.inputs, operator.output)
-        return self._parts.form(kind, make, texts)
+    def operators(self, operators: Sequence[Operator | LayoutOp]) -> Any:
+        """The operators in execution order, those that compute as they are planned."""
 
-    def planned(self, operator: Operator) -> Any:
-        """One planned operator: what it stands for and how it is planned, side by side."""
+        def make(number: int, own: Own) -> dict[str, Any]:
+            operator = operators[number]
+            if isinstance(operator, Operator):
+                return self._planned(operator, self._plans[operator.name], own)
+            return {"class": "layout_only", **encode(operator), **_names(operator, iter(own))}
+
+        described = [
+            self._as_planned(operator) if isinstance(operator, Operator) else _as_moved(operator)
+            for operator in operators
+        ]
+        return self._parts.forms([kind for kind, _ in described], [o for _, o in described], make)
+
+    def _as_planned(self, operator: Operator) -> tuple[Hashable, Own]:
+        """The kind of a planned operator, and what it has for itself."""
         planned = self._plans[operator.name]
-        counts = (len(operator.nodes), len(operator.inputs))
-        kind: list[object] = ["planned", operator.op_type, *counts]
-        kind += (planned.problem, planned.placement)
-        kind += map(id, (planned.plan, planned.rtensors, planned.piece_bytes))
-        kind.append(id(planned.cost_cycles))
-        own: list[str | int] = [*_MEMORY_TERMS(planned.memory_bytes), operator.name]
-        own += (*operator.nodes, *operator.inputs, operator.output)
+        nodes, inputs = operator.nodes, operator.inputs
+        kind: list[object] = [
+            operator.op_type,
+            len(nodes),
+            len(inputs),
+            planned.problem,
+            planned.placement,
+            id(planned.plan),
+            id(planned.rtensors),
+            id(planned.piece_bytes),
+            id(planned.cost_cycles),
+        ]
+        own: list[str | int] = [operator.name, *nodes, *inputs, operator.output]
         for weight in planned.idle:
             kind += (weight.operand, weight.active_bytes, id(weight.cut))
             own.append(weight.tensor)
         for moved in planned.transitions:
+            sources = moved.sources
             kind += (moved.operand, moved.received_bytes, moved.reused, moved.kept_bytes)
-            kind.append(len(moved.sources))
-            own += (moved.tensor, *moved.sources)
+            kind.append(len(sources))
+            own += (moved.tensor, *sources)
+        own += _MEMORY_TERMS(planned.memory_bytes)
+        return tuple(kind), own
 
-        def make(*others: Any) -> dict[str, Any]:
-            memory = dict(zip(_MEMORY_NAMES, others, strict=False))
-            return self._planned(operator, planned, memory, others[len(memory) :])
+    def _planned(self, operator: Operator, planned: OperatorPlan, own: Own) -> dict[str, Any]:
+        """One planned operator with these names and bytes of memory in the place of its own.
 
-        return self._parts.form(tuple(kind), make, own)
-
-    def _planned(
-        self,
-        operator: Operator,
-        planned: OperatorPlan,
-        memory: Mapping[str, Any],
-        names: Iterable[str],
-    ) -> dict[str, Any]:
-        """The entry with this memory and these names in the place of its own."""
-        taken = iter(names)
-        own = _names(operator, taken)
+        What it stands for and how it is planned are side by side.
+        """
+        taken = iter(own[: -len(_MEMORY_NAMES)])
+        names = _names(operator, taken)
         return {
             "class": "planned",
-            "name": own["name"],
+            "name": names["name"],
             "op_type": operator.op_type,
-            "nodes": own["nodes"],
-            "inputs": own["inputs"],
-            "output": own["output"],
+            "nodes": names["nodes"],
+            "inputs": names["inputs"],
+            "output": names["output"],
             "problem": planned.problem,
             "split": self._once(self._split, planned.plan, planned.problem),
             "rotations": self._once(encode, planned.plan.rotations),
@@ -116,7 +124,7 @@ class Entries:
                 }
                 for moved in planned.transitions
             ],
-            "memory_bytes": memory,
+            "memory_bytes": dict(zip(_MEMORY_NAMES, own[-len(_MEMORY_NAMES) :], strict=True)),
             "cost_cycles": self._once(encode, planned.cost_cycles),
         }
 
@@ -132,7 +140,7 @@ class Entries:
         return self._known[key]
 
 
-def _names(operator: Operator | LayoutOp, names: Iterable[str]) -> dict[str, Any]:
+def _names(operator: Operator | LayoutOp, names: Iterable[Any]) -> dict[str, Any]:
     """The first of `names` as those of an operator, its nodes and its tensors."""
     taken = iter(names)
     return {
@@ -141,3 +149,11 @@ def _names(operator: Operator | LayoutOp, names: Iterable[str]) -> dict[str, Any
         "inputs": list(islice(taken, len(operator.inputs))),
         "output": next(taken),
     }
+
+
+def _as_moved(operator: LayoutOp) -> tuple[Hashable, Own]:
+    """The kind of an operator that only moves or renames, and what it has for itself."""
+    form = (operator.kind, operator.perm, operator.starts, operator.steps, operator.axis)
+    counts = (len(operator.inputs), len(operator.nodes))
+    texts = (operator.name, *operator.nodes, *operator.inputs, operator.output)
+    return ("layout_only", operator.op_type, *counts, *form, operator.fill), texts
