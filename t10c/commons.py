@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
 _LONE = "\ud800"
@@ -106,19 +107,16 @@ class Commons(Plain):
         return f"[{between.join([texts[kind] for kind in forms.kinds])}]" % tuple(own)
 
     def _quoted(self, ascii_only: bool) -> list[str]:
-        """The forms' own values as JSON, which has no line breaks: all are made at once."""
+        """The forms' own values as JSON: all are made at once."""
         if len(self._lines) < len(self._own):
-            lines = _lines(self._own, True)
-            self._plain = "\\u" not in lines
-            self._lines = lines.split("\n")
-        if ascii_only or self._plain:
-            return self._lines
-        return _lines(self._own, False).split("\n")
+            self._lines = _lines(self._own, encode_basestring_ascii)
+            self._plain = "\\u" not in "".join(self._lines)
+        return self._lines if ascii_only or self._plain else _lines(self._own, encode_basestring)
 
 
-def _lines(values: Sequence[str | int], ascii_only: bool) -> str:
-    """Texts and integers as JSON, one a line."""
-    return json.dumps(values, ensure_ascii=ascii_only, separators=("\n", ":"))[1:-1]
+def _lines(values: Sequence[str | int], quote: Callable[[str], str]) -> list[str]:
+    """Texts and integers as JSON."""
+    return [quote(value) if isinstance(value, str) else int.__repr__(value) for value in values]
 
 
 def _reordered(own: Sequence[str], orders: Iterator[tuple[int, ...]]) -> Iterator[str]:
