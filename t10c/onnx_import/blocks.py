@@ -7,13 +7,36 @@ were there before.
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
+
+
+class NamedNode(Protocol):
+    """A node as far as its name and those of its tensors go."""
+
+    @property
+    def name(self) -> str:
+        """Its unique name."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The tensors it reads, '' for absent ones."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The tensors it makes, '' for absent ones."""
+
+    @property
+    def owner(self) -> str:
+        """The node that it stands for; '' if that is itself."""
+
 
 _TRIED = 4
 """How many lengths are tried: layers of two kinds in turn have nodes that recur in every one."""
@@ -63,29 +86,56 @@ def _longest_run(keys: IntArray, length: int) -> Blocks:
     return Blocks(int(begin[longest]), length, count)
 
 
+class Touches:
+    """The tensors that nodes touch: inputs and outputs of all nodes, one after the other.
+
+    `names` are theirs, '' for absent ones; those of node i begin at `starts[i]`, and `first` says
+    where a name stands first.
+    """
+
+    def __init__(self, nodes: Sequence[NamedNode]) -> None:
+        self.inputs = np.array([len(node.inputs) for node in nodes], dtype=np.int64)
+        counts = self.inputs + np.array([len(node.outputs) for node in nodes], dtype=np.int64)
+        self.starts: IntArray = np.concatenate([[0], np.cumsum(counts)])
+        parts = ((node.inputs, node.outputs) for node in nodes)
+        self.names = list(chain.from_iterable(chain.from_iterable(parts)))
+        places = range(len(self.names))
+        self.first = dict(zip(reversed(self.names), reversed(places), strict=True))
+
+    def node_of(self, place: int) -> int:
+        """The node that the entry at `place` belongs to."""
+        return int(np.searchsorted(self.starts, place, side="right")) - 1
+
+
 def node_keys(
-    nodes: Iterable[tuple[Hashable, Sequence[str], Sequence[str]]],
-    new: Callable[[str], Hashable],
+    touches: Touches, does: Sequence[Hashable], new: Callable[[str, bool], Hashable]
 ) -> list[int]:
     """A number for every node, equal for nodes that are alike.
 
-    `nodes` are what a node does, its inputs and its outputs; `new` tells what is known of a tensor
-    that no node has touched yet.
+    `does` says what every node does; `new` tells what is known of a tensor that no node has touched
+    before, and is also told whether the node that does is the one that makes it.
     """
-    touched: dict[str, tuple[int, int]] = {}
+    starts = touches.starts
+    node = np.repeat(np.arange(len(does)), np.diff(starts))
+    slot = np.arange(len(touches.names)) - starts[node]
+    ids: IntArray = np.fromiter(map(touches.first.__getitem__, touches.names), np.int64, len(slot))
+    order = np.argsort(ids, kind="stable")
+    again = ids[order[1:]] == ids[order[:-1]]
+    before = np.full(len(slot), -1)
+    before[order[1:][again]] = order[:-1][again]
+    # (nodes since, slot there) of what was touched before, else (-1 - what is known, -1)
+    back = np.where(before < 0, 0, node - node[before])
+    there = np.where(before < 0, -1, slot[before])
+    known: dict[Hashable, int] = {}
+    made = slot >= touches.inputs[node]
+    for place, own in zip(*(x[before < 0].tolist() for x in (ids, made)), strict=True):
+        name = touches.names[place]
+        back[place] = -1 - known.setdefault(new(name, own) if name else "", len(known))
+    if "" in touches.first:
+        absent = ids == touches.first[""]
+        back[absent], there[absent] = back[touches.first[""]], -1
+    data = np.stack([back, there], axis=1).astype(np.int64).tobytes()
     numbers: dict[Hashable, int] = {}
-    keys: list[int] = []
-    for index, (does, inputs, outputs) in enumerate(nodes):
-        key: list[Hashable] = [does, len(inputs)]
-        for slot, name in enumerate((*inputs, *outputs)):
-            if not name:
-                key.append(None)
-                continue
-            before = touched.get(name)
-            if before is None:
-                key.append(new(name))
-            else:
-                key += (index - before[0], before[1])
-            touched[name] = (index, slot)
-        keys.append(numbers.setdefault(tuple(key), len(numbers)))
-    return keys
+    bounds = (16 * starts).tolist()
+    parts = zip(does, touches.inputs.tolist(), bounds[:-1], bounds[1:], strict=True)
+    return [numbers.setdefault((d, n, data[b:e]), len(numbers)) for d, n, b, e in parts]

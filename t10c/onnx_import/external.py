@@ -7,9 +7,10 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from t10c.onnx_import.ranges import ExternalRange, read_range
 
-_INTEGERS = frozenset(
+INTEGERS = frozenset(
     {TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL, TensorProto.UINT8, TensorProto.INT8}
 )
+"""Types of the external data that are read."""
 
 
 def read_small_external(
@@ -34,7 +35,7 @@ def read_small_external(
 
 def _range_of(tensor: TensorProto, size_bytes: int) -> ExternalRange | None:
     """Where the data of an external tensor of integers lie; None for others, and for nonsense."""
-    if tensor.data_type not in _INTEGERS:
+    if tensor.data_type not in INTEGERS:
         return None
     entries = {entry.key: entry.value for entry in tensor.external_data}
     try:

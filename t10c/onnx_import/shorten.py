@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from t10c.errors import T10cError
 from t10c.ir.graph import Graph
-from t10c.onnx_import.blocks import Blocks, find_blocks, node_keys
+from t10c.onnx_import.blocks import Blocks, Touches, find_blocks, node_keys
+from t10c.onnx_import.external import INTEGERS
 from t10c.onnx_import.names import name_nodes
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
 from t10c.onnx_import.structure import subgraphs
@@ -34,10 +35,11 @@ def lower_repeated(model: ResolvedModel, lower: Lower, flop: Flop) -> Graph | No
 
     `lower` is called with a few of them. `flop` counts a node's operations, which add up.
     """
-    blocks = find_blocks(_resolved_keys(model), FEWEST)
+    touches = Touches(model.nodes)
+    blocks = find_blocks(_resolved_keys(model, touches), FEWEST)
     if blocks is None or any(node.owner for node in model.nodes[blocks.start : blocks.stop]):
         return None
-    unfolding = Unfolding(model.nodes, model.inputs, model.outputs, blocks)
+    unfolding = Unfolding(model.nodes, touches, model.inputs, model.outputs, blocks)
     short = _short_resolved(model, unfolding)
     if short is None:
         return None
@@ -49,11 +51,11 @@ def lower_repeated(model: ResolvedModel, lower: Lower, flop: Flop) -> Graph | No
     return unfolding.graph(graph, model.folded, sum(flop(node, model) for node in pattern))
 
 
-def _resolved_keys(model: ResolvedModel) -> list[int]:
+def _resolved_keys(model: ResolvedModel, touches: Touches) -> list[int]:
     """Keys of a resolved model's nodes; those with the same attributes share them as one object."""
     inputs, outputs = frozenset(model.inputs), frozenset(model.outputs)
 
-    def new(name: str) -> Hashable:
+    def new(name: str, _: bool) -> Hashable:
         value = model.constants.get(name)
         return (
             model.shapes[name],
@@ -64,13 +66,8 @@ def _resolved_keys(model: ResolvedModel) -> list[int]:
             value if value is None else name if value.dtype.hasobject else value.tobytes(),
         )
 
-    return node_keys(
-        (
-            ((n.op_type, n.domain, n.opset, n.owner, id(n.attributes)), n.inputs, n.outputs)
-            for n in model.nodes
-        ),
-        new,
-    )
+    does = [(n.op_type, n.domain, n.opset, n.owner, id(n.attributes)) for n in model.nodes]
+    return node_keys(touches, does, new)
 
 
 def _short_resolved(model: ResolvedModel, unfolding: Unfolding) -> ResolvedModel | None:
@@ -131,11 +128,12 @@ def import_repeated(
     try:
         name_nodes(graph.node)
         nodes = [_Names(n.name, tuple(n.input), tuple(n.output)) for n in graph.node]
-        blocks = find_blocks(_file_keys(graph, nodes, directory), FEWEST)
+        touches = Touches(nodes)
+        blocks = find_blocks(_file_keys(graph, touches, directory), FEWEST)
         if blocks is None:
             return None
         inputs, outputs = _value_names(graph.input), _value_names(graph.output)
-        unfolding = Unfolding(nodes, inputs, outputs, blocks)
+        unfolding = Unfolding(nodes, touches, inputs, outputs, blocks)
         if not _reads_near(nodes, blocks, unfolding):
             return None
         short = _short_model(model, unfolding)
@@ -158,33 +156,48 @@ def _value_names(values: "list[ValueInfoProto]") -> tuple[str, ...]:
     return tuple(value.name for value in values)
 
 
-def _file_keys(graph: GraphProto, nodes: list[_Names], directory: Path | None) -> list[int]:
+def _file_keys(graph: GraphProto, touches: Touches, directory: Path | None) -> list[int]:
     """Keys of a file's nodes; raises _Unusual for subgraphs, and nodes in no topological order."""
     initial = {tensor.name: tensor for tensor in graph.initializer}
     inputs = {value.name: value.type.SerializeToString() for value in graph.input}
-    made = {"", *initial, *inputs}
-    if len(made) < 1 + len(graph.initializer) + len(graph.input):
+    sources = {*initial, *inputs}
+    if "" in sources or len(sources) < len(graph.initializer) + len(graph.input):
         raise _Unusual
     outputs = {value.name: value.type.SerializeToString() for value in graph.output}
     inner = {value.name: value.type.SerializeToString() for value in graph.value_info}
+    facts = _InitialFacts(directory)
 
-    def new(name: str) -> Hashable:
+    def new(name: str, made: bool) -> Hashable:
+        if not made and name not in sources:
+            raise _Unusual
         declared = (outputs.get(name), inner.get(name))
         if name in initial:
-            fact = from_proto(initial[name], name, directory)
-            value = fact.value
-            known = None if value is None else name if value.dtype.hasobject else value.tobytes()
-            return (fact.element_type, fact.shape, known, fact.source is None, *declared)
+            return (facts.of(initial[name], name), *declared)
         return (inputs.get(name), *declared)
 
-    def described() -> Iterator[tuple[Hashable, tuple[str, ...], tuple[str, ...]]]:
-        for own, node in zip(nodes, graph.node, strict=True):
-            if not made.issuperset(own.inputs):
-                raise _Unusual
-            made.update(own.outputs)
-            yield (node.op_type, node.domain, *_attributes(node)), own.inputs, own.outputs
+    does = [(node.op_type, node.domain, *_attributes(node)) for node in graph.node]
+    return node_keys(touches, does, new)
 
-    return node_keys(described(), new)
+
+class _InitialFacts:
+    """What is known of initializers; alike ones of which no value is read are looked at once."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+        self._unread: dict[Hashable, Hashable] = {}
+
+    def of(self, tensor: TensorProto, name: str) -> Hashable:
+        """Equal for tensors of which the same is known."""
+        kind = (tensor.data_type, tuple(tensor.dims), tensor.data_location)
+        found = self._unread.get(kind)
+        if found is None:
+            fact = from_proto(tensor, name, self._directory)
+            value = fact.value
+            known = None if value is None else name if value.dtype.hasobject else value.tobytes()
+            found = (fact.element_type, fact.shape, known, fact.source is None)
+            if value is None and tensor.data_type not in INTEGERS:
+                self._unread[kind] = found
+        return found
 
 
 def _attributes(node: NodeProto) -> list[bytes]:

@@ -5,12 +5,13 @@ and rewrites look at nothing but a node's surroundings. That holds if it is so f
 it, which is checked; where it is not, or where names do not tell their layer, nothing is unfolded.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, repeat
 from typing import NamedTuple, Protocol, TypeVar
 
 from t10c.ir.graph import Graph, LayoutOp, NodeRecord, Operator, Tensor
-from t10c.onnx_import.blocks import Blocks
+from t10c.onnx_import.blocks import Blocks, NamedNode, Touches
 
 KEPT = 8
 """Blocks that are lowered."""
@@ -27,26 +28,6 @@ FEWEST = 2 * KEPT
 T = TypeVar("T")
 
 
-class NamedNode(Protocol):
-    """A node as far as its name and those of its tensors go."""
-
-    @property
-    def name(self) -> str:
-        """Its unique name."""
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The tensors it reads, '' for absent ones."""
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The tensors it makes, '' for absent ones."""
-
-    @property
-    def owner(self) -> str:
-        """The node that it stands for; '' if that is itself."""
-
-
 class Place(NamedTuple):
     """Where a name comes from: a node, which of its tensors (-1: itself), and what is appended."""
 
@@ -58,12 +39,13 @@ class Place(NamedTuple):
 class Unfolding:
     """Names of a model with blocks of nodes that are alike, and where they come from.
 
-    `left_out` is the number of blocks that the short model lacks.
+    `touches` are those of the nodes, `left_out` is the number of blocks that the short model lacks.
     """
 
     def __init__(
         self,
         nodes: Sequence[NamedNode],
+        touches: Touches,
         inputs: tuple[str, ...],
         outputs: tuple[str, ...],
         blocks: Blocks,
@@ -72,15 +54,8 @@ class Unfolding:
         self._inputs, self._outputs = inputs, outputs
         self._blocks = blocks
         self.left_out = blocks.count - KEPT
-        self._nodes: dict[str, Place] = {}
-        self._tensors: dict[str, Place] = {}
-        for index, node in enumerate(nodes):
-            self._nodes[node.name] = Place(index, -1)
-            if node.owner:
-                self._nodes[node.owner] = Place(index, -1)
-            for slot, name in enumerate((*node.inputs, *node.outputs)):
-                if name and name not in self._tensors:
-                    self._tensors[name] = Place(index, slot)
+        self._nodes = _Nodes(nodes)
+        self._tensors = _Touched(touches)
         self._node_origins = _Origins(self._nodes, self._tensors, blocks)
         self._tensor_origins = _Origins(self._tensors, self._nodes, blocks)
 
@@ -114,7 +89,9 @@ class Unfolding:
 
     def origin(self, tensor: str) -> Place:
         """The node that is the first to touch a tensor."""
-        return self._tensors[tensor]
+        place = self._tensors.get(tensor)
+        assert place is not None, "some node touches it"
+        return place
 
     def graph(
         self, graph: Graph, folded: tuple[NodeRecord, ...], flop_matmul_conv: int
@@ -128,7 +105,7 @@ class Unfolding:
         operators = _repeated(
             graph.operators,
             lambda operator: self.block_of(operator.name),
-            lambda operator, shift: self._operator(operator, shift, tensors),
+            lambda operator, shifts: self._operators(operator, shifts, tensors),
             self.left_out,
         )
         records = self._records(graph.nodes[len(folded) :])
@@ -141,7 +118,7 @@ class Unfolding:
             if self._block(place) >= KEPT:
                 assert place is not None, "it is of a block"
                 over = self._block(place) - PATTERN
-                tensors.add(name, self._name(place, -min(over, self.left_out)))
+                tensors.add([name], self._name(place, -min(over, self.left_out)))
         names = dict.fromkeys(self._inputs)
         for operator in operators:
             names.update(dict.fromkeys((*operator.inputs, operator.output)))
@@ -164,49 +141,55 @@ class Unfolding:
             return -1
         return (place.node - self._blocks.start) // self._blocks.length
 
-    def _name(self, place: Place, shift: int) -> str:
-        """What is called so many blocks later as the place is called here."""
-        node = self._all[place.node + shift * self._blocks.length]
-        inputs = len(node.inputs)
+    def _names(self, place: Place, shifts: range) -> list[str]:
+        """What is called so many blocks later as the place is called here, for every shift."""
+        length = self._blocks.length
+        begin = place.node + shifts.start * length
+        nodes = self._all[begin : begin + len(shifts) * length : length]
+        inputs = len(nodes[0].inputs)
         if place.slot < 0:
-            own = node.name
+            own = [node.name for node in nodes]
         elif place.slot < inputs:
-            own = node.inputs[place.slot]
+            own = [node.inputs[place.slot] for node in nodes]
         else:
-            own = node.outputs[place.slot - inputs]
-        return own + place.label
+            own = [node.outputs[place.slot - inputs] for node in nodes]
+        return [name + place.label for name in own] if place.label else own
 
-    def _later_node(self, name: str, shift: int) -> str:
-        """The name of an operator so many blocks later; as it is where it is none of a block's."""
+    def _name(self, place: Place, shift: int) -> str:
+        """The same for one shift."""
+        return self._names(place, range(shift, shift + 1))[0]
+
+    def _later_nodes(self, name: str, shifts: range) -> list[str]:
+        """An operator's name in later blocks; as it is where it is none of a block's."""
         place = self._node_origins[name]
-        return name if place is None else self._name(place, shift)
+        return [name] * len(shifts) if place is None else self._names(place, shifts)
 
-    def _later_tensor(self, name: str, shift: int) -> str:
+    def _later_tensors(self, name: str, shifts: range) -> list[str]:
         """The same of the name of a tensor."""
         place = self._tensor_origins[name]
-        return name if place is None else self._name(place, shift)
+        return [name] * len(shifts) if place is None else self._names(place, shifts)
 
     # What the graph is made of
 
-    def _operator(
-        self, operator: Operator | LayoutOp, shift: int, tensors: "_Tensors"
-    ) -> Operator | LayoutOp:
-        """The operator so many blocks later."""
-        if not shift:
-            return operator
+    def _operators(
+        self, operator: Operator | LayoutOp, shifts: range, tensors: "_Tensors"
+    ) -> Sequence[Operator | LayoutOp]:
+        """The operator so many blocks later, for every shift."""
 
-        def moved(name: str) -> str:
-            later = self._later_tensor(name, shift)
+        def moved(name: str) -> list[str]:
+            later = self._later_tensors(name, shifts)
             tensors.add(later, name)
             return later
 
-        name = self._later_node(operator.name, shift)
-        nodes = tuple([self._later_node(node, shift) for node in operator.nodes])
-        inputs = tuple([moved(tensor) for tensor in operator.inputs])
-        output = moved(operator.output)
-        if isinstance(operator, Operator):
-            return Operator(name, operator.op_type, operator.expression, inputs, output, nodes)
-        return replace(operator, name=name, inputs=inputs, output=output, nodes=nodes)
+        own = operator
+        names = self._later_nodes(own.name, shifts)
+        nodes = _rows([self._later_nodes(node, shifts) for node in own.nodes], len(shifts))
+        inputs = _rows([moved(tensor) for tensor in own.inputs], len(shifts))
+        rows = zip(names, inputs, moved(own.output), nodes, strict=True)
+        if isinstance(own, Operator):
+            return [Operator(n, own.op_type, own.expression, i, o, k) for n, i, o, k in rows]
+        move = (own.perm, own.starts, own.steps, own.axis, own.fill)
+        return [LayoutOp(n, own.op_type, own.kind, i, o, k, *move) for n, i, o, k in rows]
 
     def _records(self, records: Sequence[NodeRecord]) -> list[NodeRecord] | None:
         """The fates of all nodes, given those of the short model's.
@@ -234,18 +217,58 @@ class Unfolding:
         if all(self._block(place) < 0 for place in places):
             return list(records)
         return _repeated(
-            records, lambda record: self.block_of(record.name), self._record, self.left_out
+            records, lambda record: self.block_of(record.name), self._fates, self.left_out
         )
 
-    def _record(self, record: NodeRecord, shift: int) -> NodeRecord:
+    def _fates(self, record: NodeRecord, shifts: range) -> Sequence[NodeRecord]:
         """The fate of the node so many blocks later; its note may end in the name of a node."""
-        if not shift:
-            return record
-        name = self._later_node(record.name, shift)
-        operator = self._later_node(record.operator, shift)
+        names = self._later_nodes(record.name, shifts)
+        operators = self._later_nodes(record.operator, shifts)
+        notes = [record.note] * len(shifts)
         text, _, last = record.note.rpartition(" ")
-        note = f"{text} {self._later_node(last, shift)}" if last in self._nodes else record.note
-        return NodeRecord(name, record.op_type, record.node_class, operator, note)
+        if self._nodes.get(last) is not None:
+            notes = [f"{text} {name}" for name in self._later_nodes(last, shifts)]
+        rows = zip(names, operators, notes, strict=True)
+        own = record
+        return [NodeRecord(n, own.op_type, own.node_class, o, note) for n, o, note in rows]
+
+
+class _Places(Protocol):
+    """Where names come from."""
+
+    def get(self, name: str) -> Place | None:
+        """Where a name does; None if nowhere."""
+
+
+class _Nodes:
+    """Where names of nodes, and of those that they stand for, come from."""
+
+    def __init__(self, nodes: Sequence[NamedNode]) -> None:
+        self._numbers: dict[str, int] = {}
+        for index, node in enumerate(nodes):
+            self._numbers[node.name] = index
+            if node.owner:
+                self._numbers[node.owner] = index
+
+    def get(self, name: str) -> Place | None:
+        """The node of this name."""
+        index = self._numbers.get(name)
+        return None if index is None else Place(index, -1)
+
+
+class _Touched:
+    """Where names of tensors come from: from the first node to touch them."""
+
+    def __init__(self, touches: Touches) -> None:
+        self._touches = touches
+
+    def get(self, name: str) -> Place | None:
+        """Where the tensor of this name is touched first."""
+        place = self._touches.first.get(name) if name else None
+        if place is None:
+            return None
+        node = self._touches.node_of(place)
+        return Place(node, place - int(self._touches.starts[node]))
 
 
 class _Origins(dict[str, Place | None]):
@@ -254,9 +277,7 @@ class _Origins(dict[str, Place | None]):
     Of names in both, `own` ones go first.
     """
 
-    def __init__(
-        self, own: Mapping[str, Place], other: Mapping[str, Place], blocks: Blocks
-    ) -> None:
+    def __init__(self, own: _Places, other: _Places, blocks: Blocks) -> None:
         self._own, self._other = own, other
         self._blocks = range(blocks.start, blocks.stop)
 
@@ -278,17 +299,18 @@ class _Tensors:
     def __init__(self, known: Mapping[str, Tensor]) -> None:
         self.known = dict(known)
 
-    def add(self, name: str, like: str) -> None:
-        """Know a tensor that is like another."""
-        if name not in self.known:
-            own = self.known[like]
-            self.known[name] = Tensor(name, own.shape, own.element_type, own.kind)
+    def add(self, names: Sequence[str], like: str) -> None:
+        """Know tensors that are like another."""
+        known, own = self.known, self.known[like]
+        for name in names:
+            if name not in known:
+                known[name] = Tensor(name, own.shape, own.element_type, own.kind)
 
 
 def _repeated(
     items: Sequence[T],
     block_of: Callable[[T], int],
-    shifted: Callable[[T, int], T],
+    shifted: Callable[[T, range], Sequence[T]],
     times: int,
 ) -> list[T] | None:
     """The items with those of the pattern block `times` more often, and what follows them shifted.
@@ -301,13 +323,20 @@ def _repeated(
     if not length or first < length or first + 2 * length > len(items):
         return None
     around = range(first - length, first + length)
-    if any(shifted(items[i], 1) != items[i + length] for i in around):
+    if any(shifted(items[i], range(1, 2))[0] != items[i + length] for i in around):
         return None
-    repeated = [*items[:first]]
-    for shift in range(times + 1):
-        repeated += [shifted(item, shift) for item in items[first : first + length]]
-    repeated += [shifted(item, times) for item in items[first + length :]]
-    return repeated
+    pattern = [shifted(item, range(times + 1)) for item in items[first : first + length]]
+    end = range(times, times + 1)
+    return [
+        *items[:first],
+        *chain.from_iterable(zip(*pattern, strict=True)),
+        *(shifted(item, end)[0] for item in items[first + length :]),
+    ]
+
+
+def _rows(columns: Sequence[Sequence[str]], count: int) -> Iterable[tuple[str, ...]]:
+    """The columns, of this length, row by row."""
+    return zip(*columns, strict=True) if columns else repeat((), count)
 
 
 def _names(operators: Sequence[Operator | LayoutOp]) -> tuple[list[str], list[str]]:

@@ -509,7 +509,10 @@ def test_blocks_that_become_something_else_are_not_unfolded(odd: int | None) -> 
     blocks = [block for block in range(8) for _ in range(2)]
     items = [(block, "odd" if block == odd else "usual") for block in blocks]
     found = unfold._repeated(
-        items, lambda item: item[0], lambda item, shift: (item[0] + shift, item[1]), 3
+        items,
+        lambda item: item[0],
+        lambda item, shifts: [(item[0] + shift, item[1]) for shift in shifts],
+        3,
     )
     expected = [(block, "usual") for block in range(11) for _ in range(2)]
     assert found == (expected if odd is None else None)
