@@ -34,17 +34,17 @@ def import_model(
     Arguments and errors are those of `resolve_model` and `lower_model`.
     """
     with located(source):
-        model, directory = read_model(source)
+        file = read_model(source)
         name = name or default_name(source)
 
         def resolve(part: ModelProto) -> tuple[ResolvedModel, Mapping[str, TensorFact]]:
-            return resolve_with_facts(part, directory, dims, shapes, name, values)
+            return resolve_with_facts(part, file.directory, dims, shapes, name, values)
 
         if not values:
-            graph = import_repeated(model, directory, resolve, _lowered_graph, _flop)
+            graph = import_repeated(file, resolve, _lowered_graph, _flop)
             if graph is not None:
                 return graph
-        return lower_model(resolve(model)[0])
+        return lower_model(resolve(file.model)[0])
 
 
 def lower_model(model: ResolvedModel) -> Graph:

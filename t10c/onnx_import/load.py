@@ -1,6 +1,9 @@
 """ONNX bytes to a model that is structurally sound, with functions inlined and nodes named."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import onnx
 
@@ -16,14 +19,38 @@ OLDEST_OPSET = 7
 _LIMIT_BYTES = 2**31 - 1
 
 
-def read_model(source: str | Path | bytes) -> tuple[onnx.ModelProto, Path | None]:
+class FileNode(NamedTuple):
+    """A node of a file by its names, '' for those that are absent."""
+
+    name: str
+    op_type: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model as it is read, and the directory external data would lie in (None for bytes).
+
+    `nodes` are those of its graph; `nested` says whether any has a graph in an attribute.
+    """
+
+    model: onnx.ModelProto
+    directory: Path | None
+    nodes: Sequence[FileNode]
+    nested: bool
+
+
+def read_model(source: str | Path | bytes) -> ModelFile:
     """Read and parse a model; external data are not touched.
 
-    Returns the model and the directory external data would lie in (None for bytes). Raises
-    FileAccessError if the file cannot be read and InvalidInputError if it is not an ONNX model.
+    Raises FileAccessError if the file cannot be read and InvalidInputError if it is not an ONNX
+    model.
     """
     if isinstance(source, bytes):
-        return parse_model(source), None
+        return parse_model(source)
     path = Path(source)
     try:
         if path.stat().st_size > _LIMIT_BYTES:
@@ -34,18 +61,18 @@ def read_model(source: str | Path | bytes) -> tuple[onnx.ModelProto, Path | None
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         raise unreadable(path, error, MODEL_WANTED) from error
-    return parse_model(data), path.parent
+    return parse_model(data, path.parent)
 
 
 def external_files(data: bytes) -> tuple[ExternalRange, ...]:
     """What importing a model may read from files beside it; nothing of what is not a model."""
     try:
-        return external_ranges(parse_model(data), VALUE_LIMIT_BYTES)
+        return external_ranges(parse_model(data).model, VALUE_LIMIT_BYTES)
     except InvalidInputError:
         return ()
 
 
-def parse_model(data: bytes) -> onnx.ModelProto:
+def parse_model(data: bytes, directory: Path | None = None) -> ModelFile:
     """Decode an ONNX model and check that it is one; raises InvalidInputError."""
     if not data:
         raise InvalidInputError(
@@ -60,28 +87,42 @@ def parse_model(data: bytes) -> onnx.ModelProto:
     if not model.HasField("graph") or not (model.graph.node or model.graph.output):
         raise InvalidInputError(_not_onnx(data))
     texts = (model.producer_name, model.producer_version, *(o.domain for o in model.opset_import))
-    if not all(isinstance(text, str) for text in texts) or not _is_text(model.graph):
+    nodes = _nodes(model.graph)
+    inner: list[onnx.GraphProto] = []
+    if not (all(isinstance(t, str) for t in texts) and _is_text(model.graph, nodes, inner)):
         raise InvalidInputError(_not_onnx(data))
-    return model
+    return ModelFile(model, directory, nodes, bool(inner))
 
 
-def _is_text(graph: onnx.GraphProto) -> bool:
-    """Whether all names are text; protobuf hands out bytes for what is not UTF-8."""
+def _nodes(graph: onnx.GraphProto) -> list[FileNode]:
+    return [
+        FileNode(node.name, node.op_type, node.domain, tuple(node.input), tuple(node.output))
+        for node in graph.node
+    ]
+
+
+def _is_text(
+    graph: onnx.GraphProto, nodes: Sequence[FileNode], inner: list[onnx.GraphProto]
+) -> bool:
+    """Whether all names are text; protobuf hands out bytes for what is not UTF-8.
+
+    `nodes` are the graph's; graphs within them are checked too, and added to `inner`.
+    """
     names: list[object] = [tensor.name for tensor in graph.initializer]
     names.extend(tensor.values.name for tensor in graph.sparse_initializer)
     for value in (*graph.input, *graph.output, *graph.value_info):
         names.append(value.name)
         names.extend(dim.dim_param for dim in value.type.tensor_type.shape.dim)
-    inner: list[onnx.GraphProto] = []
-    for node in graph.node:
-        names += (node.name, node.op_type, node.domain)
-        names += node.input
-        names += node.output
+    for own, node in zip(nodes, graph.node, strict=True):
+        names += own[:3]
+        names += own.inputs
+        names += own.outputs
         attributes = node.attribute
         if attributes:
             names += [attribute.name for attribute in attributes]
             inner += subgraphs(node)
-    return set(map(type, names)) <= {str} and all(map(_is_text, inner))
+    texts = set(map(type, names)) <= {str}
+    return texts and all(_is_text(graph, _nodes(graph), []) for graph in inner)
 
 
 def _not_onnx(data: bytes) -> str:

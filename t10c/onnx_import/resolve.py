@@ -54,8 +54,9 @@ def resolve_model(
     unsupported node.
     """
     with located(source):
-        model, directory = read_model(source)
-        return resolve_parsed(model, directory, dims, shapes, name or default_name(source), values)
+        file = read_model(source)
+        name = name or default_name(source)
+        return resolve_parsed(file.model, file.directory, dims, shapes, name, values)
 
 
 def default_name(source: str | Path | bytes) -> str:

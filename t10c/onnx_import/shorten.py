@@ -4,20 +4,19 @@ Layers can be told in a model as it is read (`import_repeated`), or once it is r
 (`lower_repeated`), where what they differ in may have been folded away.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from t10c.errors import T10cError
 from t10c.ir.graph import Graph
 from t10c.onnx_import.blocks import Blocks, Touches, find_blocks, node_keys
 from t10c.onnx_import.external import INTEGERS
+from t10c.onnx_import.load import FileNode, ModelFile
 from t10c.onnx_import.names import name_nodes
 from t10c.onnx_import.resolved import ResolvedModel, ResolvedNode
-from t10c.onnx_import.structure import subgraphs
 from t10c.onnx_import.tensors import TensorFact, from_proto
 from t10c.onnx_import.unfold import FEWEST, KEPT, PATTERN, Unfolding
 
@@ -97,46 +96,31 @@ def _short_resolved(model: ResolvedModel, unfolding: Unfolding) -> ResolvedModel
 # Models as they are read
 
 
-class _Names(NamedTuple):
-    """A node of the file by its names."""
-
-    name: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    owner: str = ""
-
-
 class _Unusual(Exception):  # noqa: N818 - no error: the model is imported node by node
     """Something about a model that is not worth looking at twice."""
 
 
-def import_repeated(
-    model: ModelProto,
-    directory: Path | None,
-    resolve: Resolve,
-    lower: Lower,
-    flop: Flop,
-) -> Graph | None:
+def import_repeated(file: ModelFile, resolve: Resolve, lower: Lower, flop: Flop) -> Graph | None:
     """The graph of a model with many blocks of nodes that are alike in the file; None for others.
 
     `resolve` and `lower` are called with a few of them. Names the nodes in place. None, too, for
     models that are wrong: their errors are those of all nodes.
     """
-    graph = model.graph
-    if len(graph.node) < FEWEST or model.functions or graph.sparse_initializer:
+    graph = file.model.graph
+    wide = len(graph.node) >= FEWEST and not file.nested
+    if not wide or file.model.functions or graph.sparse_initializer:
         return None
     try:
-        name_nodes(graph.node)
-        nodes = [_Names(n.name, tuple(n.input), tuple(n.output)) for n in graph.node]
+        nodes = _named(file)
         touches = Touches(nodes)
-        blocks = find_blocks(_file_keys(graph, touches, directory), FEWEST)
+        blocks = find_blocks(_file_keys(graph, nodes, touches, file.directory), FEWEST)
         if blocks is None:
             return None
         inputs, outputs = _value_names(graph.input), _value_names(graph.output)
         unfolding = Unfolding(nodes, touches, inputs, outputs, blocks)
         if not _reads_near(nodes, blocks, unfolding):
             return None
-        short = _short_model(model, unfolding)
+        short = _short_model(file.model, unfolding)
         if short is None:
             return None
         resolved, facts = resolve(short)
@@ -156,8 +140,20 @@ def _value_names(values: "list[ValueInfoProto]") -> tuple[str, ...]:
     return tuple(value.name for value in values)
 
 
-def _file_keys(graph: GraphProto, touches: Touches, directory: Path | None) -> list[int]:
-    """Keys of a file's nodes; raises _Unusual for subgraphs, and nodes in no topological order."""
+def _named(file: ModelFile) -> Sequence[FileNode]:
+    """The nodes of a file, which have unique names from now on."""
+    names = {node.name for node in file.nodes}
+    if len(names) == len(file.nodes) and "" not in names:
+        return file.nodes
+    given = file.model.graph.node
+    name_nodes(given)
+    return [own._replace(name=node.name) for own, node in zip(file.nodes, given, strict=True)]
+
+
+def _file_keys(
+    graph: GraphProto, nodes: Sequence[FileNode], touches: Touches, directory: Path | None
+) -> list[int]:
+    """Keys of a file's nodes; raises _Unusual where they are in no topological order."""
     initial = {tensor.name: tensor for tensor in graph.initializer}
     inputs = {value.name: value.type.SerializeToString() for value in graph.input}
     sources = {*initial, *inputs}
@@ -175,7 +171,14 @@ def _file_keys(graph: GraphProto, touches: Touches, directory: Path | None) -> l
             return (facts.of(initial[name], name), *declared)
         return (inputs.get(name), *declared)
 
-    does = [(node.op_type, node.domain, *_attributes(node)) for node in graph.node]
+    does = [
+        (
+            own.op_type,
+            own.domain,
+            *[a.SerializeToString(deterministic=True) for a in node.attribute],
+        )
+        for own, node in zip(nodes, graph.node, strict=True)
+    ]
     return node_keys(touches, does, new)
 
 
@@ -200,15 +203,7 @@ class _InitialFacts:
         return found
 
 
-def _attributes(node: NodeProto) -> list[bytes]:
-    """The attributes of a node as bytes; raises _Unusual for subgraphs."""
-    given = node.attribute
-    if given and subgraphs(node):
-        raise _Unusual
-    return [attribute.SerializeToString(deterministic=True) for attribute in given]
-
-
-def _reads_near(nodes: list[_Names], blocks: Blocks, unfolding: Unfolding) -> bool:
+def _reads_near(nodes: Sequence[FileNode], blocks: Blocks, unfolding: Unfolding) -> bool:
     """Whether every block reads alike: tensors that all read, or of at most `_LAG` blocks back.
 
     What two of them read under one name, all after them do, since they are alike.
@@ -224,7 +219,9 @@ def _reads_near(nodes: list[_Names], blocks: Blocks, unfolding: Unfolding) -> bo
     return True
 
 
-def _pairs(nodes: list[_Names], blocks: Blocks, block: int) -> Iterator[tuple[_Names, _Names]]:
+def _pairs(
+    nodes: Sequence[FileNode], blocks: Blocks, block: int
+) -> Iterator[tuple[FileNode, FileNode]]:
     """The nodes of a block with those of the next one."""
     begin = blocks.start + block * blocks.length
     middle, end = begin + blocks.length, begin + 2 * blocks.length
@@ -268,7 +265,7 @@ def _tells_all(resolved: ResolvedModel, inputs: tuple[str, ...]) -> bool:
     return plain and resolved.inputs == inputs
 
 
-def _steady(nodes: list[_Names], blocks: Blocks, facts: Facts) -> bool:
+def _steady(nodes: Sequence[FileNode], blocks: Blocks, facts: Facts) -> bool:
     """Whether the same is known of the tensors of all blocks around the pattern.
 
     Then it is for good: what is known of a block follows from the `_LAG` blocks before it.

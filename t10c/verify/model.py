@@ -45,17 +45,17 @@ def load_for(plan: ModelPlan, source: str | Path | bytes, place: str = "") -> Lo
     place = place or ("model" if isinstance(source, bytes) else str(source))
     try:
         with located(source):
-            proto, directory = read_model(source)
+            file = read_model(source)
     except InvalidInputError as error:
         if isinstance(source, bytes):
             raise InvalidInputError(f"{place}: {error}") from error
         raise
-    number_external(proto)
-    loaded = load_model(proto, directory, place, plan.graph)
+    number_external(file.model)
+    loaded = load_model(file.model, file.directory, place, plan.graph)
     differing = difference(plan.graph, chained_alike(loaded.graph, plan.graph))
     if differing:
         raise _another(place, differing)
-    return LoadedModel(proto, directory, place, loaded.resolved, plan.graph)
+    return LoadedModel(file.model, file.directory, place, loaded.resolved, plan.graph)
 
 
 def load_model(
