@@ -180,10 +180,8 @@ class Graph:
 
     def node_counts(self) -> dict[str, int]:
         """Number of ONNX nodes in each class; every class is present."""
-        counts = {kind.value: 0 for kind in NodeClass}
-        for node in self.nodes:
-            counts[node.node_class.value] += 1
-        return counts
+        classes = [node.node_class for node in self.nodes]
+        return {kind.value: classes.count(kind) for kind in NodeClass}
 
 
 def with_widths(

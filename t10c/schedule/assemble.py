@@ -1,14 +1,20 @@
 """The model plan of a chosen assignment: what was chosen and priced, as values."""
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.tiles import ends_with_sync
 from t10c.hardware.width import size_bytes
-from t10c.ir.expression import TensorExpression
-from t10c.ir.plan import Plan, RTensor, rtensor
-from t10c.schedule.assignment import Assignment, transitions
+from t10c.ir.plan import RTensor, rtensor
+from t10c.schedule.assignment import (
+    Assignment,
+    added_up,
+    running,
+    transitions,
+    uniform_transitions,
+)
+from t10c.schedule.idle import IdleCut
 from t10c.schedule.joint import Joint
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.reconcile import lower_bound
@@ -23,6 +29,7 @@ from t10c.schedule.result import (
 )
 from t10c.schedule.setting import Setting
 from t10c.schedule.steps import Copy
+from t10c.search.operator import FrontEntry
 from t10c.search.placement import placement_rule
 
 
@@ -49,14 +56,10 @@ def assemble(
         )
         for number, choices in enumerate(setting.choices)
     )
-    uniform = 0.0
-    for step, option in enumerate(chosen.options):
-        choices = setting.of_step(step)
-        plan = chosen.plans[step]
-        uniform += float(choices.execution[plan] + choices.setup[option])
-        uniform += float(choices.uniform_transition[plan])
-    bound = 0.0
+    uniform = bound = 0.0
     if setting.choices:
+        transition_cycles = uniform_transitions(setting, chosen.plans)
+        uniform = added_up(running(setting, chosen.plans, chosen.options), transition_cycles)
         bound = max(0.0, lower_bound(setting.choices, setting.choice_of, spec.usable_bytes))
     if joint is not None:
         bound = max(bound, joint.bound_cycles)
@@ -87,6 +90,23 @@ def _copy_plan(setting: Setting, spec: HardwareSpec, copy: Copy) -> CopyPlan:
     return CopyPlan(copy.operator.name, size, cycles)
 
 
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """What operators have in common that have the same choices, plan, option and fetch.
+
+    `idle` are the weights: operand, position among the inputs, active bytes and idle cut.
+    """
+
+    problem: int
+    entry: FrontEntry
+    placement: str
+    rtensors: tuple[RTensor, ...]
+    idle: tuple[tuple[str, int, int, IdleCut], ...]
+    idle_bytes: int
+    second_copies: int
+    cost: CostTerms
+
+
 class _Shared:
     """What operators of a chosen assignment have in common; equal values are one object."""
 
@@ -94,31 +114,61 @@ class _Shared:
         self.setting = setting
         self.spec = spec
         self.chosen = chosen
-        self._placements: dict[tuple[int, int], str] = {}
-        self._rtensors: dict[tuple[int, int], tuple[RTensor, ...]] = {}
+        self._alike: dict[tuple[int, ...], _Alike] = {}
+        self._placed: dict[tuple[int, int], tuple[str, tuple[RTensor, ...]]] = {}
         self._costs: dict[CostTerms, CostTerms] = {}
-        self._memory: dict[MemoryTerms, MemoryTerms] = {}
+        self._memory: dict[tuple[int, ...], MemoryTerms] = {}
+        self._bytes = [
+            values.tolist()
+            for values in (chosen.homes.live, chosen.memory.fetch, chosen.memory.run)
+        ]
 
-    def placement(self, step: int) -> str:
-        """By which rule the step's pieces are placed."""
+    def alike(self, step: int) -> _Alike:
+        """What the step shares with others."""
+        chosen = self.chosen
+        # fetches that are alike are one object, which lives as long as the assignment
+        key = (
+            self.setting.choice_of[step],
+            chosen.plans[step],
+            chosen.options[step],
+            id(chosen.fetches[step]),
+        )
+        found = self._alike.get(key)
+        if found is None:
+            found = self._alike[key] = self._made(step)
+        return found
+
+    def _made(self, step: int) -> _Alike:
+        choices, chosen = self.setting.of_step(step), self.chosen
+        plan, option = chosen.plans[step], chosen.options[step]
+        entry, problem = choices.plans[plan], choices.problem
+        placement, rtensors = self._placement(step)
+        idle = tuple(
+            (problem.expression.inputs[position].name, position, entry.piece_bytes[position], cut)
+            for position, cut in zip(problem.weights, choices.cuts[option], strict=True)
+        )
+        return _Alike(
+            problem=self.setting.choice_of[step],
+            entry=entry,
+            placement=placement,
+            rtensors=rtensors,
+            idle=idle,
+            idle_bytes=int(choices.idle_bytes[option]),
+            second_copies=int(choices.active_bytes[plan]) - sum(entry.piece_bytes),
+            cost=self._cost(step),
+        )
+
+    def _placement(self, step: int) -> tuple[str, tuple[RTensor, ...]]:
+        """By which rule the step's pieces are placed, and its operands as its plan views them."""
         key = (self.setting.choice_of[step], self.chosen.plans[step])
-        if key not in self._placements:
-            self._placements[key] = placement_rule(*self._plan(step))
-        return self._placements[key]
+        if key not in self._placed:
+            choices = self.setting.of_step(step)
+            expression, plan = choices.problem.expression, choices.plans[key[1]].plan
+            views = tuple(rtensor(expression, plan, o) for o in expression.operands)
+            self._placed[key] = (placement_rule(expression, plan), views)
+        return self._placed[key]
 
-    def rtensors(self, step: int) -> tuple[RTensor, ...]:
-        """The step's operands as its plan views them."""
-        key = (self.setting.choice_of[step], self.chosen.plans[step])
-        if key not in self._rtensors:
-            expression, plan = self._plan(step)
-            self._rtensors[key] = tuple(rtensor(expression, plan, o) for o in expression.operands)
-        return self._rtensors[key]
-
-    def _plan(self, step: int) -> tuple[TensorExpression, Plan]:
-        choices = self.setting.of_step(step)
-        return choices.problem.expression, choices.plans[self.chosen.plans[step]].plan
-
-    def cost(self, step: int) -> CostTerms:
+    def _cost(self, step: int) -> CostTerms:
         """Cycles of the step by what they are spent on."""
         setting, plan = self.setting, self.chosen.plans[step]
         choices = setting.of_step(step)
@@ -137,51 +187,43 @@ class _Shared:
         )
         return self._costs.setdefault(cost, cost)
 
-    def memory(self, step: int) -> MemoryTerms:
+    def memory(self, step: int, alike: _Alike) -> MemoryTerms:
         """Demand of the step by what it is made of, bytes per core."""
-        choices, chosen = self.setting.of_step(step), self.chosen
-        fixed = self.spec.shift_buffer.reserved_bytes
-        idle = chosen.memory.end - chosen.homes.end - fixed  # and weights that no operator owns
-        idle -= int(choices.idle_bytes[chosen.options[step]])
-        plan = chosen.plans[step]
-        pieces = sum(choices.plans[plan].piece_bytes)
-        second_copies = int(choices.active_bytes[plan]) - pieces
-        memory = MemoryTerms(
-            idle_weights=idle,
-            active_pieces=pieces,
-            live_activations=int(chosen.homes.live[step]),
-            shift_buffer=fixed + second_copies,
-            fetch_total=int(chosen.memory.fetch[step]),
-            total=int(chosen.memory.run[step]),
-        )
-        return self._memory.setdefault(memory, memory)
+        live, fetch, run = (values[step] for values in self._bytes)
+        key = (live, fetch, run, id(alike))
+        found = self._memory.get(key)
+        if found is None:
+            chosen = self.chosen
+            fixed = self.spec.shift_buffer.reserved_bytes
+            idle = chosen.memory.end - chosen.homes.end - fixed  # and weights nobody owns
+            found = self._memory[key] = MemoryTerms(
+                idle_weights=idle - alike.idle_bytes,
+                active_pieces=sum(alike.entry.piece_bytes),
+                live_activations=live,
+                shift_buffer=fixed + alike.second_copies,
+                fetch_total=fetch,
+                total=run,
+            )
+        return found
 
 
 def _operator_plan(shared: _Shared, step: int) -> OperatorPlan:
     """One step of the chosen assignment as values."""
-    setting, chosen = shared.setting, shared.chosen
-    operator = setting.sequence.steps[step].operator
-    choices = setting.of_step(step)
-    problem = choices.problem
-    entry = choices.plans[chosen.plans[step]]
-    idle = tuple(
-        IdleWeight(
-            operand=problem.expression.inputs[position].name,
-            tensor=operator.inputs[position],
-            active_bytes=entry.piece_bytes[position],
-            cut=cut,
-        )
-        for position, cut in zip(problem.weights, choices.cuts[chosen.options[step]], strict=True)
-    )
+    own = shared.setting.sequence.steps[step]
+    operator, alike = own.operator, shared.alike(step)
+    idle = [
+        IdleWeight(operand, operator.inputs[position], active_bytes, cut)
+        for operand, position, active_bytes, cut in alike.idle
+    ]
     return OperatorPlan(
         name=operator.name,
-        problem=setting.choice_of[step],
-        plan=entry.plan,
-        placement=shared.placement(step),
-        rtensors=shared.rtensors(step),
-        piece_bytes=entry.piece_bytes,
-        idle=idle,
-        transitions=transitions(setting.sequence.steps[step], chosen.fetches[step]),
-        memory_bytes=shared.memory(step),
-        cost_cycles=shared.cost(step),
+        problem=alike.problem,
+        plan=alike.entry.plan,
+        placement=alike.placement,
+        rtensors=alike.rtensors,
+        piece_bytes=alike.entry.piece_bytes,
+        idle=tuple(idle),
+        transitions=transitions(own, shared.chosen.fetches[step]),
+        memory_bytes=shared.memory(step, alike),
+        cost_cycles=alike.cost,
     )

@@ -1,5 +1,6 @@
 """Assignments: a plan and an idle option for every step, how one is found, and its exact price."""
 
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,14 +8,14 @@ import numpy as np
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.descent import descend, forward_start, option_extra, own_keys
 from t10c.schedule.knapsack import least_setup
-from t10c.schedule.memory import Homes, StepMemory, fixed_demand_bytes, live_homes
+from t10c.schedule.memory import Homes, StepMemory, fixed_demand_bytes, live_homes, step_memory
 from t10c.schedule.reconcile import Allocation, Menu, reconcile
 from t10c.schedule.result import Transition
 from t10c.schedule.setting import Setting
 from t10c.schedule.settle import settle_idle
 from t10c.schedule.smallest import HOME_ROUNDS, Smallest
 from t10c.schedule.steps import Step
-from t10c.search.space import IntArray
+from t10c.search.space import FloatArray, IntArray
 
 _TRIED_ALLOCATIONS = 3
 
@@ -68,7 +69,8 @@ def choose(setting: Setting, spec: HardwareSpec) -> Assignment | None:
 def nothing_to_choose(setting: Setting, spec: HardwareSpec) -> Assignment | None:
     """The assignment of a graph without planned operators; None if its tensors do not fit."""
     homes = live_homes(setting.sequence, spec)
-    memory = setting.memory([], [], homes, fixed_demand_bytes(setting.sequence, spec))
+    none = np.zeros(0, np.int64)
+    memory = step_memory(none, none, none, homes, fixed_demand_bytes(setting.sequence, spec))
     if memory.most > spec.usable_bytes:
         return None
     return Assignment([], [], homes, memory, [], 0.0)
@@ -174,14 +176,28 @@ def price_assignment(
     fetches = _fetches(setting, plans, options, memory.fetch, available)
     kept_bytes = np.array([fetch.kept_bytes for fetch in fetches], np.int64)
     memory = replace(memory, fetch=memory.fetch + kept_bytes)
-    cycles = 0.0
-    for step, fetch in enumerate(fetches):
-        choices = setting.of_step(step)
-        cycles += float(choices.execution[plans[step]] + choices.setup[options[step]])
-        cycles += fetch.cycles
-        if not setting.exact:
-            cycles += float(choices.uniform_transition[plans[step]])
+    moves: FloatArray = np.array([fetch.cycles for fetch in fetches], np.float64)
+    if not setting.exact:
+        moves = uniform_transitions(setting, plans)
+    cycles = added_up(running(setting, plans, options), moves)
     return Assignment(options, plans, homes, memory, fetches, cycles)
+
+
+def running(setting: Setting, plans: Seq[int], options: Seq[int]) -> FloatArray:
+    """Cycles that every step takes but for its transitions, (steps,)."""
+    execution = setting.chosen([own.execution for own in setting.choices], plans)
+    return execution + setting.chosen([own.setup for own in setting.choices], options)
+
+
+def uniform_transitions(setting: Setting, plans: Seq[int]) -> FloatArray:
+    """Cycles of every step's transition at its uniform price, (steps,)."""
+    return setting.chosen([own.uniform_transition for own in setting.choices], plans)
+
+
+def added_up(running_cycles: FloatArray, transition_cycles: FloatArray) -> float:
+    """The sum of both step by step, one after the other: the same however steps are grouped."""
+    parts = np.stack([running_cycles, transition_cycles], axis=1).reshape(-1)
+    return float(np.cumsum(parts)[-1]) if len(parts) else 0.0
 
 
 def _fetches(
@@ -222,14 +238,17 @@ def _fetch(
 
 def transitions(step: Step, fetch: Fetch) -> tuple[Transition, ...]:
     """The transitions of a step's reads; none where they are priced uniformly."""
+    inputs = step.problem.expression.inputs
     return tuple(
-        Transition(
-            operand=step.problem.expression.inputs[read.operand].name,
-            tensor=read.tensor,
-            sources=tuple(source.tensor for source in read.sources),
-            received_bytes=size,
-            reused=reused,
-            kept_bytes=kept,
-        )
-        for read, (size, reused, kept) in zip(step.reads, fetch.prices, strict=False)
+        [
+            Transition(
+                operand=inputs[read.operand].name,
+                tensor=read.tensor,
+                sources=tuple([source.tensor for source in read.sources]),
+                received_bytes=size,
+                reused=reused,
+                kept_bytes=kept,
+            )
+            for read, (size, reused, kept) in zip(step.reads, fetch.prices, strict=False)
+        ]
     )

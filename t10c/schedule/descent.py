@@ -125,14 +125,25 @@ def transition_costs(setting: Setting, plans: list[int], step: int) -> FloatArra
 
     Every operator fetches all its operands in one exchange, so a consumer's other operands count.
     """
-    pricer, sequence = setting.pricer, setting.sequence
-    cost = pricer.cycles(_bytes_in(setting, plans, step))
-    for consumer in dict.fromkeys(c for c, _ in sequence.steps[step].consumers):
-        size = np.zeros(len(cost))
-        for position in range(len(sequence.steps[consumer].reads)):
-            if pricer.reuses_copy(consumer, position, plans):
-                continue
-            states = pricer.states(consumer, position, plans)
-            size += pricer.bytes_out(consumer, position, plans[consumer], states, step)
-        cost += pricer.cycles(size)
+    cost = setting.pricer.cycles(_bytes_in(setting, plans, step))
+    known: dict[object, FloatArray] = {}
+    for consumer in dict.fromkeys(c for c, _ in setting.sequence.steps[step].consumers):
+        group = setting.neighbours.reading[consumer]
+        own = tuple([owner == step for owner in group.steps])
+        key = (group.kind, group.of(plans), plans[consumer], own)
+        if key not in known:
+            known[key] = _cycles_out(setting, plans, step, consumer)
+        cost += known[key]
     return cost
+
+
+def _cycles_out(setting: Setting, plans: list[int], step: int, consumer: int) -> FloatArray:
+    """Cycles of the exchange into one consumer, for every plan of the pool of `step`."""
+    pricer = setting.pricer
+    size = np.zeros(len(setting.of_step(step).plans))
+    for position in range(len(setting.sequence.steps[consumer].reads)):
+        if pricer.reuses_copy(consumer, position, plans):
+            continue
+        states = pricer.states(consumer, position, plans)
+        size += pricer.bytes_out(consumer, position, plans[consumer], states, step)
+    return pricer.cycles(size)

@@ -53,40 +53,43 @@ class Neighbours:
         return group.kind, group.of(plans), plans[step], self._lenders[step](options)
 
     def _group(self, kind: Key, steps: tuple[int, ...]) -> Group:
-        choice_of = self._pricer.choice_of
-        key = (*kind, tuple(choice_of[step] for step in steps))
-        return Group(self._kinds.setdefault(key, len(self._kinds)), steps, _getter(steps))
+        of = _getter(steps)
+        key = (*kind, of(self._pricer.choice_of))
+        return Group(self._kinds.setdefault(key, len(self._kinds)), steps, of)
 
     def _read_by(self, step: Step) -> tuple[Key, tuple[int, ...]]:
         """How the step's operands are read, and the steps that they are read from."""
+        pricer, index = self._pricer, step.index
         found: list[int] = []
-        keys: list[int] = []
+        kind: list[object] = ["reading", pricer.choice_of[index]]
         for position, read in enumerate(step.reads):
-            keys.append(self._pricer.read_key(step.index, position))
+            kind.append(pricer.read_key(index, position))
             for source in read.sources:
                 owner = source.step if source.step >= 0 else source.weight_of
                 if owner >= 0:
                     found.append(owner)
-            if self._pricer.has_copy(step.index, position):
-                found.append(step.index - 1)
-        return ("reading", self._pricer.choice_of[step.index], *keys), tuple(found)
+            if pricer.has_copy(index, position):
+                found.append(index - 1)
+        return tuple(kind), tuple(found)
 
     def _around(self, step: Step) -> tuple[Key, tuple[int, ...]]:
         """The same of the step and of all that read its output, itself included."""
-        own = self.reading[step.index]
-        found = [step.index, *own.steps]
-        kinds: list[object] = [own.kind]
-        for reader in dict.fromkeys(reader for reader, _ in step.consumers):
+        index = step.index
+        own = self.reading[index]
+        found = [index, *own.steps]
+        kinds: list[object] = ["deciding", own.kind]
+        for reader in dict.fromkeys([reader for reader, _ in step.consumers]):
             other = self.reading[reader]
-            found += [reader, *other.steps]
-            kinds += [other.kind, tuple(owner == step.index for owner in other.steps)]
-        return ("deciding", *kinds), tuple(found)
+            found.append(reader)
+            found += other.steps
+            kinds += (other.kind, tuple([owner == index for owner in other.steps]))
+        return tuple(kinds), tuple(found)
 
 
 def _lenders(step: Step) -> tuple[int, ...]:
     """The steps whose idle weights a step reads."""
-    sources = (source for read in step.reads for source in read.sources)
-    return tuple(source.weight_of for source in sources if source.weight_of >= 0)
+    sources = [source for read in step.reads for source in read.sources]
+    return tuple([source.weight_of for source in sources if source.weight_of >= 0])
 
 
 def _getter(steps: tuple[int, ...]) -> Getter:

@@ -8,7 +8,7 @@ taking the steepest steps of every operator's lower convex hull is the LP optimu
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 
 import numpy as np
 
@@ -90,27 +90,58 @@ def allocate(hulls: Seq[Hull], hull_of: IntArray, idle_limit: int) -> Allocation
     `hull_of[step]` numbers the hull of every step. Among equally steep ones the first step of the
     sequence comes first; one that does not fit ends its step's climb.
     """
-    counts = np.bincount(hull_of, minlength=len(hulls))
-    used = sum(int(hull.idle[0]) * int(n) for hull, n in zip(hulls, counts, strict=True))
+    counts: list[int] = np.bincount(hull_of, minlength=len(hulls)).tolist()
+    used = sum(int(hull.idle[0]) * n for hull, n in zip(hulls, counts, strict=True))
     if used > idle_limit:
         return None
-    members = np.split(np.argsort(hull_of, kind="stable"), np.cumsum(counts)[:-1])
-    position = np.zeros(len(hull_of), dtype=np.int64)
-    stuck = np.zeros(len(hull_of), dtype=bool)
-    price = 0.0
-    for slope, rungs in groupby(_rungs(hulls), key=lambda rung: rung[0]):
-        climb = _climb([(members[hull], target, size) for _, hull, target, size in rungs])
-        climb = climb[:, ~stuck[climb[0]]]
-        taken = _first_fit(climb, idle_limit - used)
-        used += int(climb[2, taken].sum())
-        position[climb[0, taken]] = climb[1, taken]
-        if not taken.all():
-            price = price or -slope
-            stuck[climb[0, ~taken]] = True
+    groups = [list(rungs) for _, rungs in groupby(_rungs(hulls), key=lambda rung: rung[0])]
+    # at first there is room for all steps of a hull, which climb together
+    together = np.zeros(len(hulls), dtype=np.int64)
+    climbed = 0
+    for rungs in groups:
+        grown = used + sum(size * counts[hull] for _, hull, _, size in rungs)
+        if grown > idle_limit:
+            break
+        used = grown
+        climbed += 1
+        for _, hull, target, _ in rungs:
+            together[hull] = target
+    position = together[hull_of]
+    price = _climb_singly(groups[climbed:], hull_of, position, idle_limit - used)
     first = np.cumsum([0, *(len(hull.option) for hull in hulls)])[hull_of] + position
     options = np.concatenate([hull.option for hull in hulls])[first]
     times = np.concatenate([hull.time for hull in hulls])[first]
     return Allocation(options, idle_limit, float(np.cumsum(times)[-1]), price)
+
+
+def _climb_singly(
+    groups: Seq[list[tuple[float, int, int, int]]], hull_of: IntArray, position: IntArray, room: int
+) -> float:
+    """Climb equally steep rungs, group by group, as far as there is room: step by step.
+
+    Changes `position`, where every step stands on its hull; returns the slope of the first rung
+    that does not fit, 0 if there is none.
+    """
+    if not groups:
+        return 0.0
+    counts = np.bincount(hull_of, minlength=1 + max(r[1] for rungs in groups for r in rungs))
+    members = np.split(np.argsort(hull_of, kind="stable"), np.cumsum(counts)[:-1])
+    stuck = np.zeros(len(hull_of), dtype=bool)
+    price = 0.0
+    smallest = (min(size for _, _, _, size in rungs) for rungs in reversed(groups))
+    least_from = list(accumulate(smallest, min))[::-1]
+    for rungs, least in zip(groups, least_from, strict=True):
+        if price and room < least:
+            break  # nothing fits any more
+        climb = _climb([(members[hull], target, size) for _, hull, target, size in rungs])
+        climb = climb[:, ~stuck[climb[0]]]
+        taken = _first_fit(climb, room)
+        room -= int(climb[2, taken].sum())
+        position[climb[0, taken]] = climb[1, taken]
+        if not taken.all():
+            price = price or -rungs[0][0]
+            stuck[climb[0, ~taken]] = True
+    return price
 
 
 def _rungs(hulls: Seq[Hull]) -> list[tuple[float, int, int, int]]:
@@ -165,14 +196,16 @@ def reconcile(
     if least > most_idle_bytes:
         return []
     members = [np.flatnonzero(menu == number) for number in range(len(menus))]
+    sizes = [np.unique(m.extra) for m in menus]
+    begins = np.cumsum([0, *(1 + len(own) for own in sizes)])
+    number = np.zeros(len(menu), dtype=np.int64)
     allocations = []
     for limit in np.unique(np.linspace(least, most_idle_bytes, _GRID).astype(np.int64)):
         allowed = capacity_bytes - int(limit) - rest
-        for steps, m in zip(members, menus, strict=True):
-            allowed[steps] = largest_within(m.extra, allowed[steps])
         # steps with the same menu and the same options that fit have the same hull
-        number = menu * (int(allowed.max(initial=0)) + 2) + allowed + 1
-        _, first, kind_of = np.unique(number, return_index=True, return_inverse=True)
+        for own, begin, steps in zip(sizes, begins[:-1], members, strict=True):
+            number[steps] = begin + np.searchsorted(own, allowed[steps], side="right")
+        first, kind_of = _first_of_kinds(number, int(begins[-1]))
         hulls: list[Hull] = []
         for step in first:
             hull = lower_hull(menus[menu[step]], int(allowed[step]))
@@ -185,6 +218,18 @@ def reconcile(
         if allocation is not None:
             allocations.append(allocation)
     return sorted(allocations, key=lambda a: (a.time, a.idle_limit))
+
+
+def _first_of_kinds(numbers: IntArray, count: int) -> tuple[IntArray, IntArray]:
+    """The first entry of every number below `count` that occurs, and every entry's rank of these.
+
+    As `np.unique` gives them, without sorting.
+    """
+    first = np.full(count, -1)
+    first[numbers[::-1]] = np.arange(len(numbers))[::-1]
+    occurs = first >= 0
+    ranks: IntArray = np.cumsum(occurs) - 1
+    return first[occurs], ranks[numbers]
 
 
 def lower_bound(choices: Seq[Choices], choice_of: Seq[int], capacity_bytes: int) -> float:

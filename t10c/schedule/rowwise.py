@@ -44,22 +44,28 @@ def chain_rowwise(graph: Graph, wanted: Callable[[Problem, tuple[Link, ...]], bo
     The last operator of a chain keeps the name, the output and thereby the node records of the
     original; all stand for its ONNX nodes. The decision for a problem is asked for once.
     """
-    names = _Names(graph)
+    names: _Names | None = None
     chains: dict[Problem, tuple[Link, ...]] = {}
+    # equal expressions are mostly one object, which tells them without comparing
+    known: dict[tuple[int, tuple[int, ...]], tuple[Link, ...]] = {}
     operators: list[Operator | LayoutOp] = []
     tensors = list(graph.tensors)
     for operator in graph.operators:
         if isinstance(operator, LayoutOp) or operator.expression.kernel != "rowwise":
             operators.append(operator)
             continue
-        problem = problem_alone(operator, graph)
-        if problem not in chains:
-            links = chain_of(operator.expression)
-            chains[problem] = links if links and wanted(problem, links) else ()
-        if not chains[problem]:
+        key = (id(operator.expression), weight_positions(operator, graph))
+        if key not in known:
+            problem = problem_alone(operator, graph)
+            if problem not in chains:
+                links = chain_of(operator.expression)
+                chains[problem] = links if links and wanted(problem, links) else ()
+            known[key] = chains[problem]
+        if not known[key]:
             operators.append(operator)
             continue
-        made, values = _operators(operator, chains[problem], graph, names)
+        names = names or _Names(graph)
+        made, values = _operators(operator, known[key], graph, names)
         operators += made
         tensors += values
     if not any(chains.values()):
@@ -97,9 +103,13 @@ def _unique(wanted: str, taken: set[str]) -> str:
 
 def problem_alone(operator: Operator, graph: Graph) -> Problem:
     """The operator's problem as if it alone read its weights."""
+    return Problem(operator.expression, weight_positions(operator, graph))
+
+
+def weight_positions(operator: Operator, graph: Graph) -> tuple[int, ...]:
+    """The positions of weights among an operator's inputs."""
     kinds = [graph.tensor[name].kind for name in operator.inputs]
-    weights = tuple(position for position, kind in enumerate(kinds) if kind == "weight")
-    return Problem(operator.expression, weights)
+    return tuple([position for position, kind in enumerate(kinds) if kind == "weight"])
 
 
 def _operators(

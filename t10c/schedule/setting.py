@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from t10c.hardware.spec import HardwareSpec
-from t10c.schedule.choices import Choices
+from t10c.schedule.choices import Choices, Number
 from t10c.schedule.memory import Homes, StepMemory, live_homes, step_memory
 from t10c.schedule.neighbours import Neighbours
 from t10c.schedule.steps import Sequence
@@ -37,7 +38,20 @@ class Setting:
 
     def plans_of(self, options: Iterable[int]) -> list[int]:
         """The plan of every step's option."""
-        return [int(self.of_step(step).plan[option]) for step, option in enumerate(options)]
+        plans: list[int] = self.chosen([own.plan for own in self.choices], options).tolist()
+        return plans
+
+    def chosen(self, tables: Seq[NDArray[Number]], chosen: Iterable[int]) -> NDArray[Number]:
+        """Of every step the entry of its plan or option, (steps,).
+
+        `tables` have one array per choices, with an entry for each of their plans or options.
+        """
+        if not tables:
+            raise ValueError("there are no steps to choose for")
+        begins = np.cumsum([0, *map(len, tables)])[np.array(self.choice_of, dtype=np.int64)]
+        rows = begins + np.fromiter(chosen, np.int64, len(begins))
+        found: NDArray[Number] = np.concatenate(tables)[rows]
+        return found
 
     def demand_bytes(self, plans: Seq[int], homes: Homes) -> IntArray:
         """What every step's plan demands of its own, (steps,), given the homes that die there."""
@@ -60,14 +74,10 @@ class Setting:
         self, plans: Seq[int], options: Seq[int], homes: Homes, fixed_bytes: int
     ) -> StepMemory:
         """Demand of every step under its plan and option."""
-        own = [self.of_step(step) for step in range(len(plans))]
-        idle = [choices.idle_bytes[o] for choices, o in zip(own, options, strict=True)]
-        active = [choices.active_bytes[p] for choices, p in zip(own, plans, strict=True)]
-        inputs = [choices.input_bytes[p] for choices, p in zip(own, plans, strict=True)]
         return step_memory(
-            np.array(idle, dtype=np.int64),
-            np.array(active, dtype=np.int64),
-            np.array(inputs, dtype=np.int64),
+            self.chosen([own.idle_bytes for own in self.choices], options),
+            self.chosen([own.active_bytes for own in self.choices], plans),
+            self.chosen([own.input_bytes for own in self.choices], plans),
             homes,
             fixed_bytes,
         )

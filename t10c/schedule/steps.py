@@ -99,13 +99,12 @@ def build_sequence(graph: Graph, persistent: tuple[str, ...] = ()) -> Sequence:
     producer = {op.output: i for i, op in enumerate(graph.planned)}
     owner = _owners(graph, table)
     steps = _steps(graph, table, producer, owner)
-    copies = _copies(graph, table)
-    used = {view.tensor for views in table.views.values() for view in views}
-    loose = tuple(
-        t.name
-        for t in graph.tensors
-        if t.kind == "weight" and t.name in used and t.name not in owner
-    )
+    copies = _copies(graph, table) if table.copies else ()
+    unowned = [t.name for t in graph.tensors if t.kind == "weight" and t.name not in owner]
+    if unowned:
+        used = {view.tensor for views in table.views.values() for view in views}
+        unowned = [name for name in unowned if name in used]
+    loose = tuple(unowned)
     return Sequence(
         graph, tuple(steps), copies, _spans(graph, table, steps, copies, persistent), loose
     )
@@ -142,17 +141,20 @@ def _owners(graph: Graph, table: ViewTable) -> dict[str, int]:
     A weight that is read once may be read in part. Fallback operators hold none: on one core, also
     when idle, their weights would fill that core.
     """
-    readers: Counter[str] = Counter()
     read = [name for operator in graph.planned for name in operator.inputs]
     read += [name for copy in table.copies for name in copy.inputs]
-    for name in (*read, *graph.outputs):
-        readers.update({view.tensor for view in table.views.get(name, ())})
+    found = [table.views.get(name, ()) for name in (*read, *graph.outputs)]
+    readers = Counter([views[0].tensor for views in found if len(views) == 1])
+    for views in found:
+        if len(views) > 1:
+            readers.update({view.tensor for view in views})
+    weights = {tensor.name for tensor in graph.tensors if tensor.kind == "weight"}
     owner: dict[str, int] = {}
     for index, operator in enumerate(graph.planned):
         if operator.expression.kernel == "fallback":
             continue
         for name, operand in zip(operator.inputs, operator.expression.inputs, strict=True):
-            if graph.tensor[name].kind != "weight" or name in owner:
+            if name not in weights or name in owner:
                 continue
             if readers[name] == 1 or operator.expression.reads_all(operand):
                 owner[name] = index
@@ -203,9 +205,8 @@ def _operands(
             weights.append(position)
             continue
         views = table.views[name]
-        sources = tuple(
-            Source(v.tensor, producer.get(v.tensor, -1), owner.get(v.tensor, -1)) for v in views
-        )
+        tensors = [view.tensor for view in views]
+        sources = tuple([Source(t, producer.get(t, -1), owner.get(t, -1)) for t in tensors])
         reads.append(Read(position, name, views, sources))
     return tuple(weights), tuple(reads)
 
@@ -238,7 +239,7 @@ def _spans(
     for step in steps:
         for read in step.reads:
             for source in read.sources:
-                last[source.tensor] = max(last.get(source.tensor, -1), step.index)
+                last[source.tensor] = step.index
     for copy in copies:
         for name in copy.operator.inputs:
             for view in table.views[name]:

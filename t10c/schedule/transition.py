@@ -13,6 +13,7 @@ import numpy as np
 from t10c.hardware.kernels import exchange_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import size_bytes
+from t10c.ir.graph import type_bits
 from t10c.schedule.atoms import View, identity_view
 from t10c.schedule.choices import Choices
 from t10c.schedule.layout import Layout
@@ -214,28 +215,20 @@ class TransitionPricer:
 
         That is its views, its sources' shapes and widths; reads alike in these have one number.
         """
-        if (step, position) not in self._keys:
+        found = self._keys.get((step, position))
+        if found is None:
             read = self.sequence.steps[step].reads[position]
             tensors = self.sequence.graph.tensor
-            key = (
-                read.operand,
-                tuple([self._form(view) for view in read.views]),
-                tuple(
-                    [
-                        (
-                            s.step >= 0,
-                            self.weight_operand(s) if s.weight_of >= 0 else -1,
-                            tensors[s.tensor].shape,
-                            tensors[s.tensor].bits,
-                        )
-                        for s in read.sources
-                    ]
-                ),
-                self.reuse_operand(step, position),
-                tensors[read.tensor].bits,
-            )
-            self._keys[step, position] = self._numbers.setdefault(key, len(self._numbers))
-        return self._keys[step, position]
+            key: list[object] = [read.operand, self.reuse_operand(step, position)]
+            key += [self._form(view) for view in read.views]
+            for source in read.sources:
+                tensor = tensors[source.tensor]
+                lent = self.weight_operand(source) if source.weight_of >= 0 else -1
+                key += (source.step >= 0, lent, tensor.shape, type_bits(tensor.element_type))
+            key.append(type_bits(tensors[read.tensor].element_type))
+            found = self._numbers.setdefault(tuple(key), len(self._numbers))
+            self._keys[step, position] = found
+        return found
 
     def _form(self, view: View) -> int:
         """A number for all that a view says but of which tensor.
@@ -253,8 +246,9 @@ class TransitionPricer:
         """Operand of the step before that reads the same tensor, or -1."""
         if step == 0:
             return -1
-        tensor = self.sequence.steps[step].reads[position].tensor
-        for read in self.sequence.steps[step - 1].reads:
+        steps = self.sequence.steps
+        tensor = steps[step].reads[position].tensor
+        for read in steps[step - 1].reads:
             if read.tensor == tensor:
                 return read.operand
         return -1

@@ -51,8 +51,10 @@ def _followed(graph: Graph, copied: frozenset[str]) -> ViewTable:
     copies: list[LayoutOp] = []
     outputs = frozenset(graph.outputs)
     moves = _Moves()
+    moved = {operator.output for operator in graph.operators if isinstance(operator, LayoutOp)}
     for tensor in graph.tensors:
-        views[tensor.name] = (identity_view(tensor.name, tensor.shape),)
+        if tensor.name not in moved:
+            views[tensor.name] = (identity_view(tensor.name, tensor.shape),)
     for operator in graph.operators:
         if isinstance(operator, LayoutOp):
             result = None if operator.output in copied else _apply(operator, views, graph, moves)
@@ -60,6 +62,8 @@ def _followed(graph: Graph, copied: frozenset[str]) -> ViewTable:
                 operator.output in outputs and _grown(operator.output, result, graph)
             ):
                 copies.append(operator)
+                tensor = graph.tensor[operator.output]
+                views[operator.output] = (identity_view(tensor.name, tensor.shape),)
             else:
                 views[operator.output] = result
     return ViewTable(views, tuple(copies))
