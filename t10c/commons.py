@@ -18,6 +18,9 @@ _LONE_HOLE = "\ud801"
 
 _HOLE = re.compile(rf'"(?:{_LONE_HOLE}|\\ud801)(\d+)"')
 
+_FILLED_AT_ONCE = 256
+"""Forms of a list that become text together."""
+
 Own = Sequence[str | int]
 """What an item of a list of forms has for itself."""
 
@@ -40,9 +43,9 @@ class Plain:
         """
         return [make(number, values) for number, values in enumerate(own)]
 
-    def text(self, document: object, **style: Any) -> str:
-        """What `json.dumps` makes of the document."""
-        return json.dumps(document, **style)
+    def text(self, document: object, **style: Any) -> Iterator[str]:
+        """What `json.dumps` makes of the document, piece by piece."""
+        yield json.dumps(document, **style)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +89,22 @@ class Commons(Plain):
         self._lists.append(_Forms(shared, found, places))
         return f"{_LONE}{2 * len(self._lists) - 1}"
 
-    def text(self, document: object, **style: Any) -> str:
-        """What `json.dumps` makes of the document with values and lists in the place of marks."""
+    def text(self, document: object, **style: Any) -> Iterator[str]:
+        """What `json.dumps` makes of the document with values and lists in the place of marks.
+
+        In pieces, since texts of many megabytes take time for their memory alone.
+        """
         values = [json.dumps(value, **style) for value in self._values]
         quoted = self._quoted(style.get("ensure_ascii", True))
-        lists = [self._list_text(forms, values, quoted, style) for forms in self._lists]
-        return _filled(json.dumps(document, **style), values, lists)
-
-    def _list_text(
-        self, forms: _Forms, values: Sequence[str], quoted: list[str], style: dict[str, Any]
-    ) -> str:
-        """The text of a list: that of its forms one after the other, filled all at once."""
-        shared = [_template(_filled(json.dumps(s, **style), values, [])) for s in forms.shared]
-        own = quoted[forms.own]
-        orders = [order for _, order in shared]
-        if any(order != tuple(range(len(order))) for order in orders):
-            own = list(_reordered(own, map(orders.__getitem__, forms.kinds)))
-        between = json.dumps([0, 0], **style)[2:-2]
-        texts = [template for template, _ in shared]
-        return f"[{between.join([texts[kind] for kind in forms.kinds])}]" % tuple(own)
+        parts = _MARK.split(json.dumps(document, **style))
+        for index, part in enumerate(parts):
+            if not index % 2:
+                yield part
+            elif int(part) % 2:
+                forms = self._lists[int(part) // 2]
+                yield from _list_text(forms, values, quoted[forms.own], style)
+            else:
+                yield values[int(part) // 2]
 
     def _quoted(self, ascii_only: bool) -> list[str]:
         """The forms' own values as JSON: all are made at once."""
@@ -119,20 +119,44 @@ def _lines(values: Sequence[str | int], quote: Callable[[str], str]) -> list[str
     return [quote(value) if isinstance(value, str) else int.__repr__(value) for value in values]
 
 
-def _reordered(own: Sequence[str], orders: Iterator[tuple[int, ...]]) -> Iterator[str]:
+def _list_text(
+    forms: _Forms, values: Sequence[str], own: Sequence[str], style: dict[str, Any]
+) -> Iterator[str]:
+    """The text of a list: those of its forms one after the other, many filled at once."""
+    shared = [_template(_filled(json.dumps(form, **style), values)) for form in forms.shared]
+    between = json.dumps([0, 0], **style)[2:-2]
+    texts = [template for template, _ in shared]
+    orders = [order for _, order in shared]
+    moved = any(order != tuple(range(len(order))) for order in orders)
+    begin = 0
+    yield "["
+    for first in range(0, len(forms.kinds), _FILLED_AT_ONCE):
+        kinds = forms.kinds[first : first + _FILLED_AT_ONCE]
+        end = begin + sum([len(orders[kind]) for kind in kinds])
+        filled = own[begin:end]
+        if moved:
+            filled = _reordered(filled, [orders[kind] for kind in kinds])
+        yield between if first else ""
+        yield between.join([texts[kind] for kind in kinds]) % tuple(filled)
+        begin = end
+    yield "]"
+
+
+def _reordered(own: Sequence[str], orders: Sequence[tuple[int, ...]]) -> list[str]:
     """The forms' own values, each form's in the order in which its text has them."""
+    found: list[str] = []
     begin = 0
     for order in orders:
-        for place in order:
-            yield own[begin + place]
-        begin += len(order)
+        end = begin + len(order)
+        found += map(own[begin:end].__getitem__, order)
+        begin = end
+    return found
 
 
-def _filled(text: str, values: Sequence[str], lists: Sequence[str]) -> str:
-    """JSON text with values and lists in the place of their marks."""
+def _filled(text: str, values: Sequence[str]) -> str:
+    """JSON text with values in the place of their marks."""
     parts = _MARK.split(text)
-    numbers = map(int, parts[1::2])
-    parts[1::2] = [lists[n // 2] if n % 2 else values[n // 2] for n in numbers]
+    parts[1::2] = [values[int(number) // 2] for number in parts[1::2]]
     return "".join(parts)
 
 

@@ -261,14 +261,16 @@ PLAIN = Plain()
 def content_hash(document: Mapping[str, Any], aside: Collection[str], parts: Plain = PLAIN) -> str:
     """sha256 of all that a JSON object says but for the keys `aside`, however it is laid out."""
     says = {key: value for key, value in document.items() if key not in aside}
-    text = parts.text(says, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256()
+    for text in parts.text(says, sort_keys=True, separators=(",", ":")):
+        digest.update(text.encode())
+    return digest.hexdigest()
 
 
 def file_bytes(document: Mapping[str, Any], parts: Plain = PLAIN) -> bytes:
     """A plan or program file: the document as one line of compact JSON."""
-    text = parts.text(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode() + b"\n"
+    texts = parts.text(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return b"".join([*[text.encode() for text in texts], b"\n"])
 
 
 def schema_of(data: bytes) -> str:

@@ -113,10 +113,11 @@ def _is_text(
     for value in (*graph.input, *graph.output, *graph.value_info):
         names.append(value.name)
         names.extend(dim.dim_param for dim in value.type.tensor_type.shape.dim)
-    for own, node in zip(nodes, graph.node, strict=True):
+    for own in nodes:
         names += own[:3]
         names += own.inputs
         names += own.outputs
+    for node in graph.node:
         attributes = node.attribute
         if attributes:
             names += [attribute.name for attribute in attributes]

@@ -1,6 +1,8 @@
 """The latency report of a compiled model, and the report of a model that does not fit."""
 
 from collections import defaultdict
+from heapq import nlargest
+from operator import itemgetter
 from typing import Any
 
 from t10c.ir.graph import NodeClass
@@ -56,9 +58,7 @@ def plan_document(plan: ModelPlan) -> dict[str, Any]:
             "gap": plan.gap,
         },
         **joint_document(plan),
-        "top_operators": [
-            {"name": name, "cycles": cycles} for name, cycles in _top(plan)[:_TOP_OPERATORS]
-        ],
+        "top_operators": [{"name": name, "cycles": cycles} for name, cycles in _top(plan)],
         "fallback": {
             "operators": [o.name for o in plan.fallback_operators()],
             "cycles": plan.fallback_cycles(),
@@ -118,9 +118,9 @@ def confidence(plan: ModelPlan) -> dict[str, str]:
 
 
 def _top(plan: ModelPlan) -> list[tuple[str, float]]:
-    return sorted(
-        ((o.name, o.cost_cycles.total) for o in plan.operators), key=lambda item: -item[1]
-    )
+    """The operators that take longest, and their cycles."""
+    totals = [(operator.name, operator.cost_cycles.total) for operator in plan.operators]
+    return nlargest(_TOP_OPERATORS, totals, key=itemgetter(1))
 
 
 def plan_lines(plan: ModelPlan) -> list[str]:

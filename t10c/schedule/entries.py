@@ -4,7 +4,7 @@ Those of repeated layers differ in their names only, and in memory where tensors
 every layer, so each is a form of its kind, its names and its bytes of memory.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import fields
 from itertools import islice
 from operator import attrgetter
@@ -60,7 +60,7 @@ class Entries:
             operator = operators[number]
             if isinstance(operator, Operator):
                 return self._planned(operator, self._plans[operator.name], own)
-            return {"class": "layout_only", **encode(operator), **_names(operator, iter(own))}
+            return _moved(operator, own)
 
         described = [
             self._as_planned(operator) if isinstance(operator, Operator) else _as_moved(operator)
@@ -101,14 +101,13 @@ class Entries:
         What it stands for and how it is planned are side by side.
         """
         taken = iter(own[: -len(_MEMORY_NAMES)])
-        names = _names(operator, taken)
         return {
             "class": "planned",
-            "name": names["name"],
+            "name": next(taken),
             "op_type": operator.op_type,
-            "nodes": names["nodes"],
-            "inputs": names["inputs"],
-            "output": names["output"],
+            "nodes": list(islice(taken, len(operator.nodes))),
+            "inputs": list(islice(taken, len(operator.inputs))),
+            "output": next(taken),
             "problem": planned.problem,
             "split": self._once(self._split, planned.plan, planned.problem),
             "rotations": self._once(encode, planned.plan.rotations),
@@ -140,20 +139,22 @@ class Entries:
         return self._known[key]
 
 
-def _names(operator: Operator | LayoutOp, names: Iterable[Any]) -> dict[str, Any]:
-    """The first of `names` as those of an operator, its nodes and its tensors."""
-    taken = iter(names)
-    return {
-        "name": next(taken),
-        "nodes": list(islice(taken, len(operator.nodes))),
-        "inputs": list(islice(taken, len(operator.inputs))),
-        "output": next(taken),
-    }
-
-
 def _as_moved(operator: LayoutOp) -> tuple[Hashable, Own]:
     """The kind of an operator that only moves or renames, and what it has for itself."""
     form = (operator.kind, operator.perm, operator.starts, operator.steps, operator.axis)
     counts = (len(operator.inputs), len(operator.nodes))
-    texts = (operator.name, *operator.nodes, *operator.inputs, operator.output)
+    texts = (operator.name, *operator.inputs, operator.output, *operator.nodes)
     return ("layout_only", operator.op_type, *counts, *form, operator.fill), texts
+
+
+def _moved(operator: LayoutOp, own: Own) -> dict[str, Any]:
+    """One operator that only moves or renames, with these names in the place of its own."""
+    last = 1 + len(operator.inputs)
+    return {
+        "class": "layout_only",
+        **encode(operator),
+        "name": own[0],
+        "inputs": list(own[1:last]),
+        "output": own[last],
+        "nodes": list(own[last + 1 :]),
+    }

@@ -185,7 +185,7 @@ class ModelPlan:
         """The latency at the chip's clock."""
         return self.latency_cycles / self.spec.clock_hz
 
-    @property
+    @cached_property
     def peak_core_bytes(self) -> int:
         """Largest demand at any time, in bytes per core."""
         demands = [max(o.memory_bytes.total, o.memory_bytes.fetch_total) for o in self.operators]
@@ -218,6 +218,8 @@ class ModelPlan:
             for operator, plan in zip(self.graph.planned, self.operators, strict=True)
             if self._is_fallback(plan)
         }
+        if not made:
+            return 0.0
         total = 0.0
         for operator in self.operators:
             if self._is_fallback(operator):
@@ -236,6 +238,10 @@ class ModelPlan:
 
     def breakdown_cycles(self) -> dict[str, float]:
         """Where the latency goes; the parts sum to it. Epilogues count as compute."""
+        return dict(self._breakdown)
+
+    @cached_property
+    def _breakdown(self) -> dict[str, float]:
         costs = [o.cost_cycles for o in self.operators]
         return {
             "compute": sum(c.compute + c.epilogue for c in costs),
