@@ -7,6 +7,7 @@ step's copy is not weighed, so a change need not lower the total, and the sweeps
 """
 
 from collections.abc import Sequence as Seq
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,6 +24,21 @@ OwnKey = tuple[int, int, int]
 _SWEEPS = 8
 
 
+@dataclass(frozen=True)
+class OwnKeys:
+    """What the steps' own costs depend on: the distinct `keys`, and which of them a step has.
+
+    `numbers` is (steps,).
+    """
+
+    keys: list[OwnKey]
+    numbers: IntArray
+
+    def of_step(self, step: int) -> OwnKey:
+        """The key of a step."""
+        return self.keys[int(self.numbers[step])]
+
+
 def option_extra(choices: Choices, dying: int) -> IntArray:
     """Bytes every option needs beyond its idle ones, while fetching or running."""
     return choices.demand_bytes(dying)[choices.plan] - choices.idle_bytes
@@ -37,19 +53,19 @@ def plan_costs(choices: Choices, dying: int, allowed_extra: int, price: float) -
     return cost + choices.execution
 
 
-def descend(setting: Setting, plans: list[int], keys: Seq[OwnKey], price: float) -> list[int]:
+def descend(setting: Setting, plans: list[int], keys: OwnKeys, price: float) -> list[int]:
     """Plans of every step after descent from `plans`; `keys` are those of the steps' own costs."""
     plans = list(plans)
-    groups = _groups(keys, setting.neighbours.deciding)
+    kinds, getters = _groups(keys, setting.neighbours.deciding)
     own: dict[OwnKey, FloatArray] = {}
     remembered: dict[tuple[int, object], int] = {}
     for _ in range(_SWEEPS):
         changed = False
-        for step, (kind, of) in enumerate(groups):
-            around = (kind, of(plans))
+        for step, of in enumerate(getters):
+            around = (kinds[step], of(plans))
             chosen = remembered.get(around)
             if chosen is None:
-                key = keys[step]
+                key = keys.of_step(step)
                 if key not in own:
                     own[key] = plan_costs(setting.choices[key[0]], key[1], key[2], price)
                 chosen = remembered[around] = _best(setting, plans, step, own[key])
@@ -69,17 +85,18 @@ def _best(setting: Setting, plans: list[int], step: int, own: FloatArray) -> int
     return best if better and np.isfinite(cost[best]) else current
 
 
-def forward_start(setting: Setting, plans: list[int], keys: Seq[OwnKey], price: float) -> list[int]:
+def forward_start(setting: Setting, plans: list[int], keys: OwnKeys, price: float) -> list[int]:
     """Plans chosen in execution order, each the best after those before it.
 
     Readers' wishes are left out, so it starts the descent from elsewhere than the greedy does.
     """
     plans = list(plans)
     remembered: dict[tuple[int, object], int | None] = {}
-    for step, (kind, of) in enumerate(_groups(keys, setting.neighbours.reading)):
-        before = (kind, of(plans))
+    kinds, getters = _groups(keys, setting.neighbours.reading)
+    for step, of in enumerate(getters):
+        before = (kinds[step], of(plans))
         if before not in remembered:
-            choice, dying, most = keys[step]
+            choice, dying, most = keys.of_step(step)
             cost = plan_costs(setting.choices[choice], dying, most, price)
             cost = cost + setting.pricer.cycles(_bytes_in(setting, plans, step))
             remembered[before] = int(np.argmin(cost)) if np.isfinite(cost).any() else None
@@ -88,7 +105,7 @@ def forward_start(setting: Setting, plans: list[int], keys: Seq[OwnKey], price: 
     return plans
 
 
-def own_keys(setting: Setting, homes: Homes, allowed: IntArray) -> list[OwnKey]:
+def own_keys(setting: Setting, homes: Homes, allowed: IntArray) -> OwnKeys:
     """What every step's own costs depend on; `allowed` is each step's extra bytes.
 
     Of the bytes, only which options they have room for.
@@ -97,17 +114,24 @@ def own_keys(setting: Setting, homes: Homes, allowed: IntArray) -> list[OwnKey]:
     members: dict[tuple[int, int], list[int]] = {}
     for step, key in enumerate(zip(setting.choice_of, dying, strict=True)):
         members.setdefault(key, []).append(step)
-    most = np.zeros(len(dying), dtype=np.int64)
+    keys: list[OwnKey] = []
+    numbers = np.zeros(len(dying), dtype=np.int64)
     for (choice, size), steps in members.items():
-        most[steps] = largest_within(option_extra(setting.choices[choice], size), allowed[steps])
-    return list(zip(setting.choice_of, dying, most.tolist(), strict=True))
+        most = largest_within(option_extra(setting.choices[choice], size), allowed[steps])
+        sizes, ranks = np.unique(most, return_inverse=True)
+        numbers[steps] = len(keys) + ranks
+        keys += [(choice, size, extra) for extra in sizes.tolist()]
+    return OwnKeys(keys, numbers)
 
 
-def _groups(keys: Seq[OwnKey], groups: Seq[Group]) -> list[tuple[int, Getter]]:
-    """The steps' groups, their kinds numbered anew: equal only where the steps' keys are, too."""
-    numbers: dict[tuple[OwnKey, int], int] = {}
-    pairs = zip(keys, groups, strict=True)
-    return [(numbers.setdefault((key, g.kind), len(numbers)), g.of) for key, g in pairs]
+def _groups(keys: OwnKeys, groups: Seq[Group]) -> tuple[list[int], list[Getter]]:
+    """The kinds of the steps' groups and their getters.
+
+    Kinds are numbered anew: equal only where the steps' keys are, too.
+    """
+    kinds = np.array([group.kind for group in groups], dtype=np.int64)
+    numbers: list[int] = (keys.numbers * (1 + int(kinds.max(initial=0))) + kinds).tolist()
+    return numbers, [group.of for group in groups]
 
 
 def _bytes_in(setting: Setting, plans: list[int], step: int) -> FloatArray:

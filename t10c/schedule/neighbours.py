@@ -6,8 +6,8 @@ have the same choices. Steps of one kind whose neighbours have the same plans ge
 
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
 from operator import itemgetter
+from typing import NamedTuple
 
 from t10c.schedule.steps import Step
 from t10c.schedule.transition import TransitionPricer
@@ -19,8 +19,7 @@ Getter = Callable[[Seq[int]], object]
 """Picks the entries of some steps out of a list with one for every step."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Steps that a step is connected to in some way: which kind of connection, and how to get them.
 
     `steps` may name a step twice.

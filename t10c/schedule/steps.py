@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from t10c.ir.graph import Graph, LayoutOp, Operator
 from t10c.schedule.atoms import View
@@ -13,8 +14,7 @@ _READERS = (FEW_READERS, 8, 24, 72, 1 << 30)
 """Numbers of readers are rounded up to one of these."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where an operand's data lies before it is moved: the home of tensor `tensor`.
 
     `step` is the producing planned step, or -1 for tensors spread evenly over all cores (graph
@@ -151,7 +151,7 @@ def _owners(graph: Graph, table: ViewTable) -> dict[str, int]:
     weights = {tensor.name for tensor in graph.tensors if tensor.kind == "weight"}
     owner: dict[str, int] = {}
     for index, operator in enumerate(graph.planned):
-        if operator.expression.kernel == "fallback":
+        if operator.expression.kernel == "fallback" or weights.isdisjoint(operator.inputs):
             continue
         for name, operand in zip(operator.inputs, operator.expression.inputs, strict=True):
             if name not in weights or name in owner:
