@@ -6,6 +6,7 @@ So nodes that are alike from some node on to another are connected alike too, bu
 were there before.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -97,6 +98,7 @@ class Touches:
         self.inputs = np.array([len(node.inputs) for node in nodes], dtype=np.int64)
         counts = self.inputs + np.array([len(node.outputs) for node in nodes], dtype=np.int64)
         self.starts: IntArray = np.concatenate([[0], np.cumsum(counts)])
+        self._starts: list[int] = self.starts.tolist()
         parts = ((node.inputs, node.outputs) for node in nodes)
         self.names = list(chain.from_iterable(chain.from_iterable(parts)))
         places = range(len(self.names))
@@ -104,7 +106,7 @@ class Touches:
 
     def node_of(self, place: int) -> int:
         """The node that the entry at `place` belongs to."""
-        return int(np.searchsorted(self.starts, place, side="right")) - 1
+        return bisect_right(self._starts, place) - 1
 
 
 def node_keys(

@@ -119,10 +119,8 @@ class Unfolding:
                 assert place is not None, "it is of a block"
                 over = self._block(place) - PATTERN
                 tensors.add([name], self._name(place, -min(over, self.left_out)))
-        names = dict.fromkeys(self._inputs)
-        for operator in operators:
-            names.update(dict.fromkeys((*operator.inputs, operator.output)))
-        names.update(dict.fromkeys(self._outputs))
+        touched = chain.from_iterable([(*own.inputs, own.output) for own in operators])
+        names = dict.fromkeys(chain(self._inputs, touched, self._outputs))
         return replace(
             graph,
             tensors=tuple(tensors.known[name] for name in names),

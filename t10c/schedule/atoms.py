@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,7 @@ class Atom:
     """Length of the source's factor that the atom runs over (differs from `size` after a slice)."""
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """One piece of an operand's tensor: a region of it that mirrors a source tensor.
 
     `atoms` are shared by `source_dims` (source tensor) and `view_dims` (operand's tensor), which

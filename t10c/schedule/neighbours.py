@@ -42,9 +42,9 @@ class Neighbours:
         self._pricer = pricer
         self._kinds: dict[Key, int] = {}
         steps = pricer.sequence.steps
+        self._lenders: list[Getter] = []
         self.reading = [self._group(*self._read_by(step)) for step in steps]
         self.deciding = [self._group(*self._around(step)) for step in steps]
-        self._lenders = [_getter(_lenders(step)) for step in steps]
 
     def fetching(self, step: int, plans: Seq[int], options: Seq[int]) -> Key:
         """Key of all that decides what a step fetches; weights of others lie in their options."""
@@ -57,18 +57,26 @@ class Neighbours:
         return Group(self._kinds.setdefault(key, len(self._kinds)), steps, of)
 
     def _read_by(self, step: Step) -> tuple[Key, tuple[int, ...]]:
-        """How the step's operands are read, and the steps that they are read from."""
+        """How the step's operands are read, and the steps that they are read from.
+
+        The steps whose idle weights it reads are noted.
+        """
         pricer, index = self._pricer, step.index
         found: list[int] = []
+        lenders: list[int] = []
         kind: list[object] = ["reading", pricer.choice_of[index]]
         for position, read in enumerate(step.reads):
             kind.append(pricer.read_key(index, position))
-            for source in read.sources:
-                owner = source.step if source.step >= 0 else source.weight_of
-                if owner >= 0:
-                    found.append(owner)
+            for _, maker, lender in read.sources:
+                if maker >= 0:
+                    found.append(maker)
+                elif lender >= 0:
+                    found.append(lender)
+                if lender >= 0:
+                    lenders.append(lender)
             if pricer.has_copy(index, position):
                 found.append(index - 1)
+        self._lenders.append(_getter(tuple(lenders)))
         return tuple(kind), tuple(found)
 
     def _around(self, step: Step) -> tuple[Key, tuple[int, ...]]:
@@ -83,12 +91,6 @@ class Neighbours:
             found += other.steps
             kinds += (other.kind, tuple([owner == index for owner in other.steps]))
         return tuple(kinds), tuple(found)
-
-
-def _lenders(step: Step) -> tuple[int, ...]:
-    """The steps whose idle weights a step reads."""
-    sources = [source for read in step.reads for source in read.sources]
-    return tuple([source.weight_of for source in sources if source.weight_of >= 0])
 
 
 def _getter(steps: tuple[int, ...]) -> Getter:

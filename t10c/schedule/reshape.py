@@ -39,7 +39,7 @@ def reshape_view(view: View, old: tuple[int, ...], new: tuple[int, ...]) -> View
         leftover = [a for a in pool if current.atoms[a].size > 1]
         if leftover:
             return None
-    return replace(current, view_dims=tuple(dims), region_start=tuple(starts))
+    return current._replace(view_dims=tuple(dims), region_start=tuple(starts))
 
 
 def _take_atoms(
@@ -77,7 +77,7 @@ def _fix(view: View, dims: list[int]) -> View:
         for index in view.view_dims[dim]:
             if atoms[index].source:
                 atoms[index] = replace(atoms[index], fixed=True)
-    return replace(view, atoms=tuple(atoms))
+    return view._replace(atoms=tuple(atoms))
 
 
 def _split_atom(view: View, position: int, high_size: int) -> tuple[View, int, int] | None:
@@ -97,8 +97,8 @@ def _split_atom(view: View, position: int, high_size: int) -> tuple[View, int, i
             for dim in dims
         )
 
-    changed = replace(
-        view, atoms=tuple(atoms), source_dims=cut(view.source_dims), view_dims=cut(view.view_dims)
+    changed = view._replace(
+        atoms=tuple(atoms), source_dims=cut(view.source_dims), view_dims=cut(view.view_dims)
     )
     return changed, position, low
 

@@ -82,7 +82,7 @@ class Transition:
     kept_bytes: int = field(default=0, metadata={"omit_default": True})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OperatorPlan:
     """One operator as planned; `problem` numbers its entry in `ModelPlan.problems`."""
 

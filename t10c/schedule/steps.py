@@ -26,8 +26,7 @@ class Source(NamedTuple):
     weight_of: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """One operand that has to be brought into place: views of sources (parallel tuples)."""
 
     operand: int

@@ -49,6 +49,7 @@ class TransitionPricer:
         self._prices: dict[tuple[object, ...], FloatArray] = {}
         self._exchanges: dict[int, float] = {}
         self._keys: dict[tuple[int, int], int] = {}
+        self._reused: dict[int, int] = {}
         self._numbers: dict[tuple[object, ...], int] = {}
         self._forms: dict[tuple[object, ...], int] = {}
         self._form_of_parts: dict[tuple[object, ...], int] = {}
@@ -219,7 +220,8 @@ class TransitionPricer:
         if found is None:
             read = self.sequence.steps[step].reads[position]
             tensors = self.sequence.graph.tensor
-            key: list[object] = [read.operand, self.reuse_operand(step, position)]
+            reuse = self._operand_before(step, read.tensor)
+            key: list[object] = [read.operand, reuse]
             key += [self._form(view) for view in read.views]
             for source in read.sources:
                 tensor = tensors[source.tensor]
@@ -228,6 +230,7 @@ class TransitionPricer:
             key.append(type_bits(tensors[read.tensor].element_type))
             found = self._numbers.setdefault(tuple(key), len(self._numbers))
             self._keys[step, position] = found
+            self._reused[found] = reuse
         return found
 
     def _form(self, view: View) -> int:
@@ -244,13 +247,14 @@ class TransitionPricer:
 
     def reuse_operand(self, step: int, position: int) -> int:
         """Operand of the step before that reads the same tensor, or -1."""
-        if step == 0:
-            return -1
-        steps = self.sequence.steps
-        tensor = steps[step].reads[position].tensor
-        for read in steps[step - 1].reads:
-            if read.tensor == tensor:
-                return read.operand
+        return self._reused[self.read_key(step, position)]
+
+    def _operand_before(self, step: int, tensor: str) -> int:
+        """Operand of the step before that reads a tensor, or -1."""
+        if step > 0:
+            for read in self.sequence.steps[step - 1].reads:
+                if read.tensor == tensor:
+                    return read.operand
         return -1
 
     def has_copy(self, step: int, position: int) -> bool:

@@ -140,7 +140,7 @@ class _Moves:
         parts = (id(view.atoms), id(view.source_dims), id(view.view_dims), view.region_start)
         known = self._known.get((move, parts, old, new))
         if known is None:
-            changed = _moved(_Move(*move), replace(view, tensor=""), old, new)
+            changed = _moved(_Move(*move), view._replace(tensor=""), old, new)
             # the view is kept, so that no other part can be the same object
             known = self._known[move, parts, old, new] = (view, changed)
         found = known[1]
@@ -175,7 +175,7 @@ def _moved(
     if move.kind == "expand":
         return _expand(view, old, new)
     shifted = zip(view.region_start, move.starts, strict=True)
-    return replace(view, region_start=tuple(a + b for a, b in shifted))
+    return view._replace(region_start=tuple(a + b for a, b in shifted))
 
 
 def _concat(
@@ -188,14 +188,13 @@ def _concat(
         for view in views[name]:
             start = list(view.region_start)
             start[operator.axis] += position
-            result.append(replace(view, region_start=tuple(start)))
+            result.append(view._replace(region_start=tuple(start)))
         position += graph.tensor[name].shape[operator.axis]
     return tuple(result)
 
 
 def _transpose(view: View, perm: tuple[int, ...]) -> View:
-    return replace(
-        view,
+    return view._replace(
         view_dims=tuple(view.view_dims[p] for p in perm),
         region_start=tuple(view.region_start[p] for p in perm),
     )
@@ -231,7 +230,7 @@ def _slice(view: View, move: _Move, shape: tuple[int, ...]) -> "View | str | Non
         atoms[position] = replace(
             atom, size=size, start=atom.start + atom.step * first, step=atom.step * step
         )
-    return replace(view, atoms=tuple(atoms), region_start=tuple(starts))
+    return view._replace(atoms=tuple(atoms), region_start=tuple(starts))
 
 
 def _expand(view: View, old: tuple[int, ...], new: tuple[int, ...]) -> View | None:
@@ -251,4 +250,4 @@ def _expand(view: View, old: tuple[int, ...], new: tuple[int, ...]) -> View | No
         atoms.append(Atom(size, source=False, length=size))
         dims.append((len(atoms) - 1,))
         starts.append(0)
-    return replace(view, atoms=tuple(atoms), view_dims=tuple(dims), region_start=tuple(starts))
+    return view._replace(atoms=tuple(atoms), view_dims=tuple(dims), region_start=tuple(starts))
