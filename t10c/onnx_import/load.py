@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from t10c.files import MODEL_WANTED, unreadable
 from t10c.onnx_import.external import external_ranges
 from t10c.onnx_import.functions import inline_functions
 from t10c.onnx_import.ranges import ExternalRange
-from t10c.onnx_import.structure import subgraphs
+from t10c.onnx_import.structure import attribute_graphs
 from t10c.onnx_import.tensors import VALUE_LIMIT_BYTES
 
 OLDEST_OPSET = 7
@@ -20,13 +21,14 @@ _LIMIT_BYTES = 2**31 - 1
 
 
 class FileNode(NamedTuple):
-    """A node of a file by its names, '' for those that are absent."""
+    """A node of a file by its names, '' for those that are absent, and its attributes."""
 
     name: str
     op_type: str
     domain: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    attributes: Sequence[onnx.AttributeProto]
     owner: str = ""
 
 
@@ -96,7 +98,14 @@ def parse_model(data: bytes, directory: Path | None = None) -> ModelFile:
 
 def _nodes(graph: onnx.GraphProto) -> list[FileNode]:
     return [
-        FileNode(node.name, node.op_type, node.domain, tuple(node.input), tuple(node.output))
+        FileNode(
+            node.name,
+            node.op_type,
+            node.domain,
+            tuple(node.input),
+            tuple(node.output),
+            node.attribute,
+        )
         for node in graph.node
     ]
 
@@ -109,19 +118,15 @@ def _is_text(
     `nodes` are the graph's; graphs within them are checked too, and added to `inner`.
     """
     names: list[object] = [tensor.name for tensor in graph.initializer]
+    names.extend(chain.from_iterable([(*own[:3], *own.inputs, *own.outputs) for own in nodes]))
     names.extend(tensor.values.name for tensor in graph.sparse_initializer)
     for value in (*graph.input, *graph.output, *graph.value_info):
         names.append(value.name)
         names.extend(dim.dim_param for dim in value.type.tensor_type.shape.dim)
     for own in nodes:
-        names += own[:3]
-        names += own.inputs
-        names += own.outputs
-    for node in graph.node:
-        attributes = node.attribute
-        if attributes:
-            names += [attribute.name for attribute in attributes]
-            inner += subgraphs(node)
+        for attribute in own.attributes:
+            names.append(attribute.name)
+            inner += attribute_graphs(attribute)
     texts = set(map(type, names)) <= {str}
     return texts and all(_is_text(graph, _nodes(graph), []) for graph in inner)
 

@@ -4,13 +4,12 @@ import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import chain
 
-import onnx
-from onnx import GraphProto, NodeProto
+from onnx import AttributeProto, GraphProto, NodeProto
 
 from t10c.errors import InvalidInputError
 from t10c.onnx_import.names import describe, remedy_for
 
-_GRAPH, _GRAPHS = onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS
+_GRAPH, _GRAPHS = AttributeProto.GRAPH, AttributeProto.GRAPHS
 
 
 class Union(Collection[str]):
@@ -31,14 +30,15 @@ class Union(Collection[str]):
 
 def subgraphs(node: NodeProto) -> list[GraphProto]:
     """The graph attributes of a control-flow node."""
-    found: list[GraphProto] = []
-    for attribute in node.attribute:
-        kind = attribute.type
-        if kind == _GRAPH:
-            found.append(attribute.g)
-        elif kind == _GRAPHS:
-            found.extend(attribute.graphs)
-    return found
+    return [graph for attribute in node.attribute for graph in attribute_graphs(attribute)]
+
+
+def attribute_graphs(attribute: AttributeProto) -> Sequence[GraphProto]:
+    """The graphs that an attribute is, mostly none."""
+    kind = attribute.type
+    if kind == _GRAPH:
+        return [attribute.g]
+    return attribute.graphs if kind == _GRAPHS else ()
 
 
 def needed_names(node: NodeProto) -> list[str]:

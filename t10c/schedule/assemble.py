@@ -94,7 +94,9 @@ def _copy_plan(setting: Setting, spec: HardwareSpec, copy: Copy) -> CopyPlan:
 class _Alike:
     """What operators have in common that have the same choices, plan, option and fetch.
 
-    `idle` are the weights: operand, position among the inputs, active bytes and idle cut.
+    `idle` are the weights: operand, position among the inputs, active bytes and idle cut, and
+    `idle_bytes` what they take. All operands' active pieces take `piece_bytes`, and rotating ones
+    `second_copies` more; bytes per core.
     """
 
     problem: int
@@ -103,6 +105,7 @@ class _Alike:
     rtensors: tuple[RTensor, ...]
     idle: tuple[tuple[str, int, int, IdleCut], ...]
     idle_bytes: int
+    piece_bytes: int
     second_copies: int
     cost: CostTerms
 
@@ -143,6 +146,7 @@ class _Shared:
         plan, option = chosen.plans[step], chosen.options[step]
         entry, problem = choices.plans[plan], choices.problem
         placement, rtensors = self._placement(step)
+        pieces = sum(entry.piece_bytes)
         idle = tuple(
             (problem.expression.inputs[position].name, position, entry.piece_bytes[position], cut)
             for position, cut in zip(problem.weights, choices.cuts[option], strict=True)
@@ -154,7 +158,8 @@ class _Shared:
             rtensors=rtensors,
             idle=idle,
             idle_bytes=int(choices.idle_bytes[option]),
-            second_copies=int(choices.active_bytes[plan]) - sum(entry.piece_bytes),
+            piece_bytes=pieces,
+            second_copies=int(choices.active_bytes[plan]) - pieces,
             cost=self._cost(step),
         )
 
@@ -189,7 +194,8 @@ class _Shared:
 
     def memory(self, step: int, alike: _Alike) -> MemoryTerms:
         """Demand of the step by what it is made of, bytes per core."""
-        live, fetch, run = (values[step] for values in self._bytes)
+        lives, fetches, runs = self._bytes
+        live, fetch, run = lives[step], fetches[step], runs[step]
         key = (live, fetch, run, id(alike))
         found = self._memory.get(key)
         if found is None:
@@ -198,7 +204,7 @@ class _Shared:
             idle = chosen.memory.end - chosen.homes.end - fixed  # and weights nobody owns
             found = self._memory[key] = MemoryTerms(
                 idle_weights=idle - alike.idle_bytes,
-                active_pieces=sum(alike.entry.piece_bytes),
+                active_pieces=alike.piece_bytes,
                 live_activations=live,
                 shift_buffer=fixed + alike.second_copies,
                 fetch_total=fetch,

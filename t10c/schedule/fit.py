@@ -1,11 +1,14 @@
 """When a model does not fit: which operator, how many bytes, made of what, and what would help."""
 
 import math
+from collections import Counter
+from itertools import chain
 
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import size_bytes
+from t10c.ir.graph import type_bits
 from t10c.schedule.choices import Choices
 from t10c.schedule.memory import live_homes, loose_weight_bytes
 from t10c.schedule.result import DoesNotFit
@@ -16,10 +19,19 @@ from t10c.schedule.steps import Sequence, Step
 
 def too_many_weights(sequence: Sequence, spec: HardwareSpec) -> DoesNotFit | None:
     """The weights alone exceed all memory, whatever the plans: known before any search."""
-    weights = [t for t in sequence.graph.tensors if t.kind == "weight"]
-    held = {name for step in sequence.steps for name in step.operator.inputs}
-    held |= set(sequence.loose_weights)
-    total = sum(size_bytes(spec, math.prod(t.shape), t.bits) for t in weights if t.name in held)
+    held = set(chain.from_iterable([step.operator.inputs for step in sequence.steps]))
+    held.update(sequence.loose_weights)
+    sizes = Counter(
+        [
+            (tensor.shape, tensor.element_type)
+            for tensor in sequence.graph.tensors
+            if tensor.kind == "weight" and tensor.name in held
+        ]
+    )
+    total = sum(
+        count * size_bytes(spec, math.prod(shape), type_bits(element_type))
+        for (shape, element_type), count in sizes.items()
+    )
     share = -(-total // spec.core_count)
     buffer = spec.shift_buffer.reserved_bytes
     if share + buffer <= spec.usable_bytes:

@@ -66,7 +66,8 @@ class Neighbours:
         lenders: list[int] = []
         kind: list[object] = ["reading", pricer.choice_of[index]]
         for position, read in enumerate(step.reads):
-            kind.append(pricer.read_key(index, position))
+            key = pricer.read_key(index, position)
+            kind.append(key)
             for _, maker, lender in read.sources:
                 if maker >= 0:
                     found.append(maker)
@@ -74,7 +75,7 @@ class Neighbours:
                     found.append(lender)
                 if lender >= 0:
                     lenders.append(lender)
-            if pricer.has_copy(index, position):
+            if pricer.copied(key):
                 found.append(index - 1)
         self._lenders.append(_getter(tuple(lenders)))
         return tuple(kind), tuple(found)

@@ -33,22 +33,22 @@ def prepare(
     sequence = build_sequence(chained, options.persistent)
     if options.joint:
         sequence = with_readers(sequence)
-    problem_of: dict[Problem, int] = {}
-    for step in sequence.steps:
-        problem_of.setdefault(step.problem, len(problem_of))
+    # equal problems are one object
+    problems = {id(step.problem): step.problem for step in sequence.steps}
+    number_of = dict(zip(problems, range(len(problems)), strict=True))
     early = too_many_weights(sequence, spec)
     if early is not None:
         return early
     uniform = options.transitions == "uniform"
     if searcher is None:
         choices = [
-            find_choices(p, spec, options.search, uniform, options.joint) for p in problem_of
+            find_choices(p, spec, options.search, uniform, options.joint) for p in problems.values()
         ]
     else:
-        choices = searcher(list(problem_of))
-    choice_of = tuple(problem_of[step.problem] for step in sequence.steps)
-    for step in sequence.steps:
-        if not choices[choice_of[step.index]].plans:
-            return unplaceable_operator(sequence, step, choices[choice_of[step.index]], spec)
+        choices = searcher(list(problems.values()))
+    choice_of = tuple([number_of[id(step.problem)] for step in sequence.steps])
+    for step, number in zip(sequence.steps, choice_of, strict=True):
+        if not choices[number].plans:
+            return unplaceable_operator(sequence, step, choices[number], spec)
     pricer = TransitionPricer(sequence, tuple(choices), choice_of, spec)
     return Setting(sequence, tuple(choices), choice_of, pricer, not uniform)

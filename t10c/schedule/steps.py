@@ -63,8 +63,7 @@ class Copy:
     """Stored width of an element, as in `Operand`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """The home of a tensor that lives across steps: alive while `first_step` < step <= `last_step`.
 
     `producer` is the step that makes it, or -1; `last_step` reads it last, or is past the end.

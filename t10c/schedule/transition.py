@@ -257,6 +257,10 @@ class TransitionPricer:
                     return read.operand
         return -1
 
+    def copied(self, key: int) -> bool:
+        """Whether reads of this key find a copy with the step before."""
+        return self._reused[key] >= 0
+
     def has_copy(self, step: int, position: int) -> bool:
         """Whether the step before has just read the same tensor."""
         return self.reuse_operand(step, position) >= 0
