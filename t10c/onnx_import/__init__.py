@@ -16,7 +16,7 @@ Two phases, each a function from frozen values to frozen values, between them re
     (open_shapes.py, declared.py, bounds.py); origins.py says what would make them known.
     Nodes like one before take its outcome (recurring.py).
 - importer.py: the `ResolvedModel` to a `Graph`. Of many alike layers (blocks.py) only a few are
-  resolved and lowered (shorten.py), and the graph is unfolded (unfold.py).
+  resolved and lowered (shorten.py), and the graph is unfolded (unfold.py, places.py).
   - Lower every node (lower.py): renamings and repetitions go (simplify.py), subgraphs that spell
     out one operator are recognised (patterns.py), and a node becomes what its lowering says
     (lowering/, one module per operator family, reading attributes.py), else the standard's

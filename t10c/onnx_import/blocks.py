@@ -125,17 +125,17 @@ def node_keys(
     again = ids[order[1:]] == ids[order[:-1]]
     before = np.full(len(slot), -1)
     before[order[1:][again]] = order[:-1][again]
-    # (nodes since, slot there) of what was touched before, else (-1 - what is known, -1)
-    back = np.where(before < 0, 0, node - node[before])
-    there = np.where(before < 0, -1, slot[before])
+    # (nodes since, slot there) of what was touched before, (-1 - what is known, -1) of what is new,
+    # and (0, -1) of what is absent
+    absent = ids == touches.first.get("", -1)
+    fresh = (before < 0) & ~absent
+    there = np.where(fresh | absent, -1, slot[before])
+    back = np.where(absent, 0, node - node[before])
     known: dict[Hashable, int] = {}
     made = slot >= touches.inputs[node]
-    for place, own in zip(*(x[before < 0].tolist() for x in (ids, made)), strict=True):
-        name = touches.names[place]
-        back[place] = -1 - known.setdefault(new(name, own) if name else "", len(known))
-    if "" in touches.first:
-        absent = ids == touches.first[""]
-        back[absent], there[absent] = back[touches.first[""]], -1
+    first = zip(ids[fresh].tolist(), made[fresh].tolist(), strict=True)
+    facts = [new(touches.names[place], own) for place, own in first]
+    back[fresh] = [-1 - known.setdefault(fact, len(known)) for fact in facts]
     data = np.stack([back, there], axis=1).astype(np.int64).tobytes()
     numbers: dict[Hashable, int] = {}
     bounds = (16 * starts).tolist()

@@ -171,14 +171,10 @@ def _file_keys(
             return (facts.of(initial[name], name), *declared)
         return (inputs.get(name), *declared)
 
-    does = [
-        (
-            own.op_type,
-            own.domain,
-            *[a.SerializeToString(deterministic=True) for a in node.attribute],
-        )
-        for own, node in zip(nodes, graph.node, strict=True)
-    ]
+    does = []
+    for own in nodes:
+        attributes = [given.SerializeToString(deterministic=True) for given in own.attributes]
+        does.append((own.op_type, own.domain, *attributes))
     return node_keys(touches, does, new)
 
 

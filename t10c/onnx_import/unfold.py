@@ -8,10 +8,11 @@ it, which is checked; where it is not, or where names do not tell their layer, n
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, repeat
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TypeVar
 
 from t10c.ir.graph import Graph, LayoutOp, NodeRecord, Operator, Tensor
 from t10c.onnx_import.blocks import Blocks, NamedNode, Touches
+from t10c.onnx_import.places import Nodes, Origins, Place, Touched
 
 KEPT = 8
 """Blocks that are lowered."""
@@ -26,14 +27,6 @@ FEWEST = 2 * KEPT
 """Blocks of which fewer are lowered as they are: there is little to gain."""
 
 T = TypeVar("T")
-
-
-class Place(NamedTuple):
-    """Where a name comes from: a node, which of its tensors (-1: itself), and what is appended."""
-
-    node: int
-    slot: int
-    label: str = ""
 
 
 class Unfolding:
@@ -54,10 +47,10 @@ class Unfolding:
         self._inputs, self._outputs = inputs, outputs
         self._blocks = blocks
         self.left_out = blocks.count - KEPT
-        self._nodes = _Nodes(nodes)
-        self._tensors = _Touched(touches)
-        self._node_origins = _Origins(self._nodes, self._tensors, blocks)
-        self._tensor_origins = _Origins(self._tensors, self._nodes, blocks)
+        self._nodes = Nodes(nodes)
+        self._tensors = Touched(touches)
+        self._node_origins = Origins(self._nodes, self._tensors, blocks)
+        self._tensor_origins = Origins(self._tensors, self._nodes, blocks)
 
     def short_nodes(self) -> list[tuple[int, tuple[str, ...]]] | None:
         """The nodes of the model with the first blocks only: their numbers and inputs.
@@ -229,66 +222,6 @@ class Unfolding:
         rows = zip(names, operators, notes, strict=True)
         own = record
         return [NodeRecord(n, own.op_type, own.node_class, o, note) for n, o, note in rows]
-
-
-class _Places(Protocol):
-    """Where names come from."""
-
-    def get(self, name: str) -> Place | None:
-        """Where a name does; None if nowhere."""
-
-
-class _Nodes:
-    """Where names of nodes, and of those that they stand for, come from."""
-
-    def __init__(self, nodes: Sequence[NamedNode]) -> None:
-        self._numbers: dict[str, int] = {}
-        for index, node in enumerate(nodes):
-            self._numbers[node.name] = index
-            if node.owner:
-                self._numbers[node.owner] = index
-
-    def get(self, name: str) -> Place | None:
-        """The node of this name."""
-        index = self._numbers.get(name)
-        return None if index is None else Place(index, -1)
-
-
-class _Touched:
-    """Where names of tensors come from: from the first node to touch them."""
-
-    def __init__(self, touches: Touches) -> None:
-        self._touches = touches
-
-    def get(self, name: str) -> Place | None:
-        """Where the tensor of this name is touched first."""
-        place = self._touches.first.get(name) if name else None
-        if place is None:
-            return None
-        node = self._touches.node_of(place)
-        return Place(node, place - int(self._touches.starts[node]))
-
-
-class _Origins(dict[str, Place | None]):
-    """Where names of blocks come from: known names, and names that begin with one; None for others.
-
-    Of names in both, `own` ones go first.
-    """
-
-    def __init__(self, own: _Places, other: _Places, blocks: Blocks) -> None:
-        self._own, self._other = own, other
-        self._blocks = range(blocks.start, blocks.stop)
-
-    def __missing__(self, name: str) -> Place | None:
-        place = None
-        for end in range(len(name), 0, -1):
-            base = self._own.get(name[:end]) or self._other.get(name[:end])
-            if base is not None:
-                if base.node in self._blocks:
-                    place = base._replace(label=name[end:])
-                break
-        self[name] = place
-        return place
 
 
 class _Tensors:

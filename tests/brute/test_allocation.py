@@ -10,7 +10,15 @@ from planned_graphs import chip, residual
 from t10c.schedule import assignment
 from t10c.schedule.memory import Homes
 from t10c.schedule.model import schedule_model
-from t10c.schedule.reconcile import Allocation, Hull, allocate, largest_within
+from t10c.schedule.reconcile import (
+    Allocation,
+    Hull,
+    Menu,
+    allocate,
+    largest_within,
+    lower_hull,
+    reconcile,
+)
 from t10c.schedule.setting import Setting
 from t10c.schedule.settle import _ladder, _Room, settle_idle
 
@@ -85,6 +93,37 @@ def test_room_for_growing_weights(seed: int) -> None:
         assert room.give(step, size) == fits
         if fits:
             peak, left = others + size, left - size
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_allocations_of_steps_that_share_menus(seed: int) -> None:
+    """Every limit's allocation, and the options that need as much as there is left."""
+    random = np.random.default_rng(seed)
+
+    def menu() -> Menu:
+        count = int(random.integers(1, 5))
+        idle, extra = random.integers(0, 8, count), random.integers(0, 6, count)
+        return Menu(idle, extra, random.integers(1, 50, count).astype(float))
+
+    menus = [menu() for _ in range(random.integers(1, 4))]
+    menu_of = random.integers(0, len(menus), 8).tolist()
+    rest = random.integers(0, 5, 8)
+    capacity = int(random.integers(10, 60))
+    expected = []
+    most = capacity - 2
+    least = sum(int(menus[number].idle.min()) for number in menu_of)
+    limits = np.linspace(least, most, 40).astype(int) if least <= most else []
+    for limit in np.unique(limits).tolist():
+        left = (capacity - limit - rest).tolist()
+        hulls = [lower_hull(menus[m], allowed) for m, allowed in zip(menu_of, left, strict=True)]
+        own = [hull for hull in hulls if hull is not None]
+        found = slow_allocation(own, limit) if len(own) == len(hulls) else None
+        if found is not None:
+            expected.append(found)
+    expected.sort(key=lambda found: (found.time, found.idle_limit))
+    found = reconcile(menus, menu_of, rest, capacity, most)
+    assert [each.options.tolist() for each in found] == [e.options.tolist() for e in expected]
+    assert [(f.idle_limit, f.price) for f in found] == [(e.idle_limit, e.price) for e in expected]
 
 
 def test_sizes_that_fit() -> None:

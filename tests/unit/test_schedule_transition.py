@@ -2,15 +2,20 @@
 
 import itertools
 
+import numpy as np
 from planned_graphs import GraphWriter, chip, fallback
 
 from t10c.ir.graph import Graph
 from t10c.schedule.atoms import identity_view
 from t10c.schedule.choices import find_choices
+from t10c.schedule.descent import _bytes_in, _cycles_out, transition_costs
 from t10c.schedule.layout import operand_layout, place
 from t10c.schedule.model import schedule_model
+from t10c.schedule.options import DEFAULT_SCHEDULE
+from t10c.schedule.prepare import prepare
 from t10c.schedule.received import received_elements
 from t10c.schedule.result import ModelPlan
+from t10c.schedule.setting import Setting
 from t10c.schedule.steps import build_sequence
 from t10c.schedule.transition import TransitionPricer
 from t10c.search import SearchOptions
@@ -40,6 +45,30 @@ def test_a_copy_is_reused_only_where_no_core_lacks_anything():
         assert pricer.reuses_copy(1, 0, [before, after]) == (not missing.any())
         seen.add((bool(missing[0]), bool(missing.any())))
     assert seen == {(False, False), (False, True), (True, True)}
+
+
+def test_readers_that_are_alike_cost_what_each_of_them_does():
+    """Over many choices of plans; the readers differ in which operand is what another makes."""
+    w = GraphWriter()
+    x = w.input("x", 12, 12)
+    a, b = w.matmul("a", x, w.weight("v", 12, 12)), w.matmul("b", x, w.weight("w", 12, 12))
+    readers = [(a, b), (b, a), (a, a), (a, b), (b, b)]
+    made = []
+    for number, (left, right) in enumerate(readers):
+        # between them, so that none finds a copy with the one before
+        made.append(w.relu(f"s{number}", w.input(f"x{number}", 12, 12)))
+        made.append(w.matmul(f"r{number}", left, right))
+    setting = prepare(w.graph(*made), chip(cores=6, kib=24), DEFAULT_SCHEDULE)
+    assert isinstance(setting, Setting)
+    random = np.random.default_rng(0)
+    pricer, steps = setting.pricer, setting.sequence.steps
+    for _ in range(50):
+        plans = [int(random.integers(len(setting.of_step(s.index).plans))) for s in steps]
+        for step in steps:
+            cost = pricer.cycles(_bytes_in(setting, plans, step.index))
+            for consumer in dict.fromkeys(reader for reader, _ in step.consumers):
+                cost = cost + _cycles_out(setting, plans, step.index, consumer)
+            assert transition_costs(setting, plans, step.index).tolist() == cost.tolist()
 
 
 def fetched(graph: Graph) -> list[int]:
