@@ -16,6 +16,7 @@ from t10c.schedule.idle import (
     idle_combinations,
     weight_cuts,
 )
+from t10c.schedule.listing_sieve import ListingSieve
 from t10c.schedule.pool import PoolCollector, execution_cycles
 from t10c.schedule.pool_sieve import PoolSieve
 from t10c.schedule.problem import Problem, search_problem
@@ -154,7 +155,11 @@ def find_choices(
         if listing is not None:
             listing.visit(candidates, costs, execution_cycles(problem.expression, costs))
 
-    sieve = PoolSieve(collector) if listing is None else None
+    sieve: PoolSieve | None = None
+    if listing is None:
+        sieve = PoolSieve(collector)
+    elif ListingSieve.serves(collector):
+        sieve = ListingSieve(collector, listing)
     result = search_problem(problem.expression, spec, search, visit, sieve)
     entries = _with_front(collector.pool(), result.front)
     shortlist = listing.shortlist() if listing is not None and entries else None

@@ -66,8 +66,7 @@ def shared_bytes(
     share of the whole.
     """
     own = expression.inputs[operand]
-    names = [name for dim in own.dims for name, _ in dim.terms]
-    if len(set(names)) == len(names) and not any(map(_has_holes, own.dims)):
+    if shares_evenly(own):
         return piece_bytes.astype(np.float64)
     lengths = piece_lengths(table, candidates, operand)
     elements = np.ones(len(candidates))
@@ -79,6 +78,12 @@ def shared_bytes(
             elements *= _different_indices(dim, columns)
         seen |= axes
     return elements * (stored_bits(spec, own.bits) / 8)
+
+
+def shares_evenly(operand: Operand) -> bool:
+    """Whether idle cuts of a weight keep the share of its whole piece that their number says."""
+    names = [name for dim in operand.dims for name, _ in dim.terms]
+    return len(set(names)) == len(names) and not any(map(_has_holes, operand.dims))
 
 
 def _has_holes(dim: Dim) -> bool:

@@ -92,8 +92,43 @@ class Shortlist:
         return float(np.interp(price, self.prices, self.rest))
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """Plans that may be listed: `priced` (prices, plans), and what others gain by each at most."""
+
+    candidates: Candidates
+    costs: Costs
+    priced: FloatArray
+    gain: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.gain)
+
+    def take(self, chosen: IntArray) -> "_Kept":
+        """The chosen plans."""
+        return _Kept(
+            self.candidates.take(chosen),
+            self.costs.take(chosen),
+            self.priced[:, chosen],
+            self.gain[chosen],
+        )
+
+    @classmethod
+    def merged(cls, parts: list["_Kept"]) -> "_Kept":
+        """All of them, in order."""
+        return cls(
+            merge_candidates([part.candidates for part in parts]),
+            merge_costs([part.costs for part in parts]),
+            np.concatenate([part.priced for part in parts], axis=1),
+            np.concatenate([part.gain for part in parts]),
+        )
+
+
 class ShortlistCollector:
-    """Sees all feasible candidates of a problem in chunks and keeps its shortlist."""
+    """Sees feasible candidates of a problem in chunks and keeps its shortlist.
+
+    All of them, or those that `rules_out` does not say to leave out (listing_sieve.py).
+    """
 
     def __init__(self, problem: Problem, spec: HardwareSpec, prices: FloatArray) -> None:
         self.problem = problem
@@ -103,30 +138,81 @@ class ShortlistCollector:
         self._least_idle = least_idle_bytes(problem, spec)
         self._ceiling = np.full(len(self.prices), np.inf)
         self._rest = np.full(len(self.prices), np.inf)
-        self._kept: list[tuple[Candidates, Costs, FloatArray, FloatArray]] = []
+        self._kept: list[_Kept] = []
+        self._since = 0  # plans kept since the last time that they were looked through
+        self._most_excess = np.inf
         self._seen = 0
 
     def visit(self, candidates: Candidates, costs: Costs, execution: FloatArray) -> None:
         """Keep those of a chunk that may be part of a best schedule; `execution` in cycles."""
-        inputs = [i for i in range(len(costs.piece_bytes[0]) - 1) if i not in self.problem.weights]
-        fetched = costs.piece_bytes[:, inputs].sum(axis=1).astype(np.float64)
+        fetched = self._fetched(costs)
         gain = self._gain(costs, fetched)
+        self._seen += len(candidates)
+        few = self._seen <= FEW_PLANS
         # a first cut by the least that idle bytes can cost
         base = self.prices * self._least_idle
         worst = float(np.max(self._ceiling - base))
-        self._seen += len(candidates)
-        few = self._seen <= FEW_PLANS
-        near = np.flatnonzero((execution - gain <= worst) | few)
+        near = np.flatnonzero((execution - worst <= np.minimum(gain, self._most_excess)) | few)
         self._leave(base + execution[_others(near, len(execution))].min(initial=np.inf))
         candidates, costs = candidates.take(near), costs.take(near)
         priced = execution[near] + self._weights(candidates, costs)
-        ceiling = priced + fetch_cycles(self.spec, fetched[near])
-        self._ceiling = np.minimum(self._ceiling, ceiling.min(axis=1, initial=np.inf))
+        self._lower_ceiling(priced, fetched[near])
         kept = self._possible(priced, gain[near]) | few
         self._leave(priced[:, ~kept].min(axis=1, initial=np.inf))
-        self._kept.append(
-            (candidates.take(kept), costs.take(kept), priced[:, kept], gain[near][kept])
-        )
+        chunk = _Kept(candidates, costs, priced, gain[near])
+        self._kept.append(chunk.take(np.flatnonzero(kept)))
+        self._since += int(np.count_nonzero(kept))
+        if self._since > MOST_PLANS:
+            self._look_through()
+
+    def learn(self, candidates: Candidates, costs: Costs, execution: FloatArray) -> None:
+        """Let plans that are seen again in their turn rule out others."""
+        priced = execution + self._weights(candidates, costs)
+        self._lower_ceiling(priced, self._fetched(costs))
+
+    def rules_out(self, floors: FloatArray) -> BoolArray:
+        """Which plans, costing so much at least at every price, are not listed, (plans,).
+
+        `floors` are (prices, plans). Others that cost less at every price are known.
+        """
+        ruled_out: BoolArray = self._excess(floors) > self._most_excess
+        return ruled_out
+
+    def leave_out(self, floors: FloatArray, count: int) -> None:
+        """Sum so many plans up that were ruled out, each of which costs some of the floors."""
+        self._seen += count
+        self._leave(floors.min(axis=1, initial=np.inf))
+
+    def may_be_few(self, more: int) -> bool:
+        """Whether all plans are to be listed if no more than so many follow."""
+        return self._seen + more <= FEW_PLANS
+
+    def _lower_ceiling(self, priced: FloatArray, fetched: FloatArray) -> None:
+        ceiling = priced + fetch_cycles(self.spec, fetched)
+        ceiling = np.minimum(self._ceiling, ceiling.min(axis=1, initial=np.inf))
+        if np.isfinite(self._most_excess):
+            self._most_excess += float(np.max(self._ceiling - ceiling))
+        self._ceiling = ceiling
+
+    def _fetched(self, costs: Costs) -> FloatArray:
+        """Bytes per core of all operands that are no weights, (candidates,)."""
+        inputs = [i for i in range(len(costs.piece_bytes[0]) - 1) if i not in self.problem.weights]
+        fetched: FloatArray = costs.piece_bytes[:, inputs].sum(axis=1).astype(np.float64)
+        return fetched
+
+    def _look_through(self) -> _Kept:
+        """Of all that is kept, what may be listed: MOST_PLANS at most, the dearest left out."""
+        kept = _Kept.merged(self._kept)
+        excess = self._excess(kept.priced)
+        possible = (excess <= kept.gain) | (self._seen <= FEW_PLANS)
+        self._most_excess = np.inf
+        if np.count_nonzero(possible) > MOST_PLANS:
+            order = np.flatnonzero(possible)[np.argsort(excess[possible], kind="stable")]
+            possible[order[MOST_PLANS:]] = False
+            self._most_excess = float(excess[order[MOST_PLANS - 1]])
+        self._leave(kept.priced[:, ~possible].min(axis=1, initial=np.inf))
+        self._kept, self._since = [kept.take(np.flatnonzero(possible))], 0
+        return self._kept[0]
 
     def _gain(self, costs: Costs, fetched: FloatArray) -> FloatArray:
         """Most cycles that others can save because a plan is this one.
@@ -139,8 +225,14 @@ class ShortlistCollector:
         lent = costs.piece_bytes[:, list(self.problem.lent)].astype(np.float64)
         return others_gain(self.problem, self.spec, home, fetched, lent)
 
+    def _excess(self, priced: FloatArray) -> FloatArray:
+        """By what plans cost more than some other at the price that favours them, (plans,)."""
+        excess: FloatArray = np.min(priced - self._ceiling[:, None], axis=0)
+        return excess
+
     def _possible(self, priced: FloatArray, gain: FloatArray) -> BoolArray:
-        kept: BoolArray = np.any(priced - gain <= self._ceiling[:, None], axis=0)
+        excess = self._excess(priced)
+        kept: BoolArray = (excess <= gain) & (excess <= self._most_excess)
         return kept
 
     def _leave(self, least: FloatArray) -> None:
@@ -168,24 +260,14 @@ class ShortlistCollector:
 
     def shortlist(self) -> Shortlist:
         """What is left when all chunks have been seen."""
-        candidates = [k[0] for k in self._kept]
-        costs = [k[1] for k in self._kept]
-        priced = np.concatenate([k[2] for k in self._kept], axis=1)
-        gain = np.concatenate([k[3] for k in self._kept])
-        kept = self._possible(priced, gain) | (self._seen <= FEW_PLANS)
-        if np.count_nonzero(kept) > MOST_PLANS:
-            excess = np.min(priced - self._ceiling[:, None], axis=0)
-            order = np.flatnonzero(kept)[np.argsort(excess[kept], kind="stable")]
-            kept[order[MOST_PLANS:]] = False
-        self._leave(priced[:, ~kept].min(axis=1, initial=np.inf))
-        merged = merge_candidates(candidates).take(kept)
-        own = merge_costs(costs).take(kept)
+        kept = self._look_through()
+        merged, own = kept.candidates, kept.costs
         expression = self.problem.expression
         return Shortlist(
             self.prices,
             merged,
             own,
-            priced[:, kept],
+            kept.priced,
             self._rest,
             own.piece_bytes[:, :-1].astype(np.float64),
             needed_bytes(expression, self.table, merged, self.spec),

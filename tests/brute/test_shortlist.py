@@ -1,6 +1,7 @@
 """What a shortlist says of all plans of a problem, against every plan with every idle cut."""
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,16 @@ from t10c.schedule import shortlist
 from t10c.schedule.choices import Choices, all_listed, find_choices
 from t10c.schedule.kinds import Progress, find_kinds, row_costs
 from t10c.schedule.layout import operand_layout, output_layout, place
-from t10c.schedule.problem import Problem
+from t10c.schedule.listing_sieve import ListingSieve
+from t10c.schedule.pool import PoolCollector, execution_cycles
+from t10c.schedule.problem import Problem, search_problem
 from t10c.schedule.shares import used_elements
-from t10c.search import SearchOptions
+from t10c.schedule.shortlist import ShortlistCollector
+from t10c.search import SearchOptions, explore
+from t10c.search.candidates import Candidates
+from t10c.search.evaluate import Costs
 from t10c.search.operator import FrontEntry
+from t10c.search.space import FloatArray
 from t10c.search.templates import named_expression
 
 from .test_joint import every_plan
@@ -77,6 +84,8 @@ def test_listed_plans_and_the_rest(seed: int, few: int, monkeypatch: pytest.Monk
     """At any price no plan costs less than its row says, or the rest where it has none."""
     monkeypatch.setattr(shortlist, "FEW_PLANS", few)
     monkeypatch.setattr(shortlist, "MOST_PLANS", 7 if few == 0 else 1 << 20)
+    # in small chunks, so that the first rule out plans of those that follow
+    monkeypatch.setattr(explore, "_CHUNK_PLANS", 8)
     problem, spec = weighted_problem(seed)
     every = every_plan(problem, spec, EXHAUSTIVE)
     if every is None:
@@ -127,6 +136,53 @@ def test_sizes_of_layouts(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
             # in one copy every element lies with one of those that need it, at best
             lacking = (held.sum() - used) * own / len(held)
             assert listed.floor_bytes[row, index] <= lacking + 1e-9
+
+
+class Watched(ShortlistCollector):
+    """A collector that notes what every plan it sees costs, and the floors of those it does not."""
+
+    def __init__(self, *own: Any) -> None:
+        super().__init__(*own)
+        self.seen: dict[bytes, FloatArray] = {}
+        self.left = np.full(len(self.prices), np.inf)
+
+    def visit(self, candidates: Candidates, costs: Costs, execution: FloatArray) -> None:
+        rows = np.concatenate([candidates.splits, candidates.factors], axis=1)
+        priced = execution + self._weights(candidates, costs)
+        self.seen.update(zip((row.tobytes() for row in rows), priced.T, strict=True))
+        super().visit(candidates, costs, execution)
+
+    def leave_out(self, floors: FloatArray, count: int) -> None:
+        self.left = np.minimum(self.left, floors.min(axis=1, initial=np.inf))
+        super().leave_out(floors, count)
+
+
+def test_plans_that_are_not_listed_are_seldom_priced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What floors rule out is summed up unpriced, by no more than it costs."""
+    monkeypatch.setattr(shortlist, "MOST_PLANS", 1000)
+    monkeypatch.setattr(explore, "_CHUNK_PLANS", 2048)
+    problem = Problem(named_expression("matmul", {"m": 96, "n": 128, "k": 160}), (1,))
+    spec = chip(96, 64)
+    listings: list[Watched] = []
+    for sieving in (True, False):
+        collector = PoolCollector(problem, spec, uniform=False)
+        own = Watched(problem, spec, collector.prices)
+
+        def visit(candidates: Candidates, costs: Costs, own: Watched = own) -> None:
+            own.visit(candidates, costs, execution_cycles(problem.expression, costs))
+
+        sieve = ListingSieve(collector, own) if sieving else None
+        search_problem(problem.expression, spec, EXHAUSTIVE, visit, sieve)
+        listings.append(own)
+    some, every = listings
+    assert len(some.seen) < len(every.seen) / 2
+    missed = np.stack([priced for key, priced in every.seen.items() if key not in some.seen])
+    assert (some.left <= missed.min(axis=0)).all()
+    one, other = some.shortlist(), every.shortlist()
+    assert (one.rest <= np.minimum(other.rest, some.left)).all()
+    assert (one.rest >= other.rest * 0.9).all()
+    assert len(one) == len(other) == 1000
+    assert np.array_equal(one.priced, other.priced)
 
 
 def test_too_many_plans_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,70 @@
+"""Which plans can change neither a pool nor a shortlist, told by floors.
+
+A shortlist takes the plans that cost least beyond the ceilings of every price (shortlist.py), so a
+plan whose floors alone cost more need not be priced. It is summed up with the rest by its floors,
+which lowers the rest's cost a little and leaves its bound valid.
+"""
+
+import numpy as np
+
+from t10c.schedule.pool import PoolCollector, execution_cycles
+from t10c.schedule.pool_sieve import PoolSieve
+from t10c.schedule.shares import shares_evenly
+from t10c.schedule.shortlist import ShortlistCollector
+from t10c.search.candidates import Candidates
+from t10c.search.evaluate import Costs
+from t10c.search.floors import SLACK, more_shift_cycles
+from t10c.search.join import Prefixes, known_shifts
+from t10c.search.space import BoolArray, FloatArray, IntArray
+
+
+class ListingSieve(PoolSieve):
+    """Lets those plans through that a pool wants, or that may be on a shortlist."""
+
+    def __init__(self, collector: PoolCollector, listing: ShortlistCollector) -> None:
+        super().__init__(collector)
+        self._listing = listing
+
+    @staticmethod
+    def serves(collector: PoolCollector) -> bool:
+        """Whether the floors of a pool's minima are those of a shortlist."""
+        problem = collector.problem
+        inputs = problem.expression.inputs
+        return not collector.uniform and all(shares_evenly(inputs[i]) for i in problem.weights)
+
+    def learn(self, candidates: Candidates, costs: Costs) -> None:
+        """Let plans be known, so that they rule out others."""
+        super().learn(candidates, costs)
+        execution = execution_cycles(self._collector.problem.expression, costs)
+        self._listing.learn(candidates, costs, execution)
+
+    def wanted(self, plans: Prefixes, cycles: FloatArray) -> BoolArray:
+        """Which plans of the block may matter, (plans,); `cycles` are floors with computing."""
+        if self._listing.may_be_few(len(plans)):
+            return np.ones(len(plans), dtype=bool)
+        wanted = super().wanted(plans, cycles)
+        left = np.flatnonzero(~wanted)
+        rows = plans.rows[left]
+        out = self._left_out(self._least_minima, rows)
+        left = left[~out]
+        out = self._left_out(self._floors(plans.take(left), cycles[left]), np.arange(len(left)))
+        wanted[left[~out]] = True
+        return wanted
+
+    def _left_out(self, floors: FloatArray, of: IntArray) -> BoolArray:
+        """Which plans are ruled out, and summed up, by floors (prices, n), theirs at `of`."""
+        floors = floors[: len(self._listing.prices)] * SLACK
+        ruled_out = self._listing.rules_out(floors)
+        out: BoolArray = ruled_out[of]
+        used = np.zeros(len(ruled_out), dtype=bool)
+        used[of] = True
+        self._listing.leave_out(floors[:, used & ruled_out], int(np.count_nonzero(out)))
+        return out
+
+    def _floors(self, plans: Prefixes, cycles: FloatArray) -> FloatArray:
+        """What plans cost at least at every price of a shortlist, (prices, plans)."""
+        shifts, once = known_shifts(self._block.tables, plans)
+        cycles = cycles + more_shift_cycles(plans.steps, shifts, once)
+        alone = cycles - self._transition(plans)
+        prices = self._price_of_minimum[: len(self._listing.prices)]
+        return np.stack([alone + self._idle(plans, price) for price in prices])
