@@ -83,7 +83,8 @@ class JointSearch:
 
     def round(self) -> None:
         """Solve the network at the present rates and learn what there is to learn from it."""
-        found = solve(self._listings, self._limits, self._rates)
+        before = None if self._latest is None else self._latest[0]
+        found = solve(self._listings, self._limits, self._rates, before)
         bound_cycles = found.bound_cycles + self._copies
         if bound_cycles > self.bound_cycles:
             self.bound_cycles, self._best_rates = bound_cycles, found.rates

@@ -24,6 +24,9 @@ _MOST_CLASSES = 400
 
 NO_PLAN = -1
 
+_MOST_NUMBERS = 1 << 62
+"""Whole numbers of 64 bits tell so many rows apart."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -66,11 +69,24 @@ class Progress:
         size_class = np.zeros(len(listed), dtype=np.int64)
         for ratio in _CLASS_RATIOS:
             keys = np.floor(logs / np.log(ratio)).astype(np.int64)
-            found, member = np.unique(keys, axis=0, return_inverse=True)
-            size_class[rows] = member.ravel()
-            if len(found) <= _MOST_CLASSES:
+            count, size_class[rows] = numbered(keys)
+            if count <= _MOST_CLASSES:
                 break
         return replace(self, size_class=size_class)
+
+
+def numbered(rows: IntArray) -> tuple[int, IntArray]:
+    """How many different rows there are, and which of them, in order, every row is."""
+    number, most = np.zeros(len(rows), dtype=np.int64), 1
+    for column in rows.T:
+        first = int(column.min(initial=0))
+        span = int(column.max(initial=0)) - first + 1
+        if most * span >= _MOST_NUMBERS:
+            found, number = np.unique(number, return_inverse=True)
+            most = len(found)
+        number, most = number * span + (column - first), most * span
+    found, number = np.unique(number, return_inverse=True)
+    return len(found), number
 
 
 @dataclass(frozen=True)
@@ -101,6 +117,15 @@ class Kinds:
     def single(self) -> int:
         """Number of single plans."""
         return len(self.rows)
+
+    def were(self, before: "Kinds") -> IntArray:
+        """Which kind of the same list something of each kind belonged to before, (kinds,)."""
+        member = np.full(len(self), -1)
+        some = np.flatnonzero(self.member_of >= 0)
+        member[self.member_of[some]] = before.member_of[some]
+        member[: self.single] = before.member_of[self.rows]
+        # what is not listed is the rest's; -1 is the last kind, as the rest is
+        return member
 
 
 def find_kinds(

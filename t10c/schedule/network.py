@@ -17,9 +17,9 @@ import numpy as np
 from t10c.hardware.kernels import exchange_cycles, move_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.fetch_sizes import FetchSizes, Side
-from t10c.schedule.kinds import Kinds
+from t10c.schedule.kinds import Kinds, numbered
 from t10c.schedule.listed_layouts import Lies
-from t10c.schedule.messages import FORBIDDEN, NO_TABLE, Edge, Node, Ways
+from t10c.schedule.messages import FORBIDDEN, NO_TABLE, Edge, Node, TableArray, Ways, narrow
 from t10c.schedule.setting import Setting
 from t10c.schedule.steps import Step
 from t10c.schedule.terms import Fetch, Origin, Term, Terms
@@ -100,8 +100,7 @@ class _Build:
         key = tuple((self.kinds_of[step], lies) for lies in every)
         if key not in self._joints:
             columns = [self._side(step, lies).ways.of for lies in every]
-            _, of = np.unique(np.column_stack(columns), axis=0, return_inverse=True)
-            self._joints[key] = Ways(of.ravel())
+            self._joints[key] = Ways(numbered(np.column_stack(columns))[1])
         return self._joints[key]
 
     def _blocks(self, fetches: Seq[Fetch]) -> list[tuple[bool, tuple[Origin, ...]]]:
@@ -150,7 +149,7 @@ class _Build:
             rows = before.ways.of[first_ways.any_kind()]
             columns = after.ways.of[second_ways.any_kind()]
             sizes.append(size[np.ix_(rows, columns)] if len(terms) > 1 else size)
-        made: list[FloatArray] = []
+        made: list[TableArray] = []
         number_of: dict[tuple[bool, tuple[int, ...]], int] = {}
         table_of = []
         for moves, origin in self._blocks(fetches):
@@ -161,7 +160,8 @@ class _Build:
             if (moves, used) not in number_of:
                 number_of[moves, used] = len(made)
                 # what one core receives on average can be added to what another receives most
-                made.append(np.asarray(sum(self._cycles(sizes[i], moves) for i in used)))
+                cycles = sum(self._cycles(sizes[i], moves) for i in used)
+                made.append(narrow(np.asarray(cycles)))
             table_of.append(number_of[moves, used])
         return Edge(first, step.index, tuple(made), tuple(table_of), first_ways, second_ways)
 

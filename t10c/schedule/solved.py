@@ -56,6 +56,17 @@ class Solved:
             np.minimum(least[number], bound, out=least[number])
         return least
 
+    def messages_for(self, kinds: Seq[Kinds], kinds_of: Seq[int]) -> list[FloatArray]:
+        """Its messages for other kinds of the steps: each kind's is that of what it was part of."""
+        were: dict[tuple[int, int], IntArray] = {}
+        for pair in zip(kinds_of, self.kinds_of, strict=True):
+            if pair not in were:
+                were[pair] = kinds[pair[0]].were(self.kinds[pair[1]])
+        return [
+            message[were[kinds_of[edge.first], self.kinds_of[edge.first]]]
+            for edge, message in zip(self.messages.edges, self.messages.backward, strict=True)
+        ]
+
     def excess(self, limits: Limits, choices: Seq[Choices], plans: Seq[int]) -> IntArray:
         """Bytes by which plans with their cheapest idle cuts exceed every limit, (steps + 1,)."""
         keys = [(self.variants[of], plan) for of, plan in zip(self.kinds_of, plans, strict=True)]
@@ -67,14 +78,21 @@ class Solved:
         return limits.excess(idle, demand)
 
 
-def solve(listings: Listings, limits: Limits, rates: Rates) -> Solved:
-    """Build the network of what is known of the shortlists, and sweep it."""
+def solve(
+    listings: Listings, limits: Limits, rates: Rates, before: Solved | None = None
+) -> Solved:
+    """Build the network of what is known of the shortlists, and sweep it.
+
+    Messages begin as those of the network solved `before`, whose plans were these or more.
+    """
     every = limits.variants(listings.setting.choice_of, rates)
     variants = list(dict.fromkeys(every))
     number_of = {variant: number for number, variant in enumerate(variants)}
     kinds = [listings.kinds(rates, variant) for variant in variants]
     kinds_of = [number_of[variant] for variant in every]
     messages = Messages(*listings.builder.build(kinds, kinds_of))
+    if before is not None:
+        messages.begin(before.messages_for(kinds, kinds_of))
     best = -np.inf
     for _ in range(_SWEEPS):
         bound = messages.sweep()

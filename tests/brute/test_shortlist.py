@@ -183,6 +183,8 @@ def test_plans_that_are_not_listed_are_seldom_priced(monkeypatch: pytest.MonkeyP
     assert (one.rest >= other.rest * 0.9).all()
     assert len(one) == len(other) == 1000
     assert np.array_equal(one.priced, other.priced)
+    some.leave_out(np.ones((len(some.prices), 1)), 1)
+    assert (some.shortlist().rest == 1).all()
 
 
 def test_too_many_plans_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
