@@ -22,6 +22,7 @@ from t10c.schedule.received_matrix import mean_received_matrix, received_matrix
 from t10c.schedule.setting import Setting
 from t10c.schedule.steps import Read, Source, Step
 from t10c.schedule.terms import Fetch, Term, Terms
+from t10c.schedule.windows import Window, extent_of, windowed
 from t10c.search.space import FloatArray, IntArray
 
 
@@ -37,6 +38,19 @@ class Side:
     known: IntArray
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a term looks at: `views` of what is held, `need` and `held` the windows they look into.
+
+    Terms with the same `key` have a table of pairs of ways in common. A window of None is none.
+    """
+
+    views: tuple[View, ...]
+    key: tuple[object, ...]
+    need: Window | None = None
+    held: Window | None = None
+
+
 class FetchSizes:
     """Bytes received between plans and classes; those of pairs of layouts are remembered."""
 
@@ -46,6 +60,7 @@ class FetchSizes:
         self._terms = terms
         self._listed = ListedLayouts(setting.choices, setting.pricer.layouts.sample, spec)
         self._pairs: dict[tuple[object, ...], PairTable] = {}
+        self._seen: dict[tuple[object, ...], Seen] = {}
         self._alike: dict[int, dict[bytes, int]] = {}
 
     def alike(self, number: int, rows: IntArray) -> IntArray:
@@ -68,9 +83,9 @@ class FetchSizes:
         table = np.concatenate([*columns, *ways], axis=1)
         return np.array([known.setdefault(row.tobytes(), len(known)) for row in table], np.int64)
 
-    def side(self, number: int, kinds: Kinds, lies: Lies) -> Side:
-        """How the kinds of a choices lie in a role."""
-        listed = self._listed.ways(number, lies, kinds.rows)
+    def side(self, number: int, kinds: Kinds, lies: Lies, window: Window | None = None) -> Side:
+        """How the kinds of a choices lie in a role, within a window."""
+        listed = self._listed.ways(number, lies, kinds.rows, window)
         known, of = np.unique(listed, return_inverse=True)
         classes = np.arange(len(kinds) - kinds.single) + len(known)
         return Side(kinds, Ways(np.concatenate([of.ravel(), classes])), known)
@@ -162,38 +177,63 @@ class FetchSizes:
         around = self._around(read, term)
         return float(sum(self.setting.pricer.even_share_bytes(read.sources[i]) for i in around))
 
+    def seen(self, step: Step, first: int, term: Term) -> Seen:
+        """What is looked at of what an earlier step holds, and where."""
+        position = self._terms.fetches[step.index][term.fetch].position
+        read, choice_of = step.reads[position], self.setting.choice_of
+        read_key = self.setting.pricer.read_key(step.index, position)
+        key = (choice_of[step.index], read_key, choice_of[first], term)
+        if key not in self._seen:
+            self._seen[key] = self._seen_by(step, read, first, term, key)
+        return self._seen[key]
+
+    def _seen_by(
+        self, step: Step, read: Read, first: int, term: Term, key: tuple[object, ...]
+    ) -> Seen:
+        tensors = self.setting.sequence.graph.tensor
+        if term.origin == "copy":
+            return Seen((identity_view(read.tensor, tensors[read.tensor].shape),), key)
+        views = tuple(read.views[i] for i in term.sources)
+        role, operand = term.lies
+        owner = self.setting.sequence.steps[first].problem.expression
+        held = owner.output if role == "out" else owner.inputs[operand]
+        shape, source = tensors[read.tensor].shape, tensors[views[0].tensor].shape
+        need = step.problem.expression.inputs[read.operand]
+        in_boxes = len(need.dims) == len(shape) and len(held.dims) == len(source)
+        if len(views) > 1 or self._around(read, term) or not in_boxes:
+            return Seen(views, key)
+        own = windowed(views[0], shape, source)
+        if own.need is None and own.held is None:
+            return Seen(views, key)
+        numbers = (self.setting.choice_of[step.index], self.setting.choice_of[first])
+        form = (own.view.form, own.extents, tensors[views[0].tensor].bits)
+        like = (*numbers, read.operand, term.lies, term.alone, form)
+        return Seen((own.view,), like, own.need, own.held)
+
     def _pair_table(self, step: Step, read: Read, first: int, term: Term) -> PairTable:
         """Bytes received between layouts, on the sampled cores."""
-        choice_of, pricer = self.setting.choice_of, self.setting.pricer
-        position = self._terms.fetches[step.index][term.fetch].position
-        read_key = pricer.read_key(step.index, position)
-        key = (choice_of[step.index], read_key, choice_of[first], term)
-        if key not in self._pairs:
-            self._pairs[key] = PairTable(
-                self._pair_bytes(read, term, choice_of[first], choice_of[step.index])
-            )
-        return self._pairs[key]
+        seen, choice_of = self.seen(step, first, term), self.setting.choice_of
+        if seen.key not in self._pairs:
+            numbers = (choice_of[first], choice_of[step.index])
+            self._pairs[seen.key] = PairTable(self._pair_bytes(read, term, seen, *numbers))
+        return self._pairs[seen.key]
 
     def _pair_bytes(
-        self, read: Read, term: Term, first: int, own: int
+        self, read: Read, term: Term, seen: Seen, first: int, own: int
     ) -> Callable[[IntArray, IntArray], IntArray]:
-        tensors, cores = self.setting.sequence.graph.tensor, len(self.setting.pricer.layouts.sample)
-        views: tuple[View, ...]
-        if term.origin == "copy":
-            views = (identity_view(read.tensor, tensors[read.tensor].shape),)
-        else:
-            views = tuple(read.views[i] for i in term.sources)
+        cores = len(self.setting.pricer.layouts.sample)
         around = [(read.views[i], self._even(read.sources[i])) for i in self._around(read, term)]
+        need_extent, held_extent = extent_of(seen.need), extent_of(seen.held)
 
         def compute(before: IntArray, after: IntArray) -> IntArray:
-            held = self._listed.layouts(first, term.lies, before)
-            need = self._listed.layouts(own, ("in", read.operand), after)
+            held = self._listed.layouts(first, term.lies, before, held_extent)
+            need = self._listed.layouts(own, ("in", read.operand), after, need_extent)
             if term.alone:
-                elements = received_matrix(need, held, views, cores, around)
+                elements = received_matrix(need, held, seen.views, cores, around)
             else:
-                mean = mean_received_matrix(need, held, views, cores)
+                mean = mean_received_matrix(need, held, seen.views, cores)
                 elements = np.floor(mean).astype(np.int64)
-            return self._bytes_of(elements, views[0].tensor)
+            return self._bytes_of(elements, seen.views[0].tensor)
 
         return compute
 

@@ -18,7 +18,7 @@ from t10c.search.space import FloatArray, IntArray
 from t10c.search.temporal import slot_table
 
 _OPENED_MORE = 256
-_OPEN_ALL = 1500
+_OPEN_ALL = 2500
 """So few plans of a problem that are left are all opened at once; else so many at least."""
 
 

@@ -23,7 +23,11 @@ from t10c.schedule.messages import FORBIDDEN, NO_TABLE, Edge, Node, TableArray, 
 from t10c.schedule.setting import Setting
 from t10c.schedule.steps import Step
 from t10c.schedule.terms import Fetch, Origin, Term, Terms
+from t10c.schedule.windows import Window
 from t10c.search.space import FloatArray, IntArray
+
+Place = tuple[Lies, Window | None]
+"""What a core holds in a role, and the part of it that is looked at."""
 
 
 class NetworkBuilder:
@@ -62,8 +66,8 @@ class _Build:
         self.sizes = sizes
         self.kinds = kinds
         self.kinds_of = kinds_of
-        self._sides: dict[tuple[int, Lies], Side] = {}
-        self._joints: dict[tuple[tuple[int, Lies], ...], Ways] = {}
+        self._sides: dict[tuple[int, Lies, Window | None], Side] = {}
+        self._joints: dict[tuple[int, tuple[Place, ...]], Ways] = {}
 
     def network(self) -> tuple[list[Node], list[Edge]]:
         """Nodes and edges of all steps."""
@@ -86,20 +90,20 @@ class _Build:
                 found_edges.append(replace(edges[key], first=first, second=step.index))
         return found_nodes, found_edges
 
-    def _side(self, step: int, lies: Lies) -> Side:
-        key = (self.kinds_of[step], lies)
+    def _side(self, step: int, lies: Lies, window: Window | None = None) -> Side:
+        key = (self.kinds_of[step], lies, window)
         if key not in self._sides:
             number = self.setting.choice_of[step]
-            self._sides[key] = self.sizes.side(number, self.kinds[key[0]], lies)
+            self._sides[key] = self.sizes.side(number, self.kinds[key[0]], lies, window)
         return self._sides[key]
 
-    def _joint_ways(self, step: int, every: Seq[Lies]) -> Ways:
+    def _joint_ways(self, step: int, every: Seq[Place]) -> Ways:
         """Kinds of a step that are alike in all roles."""
         if len(every) == 1:
-            return self._side(step, every[0]).ways
-        key = tuple((self.kinds_of[step], lies) for lies in every)
+            return self._side(step, *every[0]).ways
+        key = (self.kinds_of[step], tuple(every))
         if key not in self._joints:
-            columns = [self._side(step, lies).ways.of for lies in every]
+            columns = [self._side(step, *place).ways.of for place in every]
             self._joints[key] = Ways(numbered(np.column_stack(columns))[1])
         return self._joints[key]
 
@@ -138,13 +142,16 @@ class _Build:
         terms: tuple[Term, ...],
     ) -> Edge:
         reads = [step.reads[fetches[term.fetch].position] for term in terms]
-        held: list[Lies] = [term.lies for term in terms]
-        needed: list[Lies] = [("in", read.operand) for read in reads]
+        every = [self.sizes.seen(step, first, term) for term in terms]
+        held: list[Place] = [(term.lies, s.held) for term, s in zip(terms, every, strict=True)]
+        needed: list[Place] = [
+            (("in", read.operand), s.need) for read, s in zip(reads, every, strict=True)
+        ]
         first_ways = self._joint_ways(first, held)
         second_ways = self._joint_ways(step.index, needed)
         sizes = []
-        for term, read, lies, place in zip(terms, reads, held, needed, strict=True):
-            before, after = self._side(first, lies), self._side(step.index, place)
+        for term, read, own, place in zip(terms, reads, held, needed, strict=True):
+            before, after = self._side(first, *own), self._side(step.index, *place)
             size = self.sizes.bytes_between(step, read, first, term, before, after)
             rows = before.ways.of[first_ways.any_kind()]
             columns = after.ways.of[second_ways.any_kind()]

@@ -78,9 +78,7 @@ class Solved:
         return limits.excess(idle, demand)
 
 
-def solve(
-    listings: Listings, limits: Limits, rates: Rates, before: Solved | None = None
-) -> Solved:
+def solve(listings: Listings, limits: Limits, rates: Rates, before: Solved | None = None) -> Solved:
     """Build the network of what is known of the shortlists, and sweep it.
 
     Messages begin as those of the network solved `before`, whose plans were these or more.

@@ -1,0 +1,92 @@
+"""The parts of layouts that a view looks at: many views of one tensor differ in where they look.
+
+A recurrence reads hundreds of slices of a tensor, one per step. What a plan holds of a slice is its
+box within a window, counted from the window's first index, and of all slices most plans hold the
+same few boxes. Seen through windows, views that differ in their place only are one view.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t10c.schedule.atoms import Atom, View
+from t10c.schedule.layout import Layout
+
+SmallArray = NDArray[np.int32]
+
+_UNLIMITED = 2**31 - 1
+
+Extent = tuple[int, ...] | None
+"""Lengths of a window; None for no window: all of the layout is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Indices `low` <= index < low + extent along every dimension of a layout."""
+
+    low: tuple[int, ...]
+    extent: tuple[int, ...]
+
+
+def extent_of(window: Window | None) -> Extent:
+    """Lengths of a window, None of none."""
+    return None if window is None else window.extent
+
+
+def clipped(layout: Layout, window: Window) -> SmallArray:
+    """Starts and stops of a layout's boxes within a window, from its first index: (cores, sides).
+
+    Boxes that are empty there are all the same.
+    """
+    low = np.array(window.low, dtype=np.int64)
+    extent = np.array(window.extent, dtype=np.int64)
+    start = np.clip(layout.start - low, 0, extent)
+    stop = np.clip(layout.stop - low, 0, extent)
+    boxes = np.concatenate([start, stop], axis=1).astype(np.int32)
+    boxes[np.any(stop <= start, axis=1)] = 0
+    return boxes
+
+
+@dataclass(frozen=True)
+class Windowed:
+    """A view without its place: `need` and `held` are the windows that place it.
+
+    None: all of the layout is looked at.
+    """
+
+    view: View
+    need: Window | None = None
+    held: Window | None = None
+
+    @property
+    def extents(self) -> tuple[Extent, Extent]:
+        """Lengths of both windows."""
+        return extent_of(self.need), extent_of(self.held)
+
+
+def windowed(view: View, shape: tuple[int, ...], source: tuple[int, ...]) -> Windowed:
+    """A view by which a tensor of a shape shows a source, told apart from where it looks.
+
+    Only dimensions of the source that are one atom each, read without gaps, can be told apart.
+    """
+    if not shape or not source or max(*shape, *source) >= _UNLIMITED:
+        return Windowed(view)
+    need = None
+    if view.extent != shape:
+        need = Window(view.region_start, view.extent)
+        view = replace(view, region_start=(0,) * len(shape))
+    atoms, low, extent = list(view.atoms), [], []
+    for dim in view.source_dims:
+        place = (0, _UNLIMITED)
+        if len(dim) == 1 and atoms[dim[0]].step == 1:
+            atom = atoms[dim[0]]
+            size = 1 if atom.fixed else atom.size
+            if (atom.start, size) != (0, atom.length):
+                place = (atom.start, size)
+                atoms[dim[0]] = Atom(atom.size, fixed=atom.fixed, source=atom.source, length=size)
+        low.append(place[0])
+        extent.append(place[1])
+    if all(size == _UNLIMITED for size in extent):
+        return Windowed(view, need, None)
+    return Windowed(replace(view, atoms=tuple(atoms)), need, Window(tuple(low), tuple(extent)))
