@@ -18,9 +18,6 @@ from numpy.typing import NDArray
 
 from t10c.search.space import FloatArray, IntArray
 
-FORBIDDEN = 1e9
-"""Cost, in cycles, of a pair of states that cannot be; finite so that differences stay numbers."""
-
 NO_TABLE = -1
 
 TableArray = NDArray[np.float64] | NDArray[np.float32]
@@ -146,7 +143,7 @@ class Messages:
                 bound += least
                 self._backward[number] = message
         # a message rounded down leaves its edge a cost above 0, which only lowers the bound; the
-        # margin is for sums of numbers as large as FORBIDDEN
+        # margin is for sums of large numbers
         return bound - self._margin
 
     @property

@@ -19,8 +19,9 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.fetch_sizes import FetchSizes, Side
 from t10c.schedule.kinds import Kinds, numbered
 from t10c.schedule.listed_layouts import Lies
-from t10c.schedule.messages import FORBIDDEN, NO_TABLE, Edge, Node, TableArray, Ways, narrow
+from t10c.schedule.messages import NO_TABLE, Edge, Node, TableArray, Ways, narrow
 from t10c.schedule.setting import Setting
+from t10c.schedule.shares import fetch_cycles
 from t10c.schedule.steps import Step
 from t10c.schedule.terms import Fetch, Origin, Term, Terms
 from t10c.schedule.windows import Window
@@ -173,7 +174,10 @@ class _Build:
         return Edge(first, step.index, tuple(made), tuple(table_of), first_ways, second_ways)
 
     def _cycles(self, size: FloatArray, moves: bool) -> FloatArray:
-        """An operand's part of an exchange, the syncs left out; FORBIDDEN if nothing may move."""
+        """An operand's part of an exchange, the syncs left out; with them where nothing may move.
+
+        So states in which nothing moves are never cheaper for what moves after all.
+        """
         if moves:
             return np.asarray(move_cycles(self.spec, size))
-        return np.where(size > 0, FORBIDDEN, 0.0)
+        return fetch_cycles(self.spec, size)

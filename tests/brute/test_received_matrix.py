@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from t10c.schedule import received_matrix as module
-from t10c.schedule.atoms import View, identity_view
+from t10c.schedule.atoms import Atom, View, identity_view
 from t10c.schedule.layout import Layout
 from t10c.schedule.received import received_elements
 from t10c.schedule.received_matrix import mean_received_matrix, received_matrix
 from t10c.schedule.views import resolve_views
+from t10c.schedule.windows import Window, clipped, windowed
 
 from .chains import Chain, slow_layout
 
@@ -106,6 +107,52 @@ def test_all_pairs_of_plans_lack_what_each_lacks(runs):
         kinds["nothing held"] += bool((slow.max(axis=2) == slow.max()).all() and slow.max())
         kinds["all held"] += bool((slow.min() == 0) and slow.max())
     assert min(kinds.values()) >= 5, kinds
+
+
+def through(layout: Layout, window: Window | None) -> Layout:
+    """A layout as it is seen through a window."""
+    if window is None:
+        return layout
+    boxes = clipped(layout, window).astype(np.int64)
+    dims = layout.start.shape[1]
+    return Layout(boxes[:, :dims], boxes[:, dims:])
+
+
+def test_a_view_without_its_place_tells_what_its_windows_lack():
+    kinds = dict.fromkeys(("need", "held", "both", "fixed", "several views"), 0)
+    for seed in range(1200):
+        draw = Random(seed)
+        shape, source_shape, views = read_source(draw)
+        need = stacked(draw, shape, draw.randint(1, 5), flat=False)
+        held = stacked(draw, source_shape, draw.randint(1, 6), flat=False)
+        for view in views:
+            own = windowed(view, shape, source_shape)
+            seen = (through(need, own.need), through(held, own.held), (own.view,), CORES)
+            whole = (need, held, (view,), CORES)
+            assert np.array_equal(received_matrix(*seen), received_matrix(*whole)), (seed, view)
+            assert np.array_equal(mean_received_matrix(*seen), mean_received_matrix(*whole))
+            assert own.need is None or not any(own.view.region_start)
+            kinds["need"] += own.need is not None
+            kinds["held"] += own.held is not None
+            kinds["both"] += own.need is not None and own.held is not None
+            if own.held is not None:
+                kinds["fixed"] += any(atom.fixed for atom in view.atoms)
+        kinds["several views"] += len(views) > 1
+    assert min(kinds.values()) >= 5, kinds
+
+
+def test_slices_of_equal_length_are_one_view():
+    """Along one dimension or two, with a fixed index or a run, wherever they begin."""
+    for fixed in (True, False):
+        seen = []
+        for start in (0, 3, 7):
+            row = Atom(1, start, fixed=fixed, length=9)
+            view = View("x", (row, Atom(4, length=4)), ((0,), (1,)), ((1,),), (0,))
+            if not fixed:
+                view = View("x", (row, Atom(4, length=4)), ((0,), (1,)), ((0,), (1,)), (start, 0))
+            seen.append(windowed(view, (4,) if fixed else (9, 4), (9, 4)))
+        assert len({own.view for own in seen}) == len({own.extents for own in seen}) == 1
+        assert len({own.held for own in seen}) == 3
 
 
 def test_means_of_several_sources_bound_what_a_core_receives():

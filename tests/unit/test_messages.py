@@ -2,18 +2,26 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from t10c.schedule.messages import FORBIDDEN, NO_TABLE, Edge, Messages, Node, Ways
+from t10c.schedule.messages import NO_TABLE, Edge, Messages, Node, Ways, narrow
+
+FORBIDDEN = 1e9
 
 ROUNDING = 2.0**-10
 """What a message may lose by rounding, in cycles."""
 
 
-def random_network(rng: random.Random, shape: str) -> tuple[list[Node], list[Edge]]:
-    """Two to five nodes of one to three blocks; edges to earlier nodes, one each in a tree."""
+def random_network(
+    rng: random.Random, shape: str, dearest: float = FORBIDDEN
+) -> tuple[list[Node], list[Edge]]:
+    """Two to five nodes of one to three blocks; edges to earlier nodes, one each in a tree.
+
+    Some pairs of states cost as much as `dearest`.
+    """
     count = rng.randint(2, 5)
     scale = rng.choice([1.0, 1e3, 1e6])
 
@@ -36,7 +44,7 @@ def random_network(rng: random.Random, shape: str) -> tuple[list[Node], list[Edg
             )
             size = (before.count, after.count)
             tables = tuple(
-                np.where(flags(*size), FORBIDDEN, numbers(*size)) for _ in range(rng.randint(1, 2))
+                np.where(flags(*size), dearest, numbers(*size)) for _ in range(rng.randint(1, 2))
             )
             blocks = len(nodes[second].costs)
             table_of = tuple(rng.randint(NO_TABLE, len(tables) - 1) for _ in range(blocks))
@@ -89,6 +97,50 @@ def test_bound_of_all_assignments(seed: int, shape: str) -> None:
     if shape == "tree":
         assert least - bounds[-1] <= 2 * slack
         assert total <= least + 2 * slack
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_tables_of_half_the_space_bound_nearly_as_well(seed: int) -> None:
+    """What networks with them say holds for the real costs, and is little less."""
+    rng = random.Random(seed)
+    nodes, edges = random_network(rng, "tree", dearest=1e3)
+    short = [replace(edge, tables=tuple(map(narrow, edge.tables))) for edge in edges]
+    for edge, own in zip(edges, short, strict=True):
+        for table, narrowed in zip(edge.tables, own.tables, strict=True):
+            assert narrowed.dtype == np.float32
+            assert (narrowed <= table).all()
+            assert (narrowed >= table * (1 - 1e-6)).all()
+    messages = Messages(nodes, short)
+    totals = [(states, slow_total(nodes, edges, states)) for states in all_states(nodes)]
+    least = min(total for _, total in totals)
+    for _ in range(12):
+        bound = messages.sweep()
+        assert bound <= least
+    assert bound >= least - 1e-5 * abs(least) - ROUNDING * 4 * len(edges) - 1e-6
+    for index, found in enumerate(messages.kind_bounds()):
+        for kind, own_bound in enumerate(found):
+            assert own_bound <= min(t for states, t in totals if states[index][1] == kind)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_sweeps_go_on_from_any_messages(seed: int) -> None:
+    """Bounds hold whatever messages begin as; a network's own are where its sweeps ended."""
+    rng = random.Random(seed)
+    nodes, edges = random_network(rng, "loops")
+    least = min(slow_total(nodes, edges, states) for states in all_states(nodes))
+    messages = Messages(nodes, edges)
+    messages.begin(
+        [
+            np.array([rng.uniform(-9, 9) for _ in range(nodes[edge.first].costs.shape[1])])
+            for edge in edges
+        ]
+    )
+    bounds = [messages.sweep() for _ in range(12)]
+    assert max(bounds) <= least
+    again = Messages(nodes, edges)
+    again.begin(messages.backward)
+    slack = ROUNDING * 2 * len(edges) + 1e-6
+    assert max(bounds) - slack <= again.sweep() <= least
 
 
 def test_loops_may_leave_a_gap_but_most_do_not() -> None:
