@@ -14,9 +14,9 @@ from t10c.hardware.kernels import move_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.tiles import ends_with_sync
 from t10c.ir.expression import TensorExpression
+from t10c.schedule.kept import merge_candidates, merge_costs
 from t10c.schedule.problem import Problem
 from t10c.schedule.shares import replicas_of, weight_cycles
-from t10c.schedule.shortlist import merge_candidates, merge_costs
 from t10c.search.candidates import Candidates
 from t10c.search.evaluate import Costs
 from t10c.search.operator import FrontEntry, front_entry

@@ -17,6 +17,7 @@ import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import size_bytes
+from t10c.schedule.kept import Kept
 from t10c.schedule.problem import Problem
 from t10c.schedule.shares import (
     fetch_cycles,
@@ -92,38 +93,6 @@ class Shortlist:
         return float(np.interp(price, self.prices, self.rest))
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """Plans that may be listed: `priced` (prices, plans), and what others gain by each at most."""
-
-    candidates: Candidates
-    costs: Costs
-    priced: FloatArray
-    gain: FloatArray
-
-    def __len__(self) -> int:
-        return len(self.gain)
-
-    def take(self, chosen: IntArray) -> "_Kept":
-        """The chosen plans."""
-        return _Kept(
-            self.candidates.take(chosen),
-            self.costs.take(chosen),
-            self.priced[:, chosen],
-            self.gain[chosen],
-        )
-
-    @classmethod
-    def merged(cls, parts: list["_Kept"]) -> "_Kept":
-        """All of them, in order."""
-        return cls(
-            merge_candidates([part.candidates for part in parts]),
-            merge_costs([part.costs for part in parts]),
-            np.concatenate([part.priced for part in parts], axis=1),
-            np.concatenate([part.gain for part in parts]),
-        )
-
-
 class ShortlistCollector:
     """Sees feasible candidates of a problem in chunks and keeps its shortlist.
 
@@ -138,7 +107,7 @@ class ShortlistCollector:
         self._least_idle = least_idle_bytes(problem, spec)
         self._ceiling = np.full(len(self.prices), np.inf)
         self._rest = np.full(len(self.prices), np.inf)
-        self._kept: list[_Kept] = []
+        self._kept: list[Kept] = []
         self._since = 0  # plans kept since the last time that they were looked through
         self._most_excess = np.inf
         self._seen = 0
@@ -159,7 +128,7 @@ class ShortlistCollector:
         self._lower_ceiling(priced, fetched[near])
         kept = self._possible(priced, gain[near]) | few
         self._leave(priced[:, ~kept].min(axis=1, initial=np.inf))
-        chunk = _Kept(candidates, costs, priced, gain[near])
+        chunk = Kept(candidates, costs, priced, gain[near])
         self._kept.append(chunk.take(np.flatnonzero(kept)))
         self._since += int(np.count_nonzero(kept))
         if self._since > MOST_PLANS:
@@ -200,9 +169,9 @@ class ShortlistCollector:
         fetched: FloatArray = costs.piece_bytes[:, inputs].sum(axis=1).astype(np.float64)
         return fetched
 
-    def _look_through(self) -> _Kept:
+    def _look_through(self) -> Kept:
         """Of all that is kept, what may be listed: MOST_PLANS at most, the dearest left out."""
-        kept = _Kept.merged(self._kept)
+        kept = Kept.merged(self._kept)
         excess = self._excess(kept.priced)
         possible = (excess <= kept.gain) | (self._seen <= FEW_PLANS)
         self._most_excess = np.inf
@@ -275,18 +244,6 @@ class ShortlistCollector:
             self._shared(merged, own),
             home_bytes(expression, self.table, merged, self.spec),
         )
-
-
-def merge_candidates(parts: list[Candidates]) -> Candidates:
-    """Chunks of candidates as one."""
-    names = Candidates.__dataclass_fields__
-    return Candidates(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
-
-
-def merge_costs(parts: list[Costs]) -> Costs:
-    """Chunks of costs as one."""
-    names = Costs.__dataclass_fields__
-    return Costs(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
 
 def least_idle_bytes(problem: Problem, spec: HardwareSpec) -> float:

@@ -17,6 +17,7 @@ from t10c.schedule import joint_search, shortlist
 from t10c.schedule.assignment import Assignment, price_assignment
 from t10c.schedule.choices import Choices, EveryCut, all_listed, find_choices, with_plans
 from t10c.schedule.fetch_sizes import always_floored
+from t10c.schedule.kept import merge_candidates, merge_costs
 from t10c.schedule.kinds import Kinds, Progress, find_kinds
 from t10c.schedule.memory import fixed_demand_bytes, live_homes
 from t10c.schedule.messages import NO_TABLE, Edge, Messages, Node
@@ -29,7 +30,6 @@ from t10c.schedule.rates import Limits, Rates
 from t10c.schedule.result import ModelPlan
 from t10c.schedule.rowwise import split_rowwise
 from t10c.schedule.setting import Setting
-from t10c.schedule.shortlist import merge_candidates, merge_costs
 from t10c.schedule.steps import build_sequence, with_readers
 from t10c.schedule.transition import TransitionPricer
 from t10c.search import SearchOptions
