@@ -39,12 +39,16 @@ def clipped(layout: Layout, window: Window) -> SmallArray:
 
     Boxes that are empty there are all the same.
     """
-    low = np.array(window.low, dtype=np.int64)
-    extent = np.array(window.extent, dtype=np.int64)
-    start = np.clip(layout.start - low, 0, extent)
-    stop = np.clip(layout.stop - low, 0, extent)
-    boxes = np.concatenate([start, stop], axis=1).astype(np.int32)
-    boxes[np.any(stop <= start, axis=1)] = 0
+    boxes = np.concatenate([layout.start, layout.stop], axis=1, dtype=np.int32, casting="unsafe")
+    dims = len(window.low)
+    empty = np.zeros(len(boxes), dtype=bool)
+    for dim, (low, extent) in enumerate(zip(window.low, window.extent, strict=True)):
+        start, stop = boxes[:, dim], boxes[:, dims + dim]
+        if (low, extent) != (0, _UNLIMITED):
+            boxes[:, dim] = start = np.minimum(np.maximum(start - low, 0), extent)
+            boxes[:, dims + dim] = stop = np.minimum(np.maximum(stop - low, 0), extent)
+        empty |= stop <= start
+    boxes[empty] = 0
     return boxes
 
 

@@ -1,0 +1,53 @@
+"""How rows of a shortlist are told apart, and what kinds of plans were part of before."""
+
+import random
+
+import numpy as np
+from planned_graphs import chip
+
+from t10c.schedule.choices import find_choices
+from t10c.schedule.kinds import Progress, find_kinds, numbered
+from t10c.schedule.problem import Problem
+from t10c.search import SearchOptions
+from t10c.search.templates import named_expression
+
+
+def test_different_rows_are_numbered_in_order() -> None:
+    """Also where their values are too many to be told apart by one number of 64 bits."""
+    rng = np.random.default_rng(5)
+    for count, columns, values in (
+        (0, 3, 4),
+        (1, 1, 9),
+        (60, 0, 1),
+        (200, 4, 3),
+        (300, 9, 1 << 40),
+    ):
+        rows = rng.integers(-values, values, (count, columns))
+        rows = rows[rng.integers(0, max(count // 2, 1), count)] if count else rows
+        found, number = numbered(rows)
+        every, which = np.unique(rows, axis=0, return_inverse=True)
+        assert found == len(every) or columns == 0
+        assert np.array_equal(number, which.ravel()) or columns == 0
+        assert columns > 0 or (found == 1 and not number.any())
+
+
+def test_kinds_know_what_they_were_part_of() -> None:
+    """Rows that are opened were in a class, and what is left of a class was in it."""
+    spec = chip(12, 16, 64, "fixed")
+    problem = Problem(named_expression("matmul", {"m": 6, "n": 8, "k": 4}), (1,))
+    choices = find_choices(problem, spec, SearchOptions(), uniform=False, joint=True)
+    rng = random.Random(2)
+    rows = list(range(len(choices.listed)))
+    rng.shuffle(rows)
+    some = np.array(sorted(rows[:5]), dtype=np.int64)
+    more = np.array(sorted(rows[5:15]), dtype=np.int64)
+    first = Progress.of_list(choices.listed).opening(some, some).classified(choices.listed)
+    second = first.opening(more, more).classified(choices.listed)
+    before, after = (find_kinds(choices, known, 1.0, spec) for known in (first, second))
+    were = after.were(before)
+    assert len(were) == len(after)
+    assert (before.member_of[after.rows] == were[: after.single]).all()
+    for kind in range(after.single, len(after) - after.has_rest):
+        members = np.flatnonzero(after.member_of == kind)
+        assert were[kind] in before.member_of[members]
+    assert (were[: after.single] >= before.single).sum() >= 5
