@@ -13,7 +13,7 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
 from t10c.schedule.layout import Layout
 from t10c.schedule.layout_batch import LayoutRole, stacked_layout
-from t10c.schedule.windows import Extent, SmallArray, Window, clipped
+from t10c.schedule.windows import Extent, SmallArray, Window, clipped, earliest
 from t10c.search.operator import plan_of
 from t10c.search.space import IntArray
 from t10c.search.temporal import slot_table
@@ -66,8 +66,17 @@ class ListedLayouts:
         seen = self._seen[key]
         new = seen.unknown(ways, window.low)
         if len(new):
-            boxes = clipped(self.layouts(number, lies, new), window)
-            seen.add(new, window.low, boxes.reshape(len(new), len(self._sample), -1))
+            layout, cores = self.layouts(number, lies, new), len(self._sample)
+            begins, group = np.unique(earliest(layout, window, cores), axis=0, return_inverse=True)
+            for which, low in enumerate(map(tuple, begins.tolist())):
+                members = np.flatnonzero(group.ravel() == which)
+                lacking = np.flatnonzero(np.isin(new[members], seen.unknown(new[members], low)))
+                if len(lacking):
+                    rows = (members[lacking][:, None] * cores + np.arange(cores)).ravel()
+                    own = Layout(layout.start[rows], layout.stop[rows])
+                    boxes = clipped(own, Window(low, window.extent))
+                    seen.add(new[members[lacking]], low, boxes.reshape(len(lacking), cores, -1))
+                seen.repeat(new[members], low, window.low)
         return seen.of(window.low)[ways]
 
     def layouts(self, number: int, lies: Lies, ways: IntArray, extent: Extent = None) -> Layout:
@@ -165,6 +174,10 @@ class _SeenWays:
         for way, own in zip(numbers, boxes, strict=True):
             if way == len(self._first):
                 self._first.append(own.copy())
+
+    def repeat(self, ways: IntArray, known: tuple[int, ...], low: tuple[int, ...]) -> None:
+        """Whole ways lie within a window as they do within a known one."""
+        self._of[low][ways] = self._of[known][ways]
 
     def layouts(self, ways: IntArray) -> Layout:
         """Layouts of ways within windows, one after the other: (ways * cores, dims)."""

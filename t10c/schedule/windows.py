@@ -5,13 +5,14 @@ box within a window, counted from the window's first index, and of all slices mo
 same few boxes. Seen through windows, views that differ in their place only are one view.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from t10c.schedule.atoms import Atom, View
 from t10c.schedule.layout import Layout
+from t10c.search.space import IntArray
 
 SmallArray = NDArray[np.int32]
 
@@ -52,6 +53,25 @@ def clipped(layout: Layout, window: Window) -> SmallArray:
     return boxes
 
 
+def earliest(layout: Layout, window: Window, cores: int) -> IntArray:
+    """Where windows begin that show the same, as early as boxes tell, (layouts, dims).
+
+    Where no box begins or ends within a window, it shows the same as one that begins where the
+    last box before did. The layout is of several, `cores` rows of each.
+    """
+    found = np.tile(np.array(window.low, dtype=np.int64), (len(layout.start) // cores, 1))
+    for dim, (low, extent) in enumerate(zip(window.low, window.extent, strict=True)):
+        if extent == _UNLIMITED:
+            continue
+        sides = np.concatenate(
+            [side[:, dim].reshape(-1, cores) for side in (layout.start, layout.stop)], axis=1
+        )
+        within = ((sides > low) & (sides < low + extent)).any(axis=1)
+        before = np.where(sides <= low, sides, 0).max(axis=1)
+        found[:, dim] = np.where(within, low, before)
+    return found
+
+
 @dataclass(frozen=True)
 class Windowed:
     """A view without its place: `need` and `held` are the windows that place it.
@@ -79,7 +99,7 @@ def windowed(view: View, shape: tuple[int, ...], source: tuple[int, ...]) -> Win
     need = None
     if view.extent != shape:
         need = Window(view.region_start, view.extent)
-        view = replace(view, region_start=(0,) * len(shape))
+        view = view._replace(region_start=(0,) * len(shape))
     atoms, low, extent = list(view.atoms), [], []
     for dim in view.source_dims:
         place = (0, _UNLIMITED)
@@ -93,4 +113,4 @@ def windowed(view: View, shape: tuple[int, ...], source: tuple[int, ...]) -> Win
         extent.append(place[1])
     if all(size == _UNLIMITED for size in extent):
         return Windowed(view, need, None)
-    return Windowed(replace(view, atoms=tuple(atoms)), need, Window(tuple(low), tuple(extent)))
+    return Windowed(view._replace(atoms=tuple(atoms)), need, Window(tuple(low), tuple(extent)))
