@@ -4,14 +4,13 @@ Between two single plans it is what their layouts on the sampled cores say. A cl
 place of a layout: what some core needs of an operand at least, less what any core holds at most.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
-from t10c.hardware.width import size_bytes, stored_bits
+from t10c.hardware.width import size_bytes
 from t10c.schedule.atoms import View, identity_view
 from t10c.schedule.kinds import Kinds
 from t10c.schedule.layout import Layout
@@ -21,6 +20,7 @@ from t10c.schedule.received import received_elements
 from t10c.schedule.received_matrix import mean_received_matrix, received_matrix
 from t10c.schedule.setting import Setting
 from t10c.schedule.steps import Read, Source, Step
+from t10c.schedule.surroundings import one_to_one, relative_width
 from t10c.schedule.terms import Fetch, Term, Terms
 from t10c.schedule.windows import Window, extent_of, windowed
 from t10c.search.space import FloatArray, IntArray
@@ -252,49 +252,3 @@ class FetchSizes:
         moved_bits = self.setting.sequence.graph.tensor[moved].bits
         wider = relative_width(self.spec, moved_bits, operand.bits)
         return wider * own.needed[:, read.operand], wider * own.floor[:, read.operand]
-
-
-def always_floored(setting: Setting, spec: HardwareSpec) -> list[tuple[int, ...]]:
-    """Operands of every choices that all their steps receive from one copy, one to one.
-
-    And no narrower than the operand is, so that they receive the floor's bytes at least.
-    """
-    tensors = setting.sequence.graph.tensor
-    found: list[set[int] | None] = [None] * len(setting.choices)
-    for step in setting.sequence.steps:
-        operands = step.problem.expression.inputs
-        own = {
-            read.operand
-            for position, read in enumerate(step.reads)
-            if len(read.sources) == 1
-            and read.sources[0].weight_of < 0
-            and one_to_one(read, setting)
-            and setting.pricer.reuse_operand(step.index, position) < 0
-            and relative_width(
-                spec, tensors[read.sources[0].tensor].bits, operands[read.operand].bits
-            )
-            >= 1
-        }
-        number = setting.choice_of[step.index]
-        known = found[number]
-        found[number] = own if known is None else known & own
-    return [tuple(sorted(operands or ())) for operands in found]
-
-
-def relative_width(spec: HardwareSpec, moved_bits: int, operand_bits: int) -> float:
-    """Bytes that move per byte of an operand, at least: what moves is stored in its own width.
-
-    A piece of elements below a byte is rounded up, so a share of it says nothing.
-    """
-    moved, own = stored_bits(spec, moved_bits), stored_bits(spec, operand_bits)
-    if moved == own:
-        return 1.0
-    return moved / own if own % 8 == 0 else 0.0
-
-
-def one_to_one(read: Read, setting: Setting) -> bool:
-    """Whether every element of the operand's tensor is one of a source's own."""
-    shape = setting.sequence.graph.tensor[read.tensor].shape
-    covered = sum(math.prod(view.extent) for view in read.views)
-    sources = all(atom.source for view in read.views for atom in view.atoms)
-    return sources and covered == math.prod(shape)

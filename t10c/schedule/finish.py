@@ -73,7 +73,7 @@ def finish(setting: Setting, spec: HardwareSpec, best_cycles: float, price: floa
         choices=choices,
         pricer=TransitionPricer(setting.sequence, choices, setting.choice_of, spec),
     )
-    kinds = [find_kinds(each, _every_row(len(each.listed)), price, spec) for each in choices]
+    kinds = [find_kinds(each, every_row(len(each.listed)), price, spec) for each in choices]
     messages = Messages(*NetworkBuilder(own, spec).build(kinds, own.choice_of))
     for _ in range(_SWEEPS):
         messages.sweep()
@@ -82,7 +82,7 @@ def finish(setting: Setting, spec: HardwareSpec, best_cycles: float, price: floa
     return Finished(own, tree.best, complete and all(c.has_every_option for c in choices))
 
 
-def _every_row(rows: int) -> Progress:
+def every_row(rows: int) -> Progress:
     """Every row of a list is a kind of its own, its plan numbered like it."""
     each = np.arange(rows)
     every = np.ones(rows, dtype=bool)

@@ -38,10 +38,13 @@ class JointSearch:
         self._least, self._most = float(prices[1]), float(prices[-1])
         rates = self._limits.at_end(self._first_price())
         self._best_rates = self._rates = rates
+        self._turned: Rates | None = None  # the best rates when they were last shared out anew
         self._totals = PriceSearch(rates.total, self._least, self._most)
         # per side, whether it took too much: the latest plans, and what every limit is exceeded by
         self._sides: dict[bool, tuple[list[int], IntArray]] = {}
         self._latest: tuple[Solved, float] | None = None  # and its slope in bytes
+        # per side, the network with the best bound since plans were opened
+        self._highest: dict[bool, Solved] = {}
         for number in range(len(setting.choices)):
             order = np.argsort(self._listings.scores(number, rates.total), kind="stable")
             self._listings.open(number, order[:_FIRST_OPENED])
@@ -94,8 +97,11 @@ class JointSearch:
         slope_bytes = float(found.rates.shares @ excess)
         self._sides[slope_bytes > 0] = (plans, excess)
         limit = np.inf if self.best is None else self.best.cycles + self._limits.paid(found.rates)
-        self._listings.leave_out(found.variants, found.kinds, found.kind_bounds(), limit)
+        self._listings.leave_out(found.variants, found.kinds, found.kind_bounds, limit)
         self._latest = found, slope_bytes
+        highest = self._highest.get(slope_bytes > 0)
+        if highest is None or found.bound_cycles > highest.bound_cycles:
+            self._highest[slope_bytes > 0] = found
 
     def _keep(self, found: Assignment | None) -> None:
         if found is not None and (self.best is None or found.cycles < self.best.cycles - 1e-9):
@@ -120,8 +126,9 @@ class JointSearch:
 
     def turn(self) -> bool:
         """Share the rates out anew where limits are exceeded; False if that leads nowhere."""
-        if self.best is None or not self._sides:
+        if self.best is None or not self._sides or self._best_rates is self._turned:
             return False
+        self._turned = self._best_rates
         distance = self.best.cycles + self._copies - self.bound_cycles
         following = turned(self._best_rates, self._mean_excess(), distance, self.bound_cycles)
         if following is None:
@@ -150,21 +157,24 @@ class JointSearch:
     def open_classes(self) -> bool:
         """Open rows of problems whose best states are classes; give plans to rows that are states.
 
-        False if all best states are plans already. The next rounds begin at the best rates.
+        The states are those where the bound is best of networks that take too much memory, and of
+        networks that do not. False if all are plans. The next rounds begin at the best rates.
         """
-        assert self._latest is not None, "a round has been made"
-        found, _ = self._latest
-        grown = False
         wanted: list[set[int]] = [set() for _ in self.setting.choices]
         classes: dict[int, None] = {}
-        for of, kind in found.best_kinds():
-            number, own = found.variants[of][0], found.kinds[of]
-            if kind < own.single:
-                wanted[number].add(int(own.rows[kind]))
-            else:
-                classes[number] = None
+        networks = list(self._highest.values())
+        for found in networks:
+            for of, kind in found.best_kinds():
+                number, own = found.variants[of][0], found.kinds[of]
+                if kind < own.single:
+                    wanted[number].add(int(own.rows[kind]))
+                else:
+                    classes[number] = None
+        self._highest = {}
+        grown = False
         for number in classes:
-            grown |= self._listings.open_more(number)
+            bounds = [found.row_bounds(number) for found in networks]
+            grown |= self._listings.open_more(number, np.min(bounds, axis=0))
         self._from(self._best_rates)
         return self._listings.draw(wanted) or grown
 

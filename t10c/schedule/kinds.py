@@ -14,6 +14,7 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
 from t10c.schedule.shares import fetch_cycles, replicas_of, weight_cycles
 from t10c.schedule.shortlist import Shortlist, others_gain
+from t10c.schedule.surroundings import UNKNOWN, Surroundings
 from t10c.search.space import BoolArray, FloatArray, IntArray
 from t10c.search.temporal import slot_table
 
@@ -98,6 +99,10 @@ class Kinds:
     least; `held` by any core, at most. `home` (kinds,) is the largest share of the output, at most.
     `rows` are the single plans' rows of the shortlist; `member_of` (rows,) is the kind that each
     row belongs to, -1 for none, and `row_cost` its cost. With `has_rest` the last kind is the rest.
+
+    What costs more than something else whatever the neighbours do is no kind. `row_excess` (rows,)
+    says by how many cycles at least any choice gets cheaper without a row, `rest_excess` without
+    what is not listed; they count only where that is in no kind.
     """
 
     rows: IntArray
@@ -108,7 +113,9 @@ class Kinds:
     home: FloatArray
     member_of: IntArray
     row_cost: FloatArray
+    row_excess: FloatArray
     has_rest: bool
+    rest_excess: float
 
     def __len__(self) -> int:
         return len(self.cost)
@@ -117,6 +124,11 @@ class Kinds:
     def single(self) -> int:
         """Number of single plans."""
         return len(self.rows)
+
+    def row_bounds(self, bounds: FloatArray) -> FloatArray:
+        """Bounds of rows by those of their kinds (kinds,), inf for rows in no kind; (rows,)."""
+        of_kinds = bounds[self.member_of] + self.row_cost - self.cost[self.member_of]
+        return np.where(self.member_of >= 0, of_kinds, np.inf)
 
     def were(self, before: "Kinds") -> IntArray:
         """Which kind of the same list something of each kind belonged to before, (kinds,)."""
@@ -133,37 +145,49 @@ def find_kinds(
     known: Progress,
     price: float,
     spec: HardwareSpec,
-    floored: tuple[int, ...] = (),
+    around: Surroundings = UNKNOWN,
     own_rate: float = 0.0,
     dying_bytes: int = 0,
 ) -> Kinds:
     """Kinds at a price of what may still be part of a better schedule.
 
-    Of opened rows that lie alike the cheapest is the kind. `floored` operands are received from
-    homes only, so their floor is always paid. Plans pay `own_rate` cycles for each byte per core
-    that they demand of their own; `dying_bytes` are the homes that they read for the last time.
+    Of opened rows that lie alike the cheapest is the kind. Operands that are always received from
+    one copy are paid for by every plan (`around.floored`). Plans pay `own_rate` cycles for each
+    byte per core that they demand of their own; `dying_bytes` are the homes that they read for the
+    last time.
     """
     listed = choices.listed
     row_cost = _known_costs(choices, known, price, spec)
     if own_rate:
         row_cost += own_rate * demand_bytes(choices, spec, dying_bytes)
-    floored_cost = row_cost + fetch_cycles(spec, listed.floor_bytes[:, list(floored)].sum(axis=1))
-    closed = known.alive & ~known.opened
-    far = closed & _far(choices, row_cost, floored_cost, floored, spec)
-    rows, kind_of_alike = _cheapest_alike(known, row_cost)
-    classes = _Classes.of(known, np.flatnonzero(closed & ~far))
-    rest = float(floored_cost[far].min(initial=np.inf))
+    floor = listed.floor_bytes[:, list(around.floored)].sum(axis=1)
+    floored_cost = row_cost + fetch_cycles(spec, floor)
+    ceiling = _ceiling(choices, known, row_cost, spec)
+    excess = floored_cost - _gain(choices, around, spec) - ceiling
+    far = known.alive & (excess > 0)
+    if not around.bounded or not (known.alive & known.opened & ~far).any():
+        far &= ~known.opened  # something must be left to choose
+    near = known.alive & ~far
+    rows, kind_of_alike = _cheapest_alike(known.alike, near & known.opened, row_cost)
+    classes = _Classes.of(known, np.flatnonzero(near & ~known.opened))
+    rest, rest_excess = np.inf, np.inf
     if known.rest_alive:
         least = choices.search.smallest_legal_bytes - spec.shift_buffer.reserved_bytes
-        rest = min(rest, listed.rest_at(price) + own_rate * least)
+        rest = listed.rest_at(price) + own_rate * least
+        rest_excess = listed.rest_less_gain_at(price) + own_rate * least - ceiling
+        if around.bounded and rest_excess > 0:
+            rest = np.inf
+    if not around.bounded:
+        rest = min(rest, float(floored_cost[far].min(initial=np.inf)))
     last = int(np.isfinite(rest))
     inputs = listed.fetched_bytes.shape[1]
     zeros, unlimited = np.zeros((last, inputs)), np.full((last, inputs), np.inf)
     fetched, needed = listed.fetched_bytes, listed.needed_bytes
-    floor, home = listed.floor_bytes, listed.home_bytes
+    floors, home = listed.floor_bytes, listed.home_bytes
     member_of = np.full(len(listed), -1)
-    member_of[far] = len(rows) + classes.count
-    opened = known.alive & known.opened
+    if last:
+        member_of[far & (not around.bounded)] = len(rows) + classes.count
+    opened = near & known.opened
     member_of[opened] = kind_of_alike[known.alike[opened]]
     member_of[classes.rows] = len(rows) + classes.class_of
     lowest, highest = classes.lowest, classes.highest
@@ -171,12 +195,14 @@ def find_kinds(
         rows=rows,
         cost=np.concatenate([row_cost[rows], lowest(row_cost), [rest][:last]]),
         needed=np.concatenate([needed[rows], lowest(needed), zeros]),
-        floor=np.concatenate([floor[rows], lowest(floor), zeros]),
+        floor=np.concatenate([floors[rows], lowest(floors), zeros]),
         held=np.concatenate([fetched[rows], highest(fetched), unlimited]),
         home=np.concatenate([home[rows], highest(home), np.full(last, np.inf)]),
         member_of=member_of,
         row_cost=row_cost,
+        row_excess=excess,
         has_rest=bool(last),
+        rest_excess=rest_excess,
     )
 
 
@@ -207,14 +233,16 @@ class _Classes:
         return found
 
 
-def _cheapest_alike(known: Progress, row_cost: FloatArray) -> tuple[IntArray, IntArray]:
-    """Opened rows that stand for all that lie like them, ascending; by `alike`, their positions."""
-    opened = np.flatnonzero(known.alive & known.opened)
-    order = opened[np.lexsort((row_cost[opened], known.alike[opened]))]
-    rows = np.sort(order[np.diff(known.alike[order], prepend=-1) != 0])
-    position = np.full(int(known.alike.max(initial=0)) + 1, -1)
-    position[known.alike[rows]] = np.arange(len(rows))
-    return rows, position
+def _cheapest_alike(
+    alike: IntArray, compared: BoolArray, row_cost: FloatArray
+) -> tuple[IntArray, IntArray]:
+    """Compared rows that stand for all that lie like them, ascending; by `alike`, their places."""
+    rows = np.flatnonzero(compared)
+    order = rows[np.lexsort((row_cost[rows], alike[rows]))]
+    cheapest = np.sort(order[np.diff(alike[order], prepend=-1) != 0])
+    position = np.full(int(alike.max(initial=0)) + 1, -1)
+    position[alike[cheapest]] = np.arange(len(cheapest))
+    return cheapest, position
 
 
 def _known_costs(choices: Choices, known: Progress, price: float, spec: HardwareSpec) -> FloatArray:
@@ -234,26 +262,22 @@ def demand_bytes(choices: Choices, spec: HardwareSpec, dying_bytes: int) -> IntA
     return demand
 
 
-def _far(
-    choices: Choices,
-    row_cost: FloatArray,
-    floored_cost: FloatArray,
-    floored: tuple[int, ...],
-    spec: HardwareSpec,
-) -> BoolArray:
-    """Rows that some other row beats at this price, whatever the neighbours do (shortlist.py).
+def _ceiling(choices: Choices, known: Progress, row_cost: FloatArray, spec: HardwareSpec) -> float:
+    """What the best plan costs at most, whatever the neighbours do, if nobody gains by it."""
+    inputs = [
+        i for i in range(len(choices.problem.expression.inputs)) if i not in choices.problem.weights
+    ]
+    fetched = choices.listed.fetched_bytes[:, inputs].sum(axis=1)
+    total = row_cost + fetch_cycles(spec, fetched)
+    return float(total[known.alive].min(initial=np.inf))
 
-    They are summed up with the rest: to tell them apart could not raise the bound.
-    """
+
+def _gain(choices: Choices, around: Surroundings, spec: HardwareSpec) -> FloatArray:
+    """Most cycles that others save by every row's plan, (rows,)."""
     listed = choices.listed
-    inputs = [i for i in range(listed.fetched_bytes.shape[1]) if i not in choices.problem.weights]
-    fetched = listed.fetched_bytes[:, inputs].sum(axis=1)
-    copied = listed.fetched_bytes[:, [i for i in inputs if i not in floored]].sum(axis=1)
+    copied = listed.fetched_bytes[:, list(around.copied)].sum(axis=1)
     lent = listed.fetched_bytes[:, list(choices.problem.lent)]
-    gain = others_gain(choices.problem, spec, listed.home_bytes, copied, lent)
-    ceiling = float(np.min(row_cost + fetch_cycles(spec, fetched), initial=np.inf))
-    far: BoolArray = floored_cost - gain > ceiling
-    return far
+    return others_gain(spec, around.readers, listed.home_bytes, copied, lent)
 
 
 def row_costs(choices: Choices, price: float, spec: HardwareSpec) -> FloatArray:

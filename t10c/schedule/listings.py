@@ -7,12 +7,12 @@ import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices, with_plans
-from t10c.schedule.fetch_sizes import always_floored
 from t10c.schedule.kinds import NO_PLAN, Kinds, Progress, find_kinds, row_costs
 from t10c.schedule.network import NetworkBuilder
 from t10c.schedule.rates import Rates, Variant
 from t10c.schedule.setting import Setting
 from t10c.schedule.shares import fetch_cycles
+from t10c.schedule.surroundings import find_surroundings
 from t10c.search.operator import FrontEntry, front_entry
 from t10c.search.space import FloatArray, IntArray
 from t10c.search.temporal import slot_table
@@ -34,8 +34,7 @@ class Listings:
         self.builder = NetworkBuilder(setting, spec)
         self._spec = spec
         self._known = [Progress.of_list(own.listed) for own in setting.choices]
-        self._row_bound: list[FloatArray] = [np.zeros(len(own.listed)) for own in setting.choices]
-        self._floored = always_floored(setting, spec)
+        self._around = find_surroundings(setting, spec)
 
     @property
     def opened_plans(self) -> int:
@@ -49,7 +48,7 @@ class Listings:
     def scores(self, number: int, price: float) -> FloatArray:
         """Cost of every listed plan with the least exchange of its operands, (rows,)."""
         choices = self.setting.choices[number]
-        floor = choices.listed.floor_bytes[:, list(self._floored[number])].sum(axis=1)
+        floor = choices.listed.floor_bytes[:, list(self._around[number].floored)].sum(axis=1)
         total: FloatArray = row_costs(choices, price, self._spec) + fetch_cycles(self._spec, floor)
         return total
 
@@ -61,7 +60,7 @@ class Listings:
             self._known[number],
             rates.total - rate,
             self._spec,
-            self._floored[number],
+            self._around[number],
             rate,
             dying_bytes,
         )
@@ -81,34 +80,38 @@ class Listings:
         keeping = [np.zeros(len(known.alive), dtype=bool) for known in self._known]
         rest = [False] * len(self._known)
         for (number, _, _), own, bound in zip(variants, kinds, bounds, strict=True):
-            of_rows = bound[own.member_of] + own.row_cost - own.cost[own.member_of]
+            # instead of a row that is in no kind any choice may as well have one that is
+            least = float(bound.min())
+            in_none = own.member_of < 0
+            of_rows = np.where(in_none, least + own.row_excess, own.row_bounds(bound))
             of_rows[~self._known[number].alive] = np.inf
             np.minimum(row_bound[number], of_rows, out=row_bound[number])
             # one to choose from must be left
             keeping[number][own.rows[np.argmin(bound[: own.single])]] = True
-            rest[number] |= own.has_rest and bool(bound[-1] <= limit_cycles)
+            of_rest = float(bound[-1]) if own.has_rest else least + own.rest_excess
+            rest[number] |= self._known[number].rest_alive and of_rest <= limit_cycles
         for number, known in enumerate(self._known):
             alive = (row_bound[number] <= limit_cycles) | keeping[number]
             alive &= known.alive
             self._known[number] = replace(known, alive=alive, rest_alive=rest[number])
-        self._row_bound = row_bound
 
     def open(self, number: int, rows: IntArray) -> None:
         """Have the layouts of some rows compared, and class the others anew."""
         known = self._known[number].opening(rows, self.builder.alike(number, rows))
         self._known[number] = known.classified(self.setting.choices[number].listed)
 
-    def open_more(self, number: int) -> bool:
-        """Open all rows that are left if they are few, else the best, as many as are open.
+    def open_more(self, number: int, row_bounds: FloatArray) -> bool:
+        """Open the rows with the lowest bounds, all that are left if they are few.
 
-        False if none are left.
+        `row_bounds` (rows,) are in cycles, inf for rows that are not to be opened. False if there
+        are none.
         """
         known = self._known[number]
-        closed = np.flatnonzero(known.alive & ~known.opened)
+        closed = np.flatnonzero(known.alive & ~known.opened & np.isfinite(row_bounds))
         if not len(closed):
             return False
         if len(closed) > _OPEN_ALL:
-            order = np.argsort(self._row_bound[number][closed], kind="stable")
+            order = np.argsort(row_bounds[closed], kind="stable")
             closed = closed[order[: max(_OPENED_MORE, np.count_nonzero(known.opened))]]
         self.open(number, closed)
         return True

@@ -11,16 +11,16 @@ from t10c.search.options import SearchOptions
 from t10c.search.sieve import Sieve
 
 FEW_READERS = 3
-"""Outputs are read by so many operators or fewer, unless a problem says otherwise."""
+"""Outputs are read so often or less, unless a problem says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A planning problem: an expression, and which of its inputs are weights with an idle plan.
 
-    `lent` names a weight once for every other operator that reads it where this one keeps it, and
-    about `readers` operators read the output, seldom more; both are told apart only where plans of
-    all steps are chosen together.
+    `lent` names a weight once for every time that other operators read it where this one keeps it,
+    and the output is read at most `readers` times; both are told apart only where plans of all
+    steps are chosen together.
     """
 
     expression: TensorExpression

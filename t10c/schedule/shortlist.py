@@ -31,7 +31,7 @@ from t10c.schedule.shares import (
 )
 from t10c.search.candidates import Candidates
 from t10c.search.evaluate import Costs
-from t10c.search.space import BoolArray, FloatArray, IntArray
+from t10c.search.space import BoolArray, FloatArray
 from t10c.search.temporal import slot_table
 
 MOST_PLANS = 50_000
@@ -47,7 +47,8 @@ class Shortlist:
 
     `candidates` and `costs` have one row per plan. `priced` (prices, plans) is execution + setup +
     price * idle bytes, the idle cut relaxed to a real number, in cycles; `rest` (prices,) is the
-    least of it over all feasible plans not listed, inf if there are none. `fetched_bytes` (plans,
+    least of it over all feasible plans not listed, inf if there are none, and `rest_less_gain`
+    (prices,) the least of it less what others save by the plan at most. `fetched_bytes` (plans,
     inputs) are pieces, `needed_bytes` (plans, inputs) what some core needs of them at least,
     `floor_bytes` (plans, inputs) what a core receives at least, on average over the cores used, if
     the operand lies in one copy; `shared_bytes` (plans, weights) what idle cuts
@@ -59,6 +60,7 @@ class Shortlist:
     costs: Costs
     priced: FloatArray
     rest: FloatArray
+    rest_less_gain: FloatArray
     fetched_bytes: FloatArray
     needed_bytes: FloatArray
     floor_bytes: FloatArray
@@ -83,14 +85,22 @@ class Shortlist:
         )
 
     def rest_at(self, price: float) -> float:
-        """The least cost of the rest at any price between the first and the last.
+        """The least cost of the rest at a price, at least."""
+        return self._between(self.rest, price)
+
+    def rest_less_gain_at(self, price: float) -> float:
+        """The least of the rest's costs less what others save, at a price, at least."""
+        return self._between(self.rest_less_gain, price)
+
+    def _between(self, least: FloatArray, price: float) -> float:
+        """A least cost at any price between the first and the last.
 
         Each plan's cost is concave in the price (it is a minimum of linear functions), so between
         two prices it is at least what lies on the line between them.
         """
-        if not np.isfinite(self.rest).all():
-            return float("inf")
-        return float(np.interp(price, self.prices, self.rest))
+        if not np.isfinite(least).all():
+            return float(least.min())
+        return float(np.interp(price, self.prices, least))
 
 
 class ShortlistCollector:
@@ -107,6 +117,7 @@ class ShortlistCollector:
         self._least_idle = least_idle_bytes(problem, spec)
         self._ceiling = np.full(len(self.prices), np.inf)
         self._rest = np.full(len(self.prices), np.inf)
+        self._rest_less_gain = np.full(len(self.prices), np.inf)
         self._kept: list[Kept] = []
         self._since = 0  # plans kept since the last time that they were looked through
         self._most_excess = np.inf
@@ -121,13 +132,15 @@ class ShortlistCollector:
         # a first cut by the least that idle bytes can cost
         base = self.prices * self._least_idle
         worst = float(np.max(self._ceiling - base))
-        near = np.flatnonzero((execution - worst <= np.minimum(gain, self._most_excess)) | few)
-        self._leave(base + execution[_others(near, len(execution))].min(initial=np.inf))
+        is_near = (execution - worst <= np.minimum(gain, self._most_excess)) | few
+        near = np.flatnonzero(is_near)
+        far, saved = execution[~is_near], gain[~is_near]
+        self._leave(base + far.min(initial=np.inf), base + (far - saved).min(initial=np.inf))
         candidates, costs = candidates.take(near), costs.take(near)
         priced = execution[near] + self._weights(candidates, costs)
         self._lower_ceiling(priced, fetched[near])
         kept = self._possible(priced, gain[near]) | few
-        self._leave(priced[:, ~kept].min(axis=1, initial=np.inf))
+        self._leave_all(priced[:, ~kept], gain[near][~kept])
         chunk = Kept(candidates, costs, priced, gain[near])
         self._kept.append(chunk.take(np.flatnonzero(kept)))
         self._since += int(np.count_nonzero(kept))
@@ -150,7 +163,8 @@ class ShortlistCollector:
     def leave_out(self, floors: FloatArray, count: int) -> None:
         """Sum so many plans up that were ruled out, each of which costs some of the floors."""
         self._seen += count
-        self._leave(floors.min(axis=1, initial=np.inf))
+        if count:  # what others gain by them is not known
+            self._leave(floors.min(axis=1), np.full(len(self.prices), -np.inf))
 
     def may_be_few(self, more: int) -> bool:
         """Whether all plans are to be listed if no more than so many follow."""
@@ -179,7 +193,7 @@ class ShortlistCollector:
             order = np.flatnonzero(possible)[np.argsort(excess[possible], kind="stable")]
             possible[order[MOST_PLANS:]] = False
             self._most_excess = float(excess[order[MOST_PLANS - 1]])
-        self._leave(kept.priced[:, ~possible].min(axis=1, initial=np.inf))
+        self._leave_all(kept.priced[:, ~possible], kept.gain[~possible])
         self._kept, self._since = [kept.take(np.flatnonzero(possible))], 0
         return self._kept[0]
 
@@ -192,7 +206,7 @@ class ShortlistCollector:
         """
         home = costs.piece_bytes[:, -1].astype(np.float64)
         lent = costs.piece_bytes[:, list(self.problem.lent)].astype(np.float64)
-        return others_gain(self.problem, self.spec, home, fetched, lent)
+        return others_gain(self.spec, self.problem.readers, home, fetched, lent)
 
     def _excess(self, priced: FloatArray) -> FloatArray:
         """By what plans cost more than some other at the price that favours them, (plans,)."""
@@ -204,8 +218,13 @@ class ShortlistCollector:
         kept: BoolArray = (excess <= gain) & (excess <= self._most_excess)
         return kept
 
-    def _leave(self, least: FloatArray) -> None:
+    def _leave_all(self, priced: FloatArray, gain: FloatArray) -> None:
+        """Sum up plans that are not listed; `priced` (prices, plans)."""
+        self._leave(priced.min(axis=1, initial=np.inf), (priced - gain).min(axis=1, initial=np.inf))
+
+    def _leave(self, least: FloatArray, less_gain: FloatArray) -> None:
         self._rest = np.minimum(self._rest, least)
+        self._rest_less_gain = np.minimum(self._rest_less_gain, less_gain)
 
     def _weights(self, candidates: Candidates, costs: Costs) -> FloatArray:
         """Least setup + price * idle bytes of all weights, (prices, candidates)."""
@@ -238,6 +257,7 @@ class ShortlistCollector:
             own,
             kept.priced,
             self._rest,
+            self._rest_less_gain,
             own.piece_bytes[:, :-1].astype(np.float64),
             needed_bytes(expression, self.table, merged, self.spec),
             floor_bytes(expression, self.table, merged, self.spec),
@@ -257,20 +277,13 @@ def least_idle_bytes(problem: Problem, spec: HardwareSpec) -> float:
 
 
 def others_gain(
-    problem: Problem, spec: HardwareSpec, home: FloatArray, copied: FloatArray, lent: FloatArray
+    spec: HardwareSpec, readers: int, home: FloatArray, copied: FloatArray, lent: FloatArray
 ) -> FloatArray:
     """Most cycles that others save by a plan: (plans,).
 
-    Its readers by its output at home, the next operator by `copied` bytes of its operands, and
-    those that read its weights by the `lent` pieces (plans, readers). Should an output have more
-    readers than the problem says, the bound is looser, not wrong.
+    Its `readers` by its output at home, the next operator by `copied` bytes of its operands, and
+    those that read its weights by the `lent` pieces (plans, reads).
     """
-    read = problem.readers * fetch_cycles(spec, home) + fetch_cycles(spec, lent).sum(axis=1)
+    read = readers * fetch_cycles(spec, home) + fetch_cycles(spec, lent).sum(axis=1)
     gain: FloatArray = read + fetch_cycles(spec, copied)
     return gain
-
-
-def _others(selected: IntArray, count: int) -> BoolArray:
-    mask = np.ones(count, dtype=bool)
-    mask[selected] = False
-    return mask

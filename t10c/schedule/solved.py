@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -49,11 +50,27 @@ class Solved:
         states = self.messages.assignment()
         return [(of, kind) for of, (_, kind) in zip(self.kinds_of, states, strict=True)]
 
+    @cached_property
     def kind_bounds(self) -> list[FloatArray]:
         """Per variant, what any choice costs at least that has a kind at some step, (kinds,)."""
         least = [np.full(len(own), np.inf) for own in self.kinds]
         for number, bound in zip(self.kinds_of, self.messages.kind_bounds(), strict=True):
             np.minimum(least[number], bound, out=least[number])
+        return least
+
+    def row_bounds(self, number: int) -> FloatArray:
+        """What any choice costs at least that has a row of numbered choices at some step, (rows,).
+
+        Rows that are in no kind count as dear without end.
+        """
+        found = [
+            own.row_bounds(bound)
+            for (choices, _, _), own, bound in zip(
+                self.variants, self.kinds, self.kind_bounds, strict=True
+            )
+            if choices == number
+        ]
+        least: FloatArray = np.min(found, axis=0)
         return least
 
     def messages_for(self, kinds: Seq[Kinds], kinds_of: Seq[int]) -> list[FloatArray]:

@@ -11,7 +11,7 @@ from t10c.schedule.problem import FEW_READERS, Problem
 from t10c.schedule.views import ViewTable, resolve_views
 
 _READERS = (FEW_READERS, 8, 24, 72, 1 << 30)
-"""Numbers of readers are rounded up to one of these."""
+"""Numbers of reads are rounded up to one of these."""
 
 
 class Source(NamedTuple):
@@ -109,13 +109,15 @@ def build_sequence(graph: Graph, persistent: tuple[str, ...] = ()) -> Sequence:
 
 
 def with_readers(sequence: Sequence) -> Sequence:
-    """The sequence with problems that say how often other steps read their outputs and weights.
+    """The sequence with problems that say how often their outputs and weights are read.
 
-    Problems that differ in that are searched apart, so numbers of readers are rounded up.
+    Problems that differ in that are searched apart, so numbers of reads are rounded up.
     """
     lent: dict[int, list[int]] = {}
+    reads: Counter[int] = Counter()
     for step in sequence.steps:
         for read in step.reads:
+            reads.update(source.step for source in read.sources)
             for source in read.sources:
                 if source.weight_of >= 0:
                     owner = sequence.steps[source.weight_of].operator
@@ -123,8 +125,7 @@ def with_readers(sequence: Sequence) -> Sequence:
     known: dict[Problem, Problem] = {}
     steps = []
     for step in sequence.steps:
-        count = len({consumer for consumer, _ in step.consumers})
-        readers = next(most for most in _READERS if count <= most)
+        readers = next(most for most in _READERS if reads[step.index] <= most)
         weights = tuple(sorted(lent.get(step.index, ())))
         if weights or readers != step.problem.readers:
             problem = replace(step.problem, lent=weights, readers=readers)

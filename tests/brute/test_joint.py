@@ -16,7 +16,6 @@ from t10c.ir.graph import Graph
 from t10c.schedule import joint_search, shortlist
 from t10c.schedule.assignment import Assignment, price_assignment
 from t10c.schedule.choices import Choices, EveryCut, all_listed, find_choices, with_plans
-from t10c.schedule.fetch_sizes import always_floored
 from t10c.schedule.kept import merge_candidates, merge_costs
 from t10c.schedule.kinds import Kinds, Progress, find_kinds
 from t10c.schedule.memory import fixed_demand_bytes, live_homes
@@ -31,6 +30,7 @@ from t10c.schedule.result import ModelPlan
 from t10c.schedule.rowwise import split_rowwise
 from t10c.schedule.setting import Setting
 from t10c.schedule.steps import build_sequence, with_readers
+from t10c.schedule.surroundings import find_surroundings
 from t10c.schedule.transition import TransitionPricer
 from t10c.search import SearchOptions
 from t10c.search.candidates import Candidates
@@ -129,13 +129,12 @@ def drawn(problem: Problem, spec: HardwareSpec, search: SearchOptions, rng: rand
 
 
 def kind_of(own: Drawn, kinds: Kinds, which: int) -> int:
-    """The kind that stands for a sampled plan."""
+    """The kind that stands for a sampled plan, -1 if something else is better in any choice."""
     row = own.rows[which]
-    if row < 0:
-        assert kinds.member_of.max(initial=0) <= len(kinds.cost) - 1
-        assert np.isinf(kinds.home[-1]), "what is not listed is part of the rest"
-        return len(kinds.cost) - 1
-    return int(kinds.member_of[row])
+    if row >= 0:
+        return int(kinds.member_of[row])
+    assert not kinds.has_rest or np.isinf(kinds.home[-1]), "what is not listed is in the rest"
+    return len(kinds) - 1 if kinds.has_rest else -1
 
 
 def least_total(nodes: list[Node], edges: list[Edge], kinds: list[int]) -> float:
@@ -187,14 +186,16 @@ class Relaxation:
         self.case = case
         self.price = price
         setting = case.setting
-        floored = always_floored(setting, case.spec)
+        around = find_surroundings(setting, case.spec)
         builder = NetworkBuilder(setting, case.spec)
         known = [own.progress(builder, number) for number, own in enumerate(case.drawn)]
         self.kinds = [
-            find_kinds(own.choices, progress, price, case.spec, operands)
-            for own, progress, operands in zip(case.drawn, known, floored, strict=True)
+            find_kinds(own.choices, progress, price, case.spec, beside)
+            for own, progress, beside in zip(case.drawn, known, around, strict=True)
         ]
         self.nodes, self.edges = builder.build(self.kinds, setting.choice_of)
+        messages = Messages(self.nodes, self.edges)
+        self.bound = max(messages.sweep() for _ in range(4))
         self.least = math.inf
         self.even = live_homes(setting.sequence, case.spec)
 
@@ -214,6 +215,8 @@ class Relaxation:
         exact = price_assignment(setting, plans, options, homes, 0, PLENTY).cycles
         exact += price * sum(int(setting.of_step(s).idle_bytes[o]) for s, o in enumerate(options))
         chosen = [kind_of(self.case.drawn[n], self.kinds[n], pick) for n, pick in own]
+        if min(chosen) < 0:
+            return exact * (1 + 1e-12) + 1e-6 - self.bound
         total = least_total(self.nodes, self.edges, chosen)
         self.least = min(self.least, total)
         return exact * (1 + 1e-12) + 1e-6 - total
@@ -239,8 +242,7 @@ def check_relaxation(case: Case, seed: int, starts: int = 4) -> None:
                 assert slack >= 0
                 if slack < least:
                     picks, least = other, slack
-    messages = Messages(relaxed.nodes, relaxed.edges)
-    assert max(messages.sweep() for _ in range(4)) <= relaxed.least * (1 + 1e-12)
+    assert relaxed.bound <= relaxed.least * (1 + 1e-12)
 
 
 @pytest.fixture
