@@ -7,7 +7,7 @@ import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices, with_plans
-from t10c.schedule.kinds import NO_PLAN, Kinds, Progress, find_kinds, row_costs
+from t10c.schedule.kinds import NO_PLAN, Kinds, Progress, find_kinds, numbered, row_costs
 from t10c.schedule.network import NetworkBuilder
 from t10c.schedule.rates import Rates, Variant
 from t10c.schedule.setting import Setting
@@ -20,6 +20,9 @@ from t10c.search.temporal import slot_table
 _OPENED_MORE = 256
 _OPEN_ALL = 2500
 """So few plans of a problem that are left are all opened at once; else so many at least."""
+
+_MANY_READERS = 64
+"""Outputs that are read so often lie in as many ways as may be among the plans opened first."""
 
 
 class Listings:
@@ -111,8 +114,14 @@ class Listings:
         if not len(closed):
             return False
         if len(closed) > _OPEN_ALL:
-            order = np.argsort(row_bounds[closed], kind="stable")
-            closed = closed[order[: max(_OPENED_MORE, np.count_nonzero(known.opened))]]
+            count = max(_OPENED_MORE, np.count_nonzero(known.opened))
+            scores = row_bounds[closed]
+            turn = np.zeros(len(closed), dtype=np.int64)
+            if self._around[number].readers >= _MANY_READERS:
+                # how the output lies matters more than what a plan costs
+                count = max(count, _OPEN_ALL)
+                turn = _turns(self.setting.choices[number].listed.candidates.splits[closed], scores)
+            closed = closed[np.lexsort((scores, turn))[:count]]
         self.open(number, closed)
         return True
 
@@ -158,3 +167,14 @@ class Listings:
             plan[row] = known[key]
         self._known[number] = replace(self._known[number], plan=plan)
         return with_plans(choices, entries, self._spec)
+
+
+def _turns(groups: IntArray, scores: FloatArray) -> IntArray:
+    """How many of the same group have a better score, (n,); equal rows of `groups` are one."""
+    _, group = numbered(groups)
+    order = np.lexsort((scores, group))
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    sizes = np.diff(np.append(starts, len(order)))
+    turns = np.empty(len(order), dtype=np.int64)
+    turns[order] = np.arange(len(order)) - np.repeat(starts, sizes)
+    return turns
