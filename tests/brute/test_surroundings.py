@@ -10,14 +10,15 @@ from planned_graphs import GraphWriter, chip
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.ir.graph import Graph
+from t10c.schedule import shortlist
 from t10c.schedule.assignment import price_assignment
-from t10c.schedule.choices import all_listed
+from t10c.schedule.choices import Choices, all_listed, find_choices
 from t10c.schedule.finish import every_row
 from t10c.schedule.kinds import find_kinds
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.prepare import prepare
 from t10c.schedule.setting import Setting
-from t10c.schedule.surroundings import find_surroundings
+from t10c.schedule.surroundings import Surroundings, find_surroundings
 from t10c.schedule.transition import TransitionPricer
 from t10c.search import SearchOptions
 from t10c.search.space import FloatArray
@@ -28,10 +29,12 @@ from .test_joint import PLENTY, lent_weights
 MOST_ROWS = 60
 
 
+EXHAUSTIVE = SearchOptions(pruning="exhaustive")
+
+
 def all_plans(graph: Graph, spec: HardwareSpec) -> Setting | None:
     """A setting with every row of every shortlist as a plan; None if there are many."""
-    search = SearchOptions(pruning="exhaustive")
-    own = prepare(graph, spec, ScheduleOptions(search=search, time_limit_seconds=600))
+    own = prepare(graph, spec, ScheduleOptions(search=EXHAUSTIVE, time_limit_seconds=600))
     if not isinstance(own, Setting):
         return None
     if max(len(choices.listed) for choices in own.choices) > MOST_ROWS:
@@ -67,7 +70,36 @@ class Priced:
         return cycles + self.price * idle
 
 
-def check_excess(graph: Graph, seed: int) -> int:
+Excess = Callable[[Choices, float, HardwareSpec, Surroundings], FloatArray]
+"""What every row of a full list is said to cost too much at a price, in cycles, (rows,)."""
+
+
+def excess_of_rows(
+    own: Choices, price: float, spec: HardwareSpec, beside: Surroundings
+) -> FloatArray:
+    """What is said of rows of a full list."""
+    return find_kinds(own, every_row(len(own.listed)), price, spec, beside).row_excess
+
+
+def excess_of_the_rest(
+    own: Choices, price: float, spec: HardwareSpec, beside: Surroundings
+) -> FloatArray:
+    """The same of those that a short list sums up; -inf, nothing, of those on it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shortlist, "FEW_PLANS", 0)
+        patch.setattr(shortlist, "MOST_PLANS", 3)
+        few = find_choices(own.problem, spec, EXHAUSTIVE, uniform=False, joint=True)
+    known = every_row(len(few.listed))
+    kinds = find_kinds(all_listed(few, spec, True), known, price, spec, beside)
+    listed, every = (
+        np.concatenate([each.listed.candidates.splits, each.listed.candidates.factors], axis=1)
+        for each in (few, own)
+    )
+    on_it = (every[:, None] == listed[None]).all(axis=2).any(axis=1)
+    return np.where(on_it, -np.inf, kinds.rest_excess)
+
+
+def check_excess(graph: Graph, seed: int, say: Excess = excess_of_rows) -> int:
     """Compare what rows are said to cost too much with the best in their place; returns how many.
 
     Neighbours are drawn at random, and changed one by one to where a row comes off better.
@@ -82,8 +114,7 @@ def check_excess(graph: Graph, seed: int) -> int:
     price = float(setting.choices[0].bound_prices[1]) * rng.choice([0.0, 0.7, 2.5, 17.0])
     around = find_surroundings(setting, spec)
     excess = [
-        find_kinds(own, every_row(len(own.listed)), price, spec, beside).row_excess
-        for own, beside in zip(setting.choices, around, strict=True)
+        say(own, price, spec, beside) for own, beside in zip(setting.choices, around, strict=True)
     ]
     priced = Priced(setting, spec, price)
     sizes = [len(setting.of_step(step).listed) for step in range(len(setting.choice_of))]
@@ -96,7 +127,8 @@ def check_excess(graph: Graph, seed: int) -> int:
         return float(np.min(more - excess[setting.choice_of[step]]))
 
     for step in rng.sample(range(len(sizes)), min(2, len(sizes))):
-        if not around[setting.choice_of[step]].bounded:
+        own = setting.choice_of[step]
+        if not around[own].bounded or np.isneginf(excess[own]).all():
             continue
         plans = [rng.randrange(size) for size in sizes]
         least = slack(plans, step)
@@ -122,6 +154,16 @@ def products() -> Graph:
 def test_whatever_the_neighbours_are() -> None:
     checked = sum(check_excess(random_model(seed, 2 + seed % 4, 60), seed) for seed in range(150))
     assert checked > 3000
+
+
+def test_what_is_not_listed() -> None:
+    """Of all that a list sums up nothing comes off better than is said."""
+    checked = sum(
+        check_excess(random_model(seed, 2 + seed % 4, 60), seed, excess_of_the_rest)
+        for seed in range(100)
+    )
+    checked += sum(check_excess(lent_weights(), seed, excess_of_the_rest) for seed in range(10))
+    assert checked > 1500
 
 
 @pytest.mark.parametrize("model", [products, lent_weights])
