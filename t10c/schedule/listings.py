@@ -18,8 +18,10 @@ from t10c.search.space import FloatArray, IntArray
 from t10c.search.temporal import slot_table
 
 _OPENED_MORE = 256
+"""So many plans of a problem at least are opened at once, and no fewer than are open."""
+
 _OPEN_ALL = 2500
-"""So few plans of a problem that are left are all opened at once; else so many at least."""
+"""So few plans of a problem that are left are all opened at once."""
 
 _MANY_READERS = 64
 """Outputs that are read so often lie in as many ways as may be among the plans opened first."""
@@ -105,6 +107,8 @@ class Listings:
 
     def open_more(self, number: int, row_bounds: FloatArray) -> bool:
         """Open the rows with the lowest bounds, all that are left if they are few.
+
+        Of outputs that many read, those of every split come first.
 
         `row_bounds` (rows,) are in cycles, inf for rows that are not to be opened. False if there
         are none.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 _STEP = 2.0
 """Prices are tried by steps of this factor until one is known on either side of the best."""
 
-_SMALLEST = 8.0
-"""Below this share of the least price only 0 is tried."""
+_BELOW_LEAST = 8.0
+"""Below the least price, divided by this, only 0 is tried."""
 
 _CLOSE = 1e-3
 """The search ends when the bound can rise by less than this share."""
@@ -71,7 +71,7 @@ class PriceSearch:
         if low is None:
             if high.price == 0.0:
                 return None
-            return high.price / _STEP if high.price > self._least / _SMALLEST else 0.0
+            return high.price / _STEP if high.price > self._least / _BELOW_LEAST else 0.0
         best = max(low.bound_cycles, high.bound_cycles)
         width = high.price - low.price
         steep = low.slope_bytes - high.slope_bytes

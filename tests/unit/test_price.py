@@ -41,3 +41,11 @@ def test_too_little_memory_ends_at_the_largest_price() -> None:
     best, tries = found([(5.0, 1.0)], 3.0)
     assert best == 5.0 + MOST
     assert tries < 20
+
+
+def test_small_prices_are_tried_before_none() -> None:
+    """Below the least listed price a bound may still be better than without a price."""
+    search, prices = PriceSearch(LEAST, LEAST, MOST), [LEAST]
+    while search.step(-search.price, -1.0):
+        prices.append(search.price)
+    assert prices == [LEAST, LEAST / 2, LEAST / 4, LEAST / 8, 0.0]
