@@ -164,21 +164,16 @@ def find_kinds(
     floored_cost = row_cost + fetch_cycles(spec, floor)
     ceiling = _ceiling(choices, known, row_cost, spec)
     excess = floored_cost - _gain(choices, around, spec) - ceiling
-    far = known.alive & (excess > 0)
-    if not around.bounded or not (known.alive & known.opened & ~far).any():
-        far &= ~known.opened  # something must be left to choose
+    far = _far(known, excess, around)
     near = known.alive & ~far
     rows, kind_of_alike = _cheapest_alike(known.alike, near & known.opened, row_cost)
     classes = _Classes.of(known, np.flatnonzero(near & ~known.opened))
-    rest, rest_excess = np.inf, np.inf
-    if known.rest_alive:
-        least = choices.search.smallest_legal_bytes - spec.shift_buffer.reserved_bytes
-        rest = listed.rest_at(price) + own_rate * least
-        rest_excess = listed.rest_less_gain_at(price) + own_rate * least - ceiling
-        if around.bounded and rest_excess > 0:
-            rest = np.inf
+    rest, rest_less_gain = _rest_costs(choices, known, price, own_rate, spec)
+    rest_excess = rest_less_gain - ceiling
     if not around.bounded:
         rest = min(rest, float(floored_cost[far].min(initial=np.inf)))
+    elif rest_excess > 0:
+        rest = np.inf
     last = int(np.isfinite(rest))
     inputs = listed.fetched_bytes.shape[1]
     zeros, unlimited = np.zeros((last, inputs)), np.full((last, inputs), np.inf)
@@ -243,6 +238,32 @@ def _cheapest_alike(
     position = np.full(int(alike.max(initial=0)) + 1, -1)
     position[alike[cheapest]] = np.arange(len(cheapest))
     return cheapest, position
+
+
+def _far(known: Progress, excess: FloatArray, around: Surroundings) -> BoolArray:
+    """Rows alive that something else beats whatever the neighbours do, (rows,).
+
+    Opened ones only where that is sure, and where one of them is left to choose.
+    """
+    far = known.alive & (excess > 0)
+    if not around.bounded or not (known.alive & known.opened & ~far).any():
+        far &= ~known.opened
+    return far
+
+
+def _rest_costs(
+    choices: Choices, known: Progress, price: float, own_rate: float, spec: HardwareSpec
+) -> tuple[float, float]:
+    """What is not listed costs at least, and the same less what others save by it, in cycles.
+
+    inf, both, if it is in no better schedule.
+    """
+    if not known.rest_alive:
+        return np.inf, np.inf
+    listed = choices.listed
+    demand = choices.search.smallest_legal_bytes - spec.shift_buffer.reserved_bytes
+    own = own_rate * demand
+    return listed.rest_at(price) + own, listed.rest_less_gain_at(price) + own
 
 
 def _known_costs(choices: Choices, known: Progress, price: float, spec: HardwareSpec) -> FloatArray:
