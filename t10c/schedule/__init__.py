@@ -11,9 +11,9 @@ In the order of the data's way; docs/planning.md tells the same in prose:
 - setting.py, memory.py: what stays fixed while plans are chosen, and what a choice demands.
 - neighbours.py: which steps are connected alike, so that one decision or price serves them all.
 - reconcile.py (greedy, bound), descent.py, settle.py, smallest.py, assignment.py: the choice.
-- shortlist.py, surroundings.py, kinds.py, listings.py: which plans may be in a joint choice, and
-  what is known of them; terms.py, fetch_sizes.py, windows.py, listed_layouts.py, network.py,
-  messages.py: the network of a choice and its bound; rates.py, price.py, solved.py,
+- shortlist.py, surroundings.py, progress.py, kinds.py, listings.py: which plans may be in a joint
+  choice, and what is known of them; terms.py, fetch_sizes.py, windows.py, listed_layouts.py,
+  network.py, messages.py: the network of a choice and its bound; rates.py, price.py, solved.py,
   joint_search.py: its rounds; splice.py, finish.py: schedules beside them; joint.py: all steps
   together, from first round to last.
 - least.py: the same searches in less memory; pareto.py: the front of latency against memory.

@@ -17,10 +17,11 @@ import numpy as np
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.assignment import Assignment, price_assignment
 from t10c.schedule.choices import Choices, all_listed
-from t10c.schedule.kinds import Kinds, Progress, find_kinds
+from t10c.schedule.kinds import Kinds, find_kinds
 from t10c.schedule.memory import Homes, fixed_demand_bytes, live_homes
 from t10c.schedule.messages import Messages
 from t10c.schedule.network import NetworkBuilder
+from t10c.schedule.progress import Progress
 from t10c.schedule.setting import Setting
 from t10c.schedule.transition import TransitionPricer
 from t10c.search.space import FloatArray, IntArray

@@ -6,88 +6,18 @@ favourable of their members, so that a minimum over kinds is a minimum over all 
 less.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
+from t10c.schedule.progress import NO_PLAN, Progress
 from t10c.schedule.shares import fetch_cycles, replicas_of, weight_cycles
-from t10c.schedule.shortlist import Shortlist, others_gain
+from t10c.schedule.shortlist import others_gain
 from t10c.schedule.surroundings import UNKNOWN, Surroundings
 from t10c.search.space import BoolArray, FloatArray, IntArray
 from t10c.search.temporal import slot_table
-
-_CLASS_RATIOS = (1.2, 1.5, 2.0, 4.0, 16.0, 256.0, 1e9)
-"""Sizes of one class differ by less than such a factor: the first with few enough classes."""
-
-_MOST_CLASSES = 400
-
-NO_PLAN = -1
-
-_MOST_NUMBERS = 1 << 62
-"""Whole numbers of 64 bits tell so many rows apart."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What is known of every row of a shortlist, (rows,) each.
-
-    `alive` rows may still be part of a better schedule, `opened` ones are compared by their
-    layouts; opened rows with the same `alike` lie alike for whatever is connected to them, others
-    with the same `size_class` have similar sizes. `plan` is the number of the row's plan in its
-    choices, or NO_PLAN. `rest_alive` says whether what the list sums up is alive.
-    """
-
-    alive: BoolArray
-    opened: BoolArray
-    alike: IntArray
-    size_class: IntArray
-    plan: IntArray
-    rest_alive: bool
-
-    @classmethod
-    def of_list(cls, listed: Shortlist) -> "Progress":
-        """Nothing known yet of a shortlist."""
-        rows = len(listed)
-        none = np.zeros(rows, dtype=bool)
-        plan = np.full(rows, NO_PLAN, dtype=np.int64)
-        first = cls(~none, none, np.arange(rows), np.zeros(rows, np.int64), plan, rest_alive=True)
-        return first.classified(listed)
-
-    def opening(self, rows: IntArray, alike: IntArray) -> "Progress":
-        """The same with more rows opened, (rows,) each."""
-        opened, every = self.opened.copy(), self.alike.copy()
-        opened[rows] = True
-        every[rows] = alike
-        return replace(self, opened=opened, alike=every)
-
-    def classified(self, listed: Shortlist) -> "Progress":
-        """The same with classes as fine as may be for the rows that are left."""
-        rows = np.flatnonzero(self.alive & ~self.opened)
-        sizes = np.column_stack([listed.fetched_bytes, listed.floor_bytes, listed.home_bytes])
-        logs = np.log(np.maximum(sizes[rows], 1.0))
-        size_class = np.zeros(len(listed), dtype=np.int64)
-        for ratio in _CLASS_RATIOS:
-            keys = np.floor(logs / np.log(ratio)).astype(np.int64)
-            count, size_class[rows] = numbered(keys)
-            if count <= _MOST_CLASSES:
-                break
-        return replace(self, size_class=size_class)
-
-
-def numbered(rows: IntArray) -> tuple[int, IntArray]:
-    """How many different rows there are, and which of them, in order, every row is."""
-    number, most = np.zeros(len(rows), dtype=np.int64), 1
-    for column in rows.T:
-        first = int(column.min(initial=0))
-        span = int(column.max(initial=0)) - first + 1
-        if most * span >= _MOST_NUMBERS:
-            found, number = np.unique(number, return_inverse=True)
-            most = len(found)
-        number, most = number * span + (column - first), most * span
-    found, number = np.unique(number, return_inverse=True)
-    return len(found), number
 
 
 @dataclass(frozen=True)

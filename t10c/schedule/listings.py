@@ -7,8 +7,9 @@ import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices, with_plans
-from t10c.schedule.kinds import NO_PLAN, Kinds, Progress, find_kinds, numbered, row_costs
+from t10c.schedule.kinds import Kinds, find_kinds, row_costs
 from t10c.schedule.network import NetworkBuilder
+from t10c.schedule.progress import NO_PLAN, Progress, numbered
 from t10c.schedule.rates import Rates, Variant
 from t10c.schedule.setting import Setting
 from t10c.schedule.shares import fetch_cycles

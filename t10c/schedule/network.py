@@ -17,9 +17,10 @@ import numpy as np
 from t10c.hardware.kernels import exchange_cycles, move_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.fetch_sizes import FetchSizes, Side
-from t10c.schedule.kinds import Kinds, numbered
+from t10c.schedule.kinds import Kinds
 from t10c.schedule.listed_layouts import Lies
 from t10c.schedule.messages import NO_TABLE, Edge, Node, TableArray, Ways, narrow
+from t10c.schedule.progress import numbered
 from t10c.schedule.setting import Setting
 from t10c.schedule.shares import fetch_cycles
 from t10c.schedule.steps import Step

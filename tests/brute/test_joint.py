@@ -17,7 +17,7 @@ from t10c.schedule import joint_search, shortlist
 from t10c.schedule.assignment import Assignment, price_assignment
 from t10c.schedule.choices import Choices, EveryCut, all_listed, find_choices, with_plans
 from t10c.schedule.kept import merge_candidates, merge_costs
-from t10c.schedule.kinds import Kinds, Progress, find_kinds
+from t10c.schedule.kinds import Kinds, find_kinds
 from t10c.schedule.memory import fixed_demand_bytes, live_homes
 from t10c.schedule.messages import NO_TABLE, Edge, Messages, Node
 from t10c.schedule.model import schedule_model
@@ -25,6 +25,7 @@ from t10c.schedule.network import NetworkBuilder
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.prepare import prepare
 from t10c.schedule.problem import Problem, search_problem
+from t10c.schedule.progress import Progress
 from t10c.schedule.rates import Limits, Rates
 from t10c.schedule.result import ModelPlan
 from t10c.schedule.rowwise import split_rowwise

@@ -12,11 +12,12 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
 from t10c.schedule import shortlist
 from t10c.schedule.choices import Choices, all_listed, find_choices
-from t10c.schedule.kinds import Progress, find_kinds, row_costs
+from t10c.schedule.kinds import find_kinds, row_costs
 from t10c.schedule.layout import operand_layout, output_layout, place
 from t10c.schedule.listing_sieve import ListingSieve
 from t10c.schedule.pool import PoolCollector, execution_cycles
 from t10c.schedule.problem import Problem, search_problem
+from t10c.schedule.progress import Progress
 from t10c.schedule.shares import used_elements
 from t10c.schedule.shortlist import ShortlistCollector
 from t10c.search import SearchOptions, explore

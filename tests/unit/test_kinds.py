@@ -6,8 +6,9 @@ import numpy as np
 from planned_graphs import chip
 
 from t10c.schedule.choices import find_choices
-from t10c.schedule.kinds import Progress, find_kinds, numbered
+from t10c.schedule.kinds import find_kinds
 from t10c.schedule.problem import Problem
+from t10c.schedule.progress import Progress, numbered
 from t10c.search import SearchOptions
 from t10c.search.templates import named_expression
 
