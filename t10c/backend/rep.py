@@ -13,7 +13,7 @@ from t10c.errors import InvalidInputError, UnsupportedOperatorError, UsageError
 from t10c.ir.graph import Graph, NodeClass
 from t10c.onnx_import.bind import DeclaredInput, declared_inputs
 from t10c.onnx_import.importer import lower_model
-from t10c.onnx_import.resolve import resolve_parsed
+from t10c.onnx_import.resolve import resolve_with_facts
 from t10c.onnx_import.resolved import ResolvedModel
 from t10c.onnx_import.structure import subgraphs
 from t10c.verify.tensors import number_external
@@ -145,7 +145,7 @@ class T10cBackendRep(BackendRep):
     ) -> ResolvedModel:
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
-        return resolve_parsed(model, None, shapes=dict(shapes), values=values)
+        return resolve_with_facts(model, None, shapes=dict(shapes), values=values)[0]
 
     def _prepared(
         self, shapes: Mapping[str, tuple[int, ...]], values: Mapping[str, np.ndarray]

@@ -56,24 +56,12 @@ def resolve_model(
     with located(source):
         file = read_model(source)
         name = name or default_name(source)
-        return resolve_parsed(file.model, file.directory, dims, shapes, name, values)
+        return resolve_with_facts(file.model, file.directory, dims, shapes, name, values)[0]
 
 
 def default_name(source: str | Path | bytes) -> str:
     """What a model is called after its file; nothing for bytes."""
     return "" if isinstance(source, bytes) else Path(source).stem
-
-
-def resolve_parsed(
-    model: onnx.ModelProto,
-    directory: Path | None,
-    dims: Mapping[str, int] | None = None,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
-    name: str | None = None,
-    values: Mapping[str, object] | None = None,
-) -> ResolvedModel:
-    """`resolve_model` of what `read_model` has read; changes the model in place."""
-    return resolve_with_facts(model, directory, dims, shapes, name, values)[0]
 
 
 def resolve_with_facts(
@@ -84,7 +72,10 @@ def resolve_with_facts(
     name: str | None = None,
     values: Mapping[str, object] | None = None,
 ) -> tuple[ResolvedModel, Mapping[str, TensorFact]]:
-    """`resolve_parsed`, and what is known of all tensors, those folded away included."""
+    """`resolve_model` of what `read_model` has read; changes the model in place.
+
+    Also what is known of all tensors, those folded away included.
+    """
     load_operators()
     versions = opset_versions(model)
     model = normalise(model)

@@ -11,7 +11,7 @@ from t10c.errors import InvalidInputError, UnsupportedOperatorError, UsageError
 from t10c.ir.graph import Graph
 from t10c.onnx_import.importer import lower_model
 from t10c.onnx_import.load import read_model
-from t10c.onnx_import.resolve import located, resolve_parsed
+from t10c.onnx_import.resolve import located, resolve_with_facts
 from t10c.onnx_import.resolved import ResolvedModel
 from t10c.schedule.result import ModelPlan
 from t10c.schedule.rowwise import chain_rowwise, problem_alone
@@ -67,7 +67,7 @@ def load_model(
     shapes = {name: planned.tensor[name].shape for name in planned.inputs}
     given = planned.bindings
     try:
-        resolved = resolve_parsed(
+        resolved, _ = resolve_with_facts(
             copy,
             directory,
             dict(given.dims),
