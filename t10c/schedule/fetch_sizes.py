@@ -14,28 +14,17 @@ from t10c.hardware.width import size_bytes
 from t10c.schedule.atoms import View, identity_view
 from t10c.schedule.kinds import Kinds
 from t10c.schedule.layout import Layout
-from t10c.schedule.listed_layouts import Lies, ListedLayouts, PairTable
-from t10c.schedule.messages import Ways
+from t10c.schedule.listed_layouts import Lies, ListedLayouts
+from t10c.schedule.pair_table import PairTable
 from t10c.schedule.received import received_elements
 from t10c.schedule.received_matrix import mean_received_matrix, received_matrix
 from t10c.schedule.setting import Setting
+from t10c.schedule.size_table import Held, Needed, SizeTable
 from t10c.schedule.steps import Read, Source, Step
 from t10c.schedule.surroundings import one_to_one, relative_width
 from t10c.schedule.terms import Fetch, Term, Terms
 from t10c.schedule.windows import Window, extent_of, windowed
 from t10c.search.space import FloatArray, IntArray
-
-
-@dataclass(frozen=True)
-class Side:
-    """How the kinds of a step lie for one term: opened ways first, then one of every class.
-
-    `known` (opened ways,) are their numbers among the listed layouts.
-    """
-
-    kinds: Kinds
-    ways: Ways
-    known: IntArray
 
 
 @dataclass(frozen=True)
@@ -62,6 +51,7 @@ class FetchSizes:
         self._pairs: dict[tuple[object, ...], PairTable] = {}
         self._seen: dict[tuple[object, ...], Seen] = {}
         self._alike: dict[int, dict[bytes, int]] = {}
+        self._note_windows()
 
     def alike(self, number: int, rows: IntArray) -> IntArray:
         """Numbers of how some rows of a shortlist lie wherever the network looks, (rows,).
@@ -83,29 +73,26 @@ class FetchSizes:
         table = np.concatenate([*columns, *ways], axis=1)
         return np.array([known.setdefault(row.tobytes(), len(known)) for row in table], np.int64)
 
-    def side(self, number: int, kinds: Kinds, lies: Lies, window: Window | None = None) -> Side:
-        """How the kinds of a choices lie in a role, within a window."""
-        listed = self._listed.ways(number, lies, kinds.rows, window)
-        known, of = np.unique(listed, return_inverse=True)
-        classes = np.arange(len(kinds) - kinds.single) + len(known)
-        return Side(kinds, Ways(np.concatenate([of.ravel(), classes])), known)
+    def ways(self, number: int, kinds: Kinds, lies: Lies, window: Window | None = None) -> IntArray:
+        """The ways that the plans among kinds lie in a role, within a window, (plans,)."""
+        return self._listed.ways(number, lies, kinds.rows, window)
 
-    def even_bytes(self, step: Step, fetch: Fetch, side: Side) -> FloatArray:
+    def even_bytes(self, step: Step, fetch: Fetch, own: Kinds) -> FloatArray:
         """Bytes of an operand's sources that lie evenly spread, at least, (kinds,)."""
         pricer, read = self.setting.pricer, step.reads[fetch.position]
-        number, own = self.setting.choice_of[step.index], side.kinds
+        number = self.setting.choice_of[step.index]
         constant = self._terms.constant(step, fetch)
         key = ("even", number, pricer.read_key(step.index, fetch.position), constant)
         if key not in self._pairs:
             self._pairs[key] = PairTable(self._even_pairs(step, read, constant, number))
-        known = self._pairs[key].of(np.zeros(1, dtype=np.int64), side.known)[0]
         if len(constant) < len(read.sources):
             size = np.zeros(len(own))
         else:
             needed, floor = self._sizes(step, read, own, read.sources[constant[0]].tensor)
             share = sum(pricer.even_share_bytes(read.sources[i]) for i in constant)
             size = np.maximum(floor, needed - share)
-        size[: own.single] = known[side.ways.of[: own.single]]
+        ways = self.ways(number, own, ("in", read.operand))
+        size[: own.single] = self._pairs[key].of(np.zeros(1, dtype=np.int64), ways)[0]
         return size
 
     def _even_pairs(
@@ -136,35 +123,51 @@ class FetchSizes:
         bits = self.setting.sequence.graph.tensor[tensor].bits
         return np.asarray(size_bytes(self.spec, elements, bits), dtype=np.int64)
 
-    def bytes_between(
-        self,
-        step: Step,
-        read: Read,
-        first: int,
-        term: Term,
-        before: Side,
-        after: Side,
-    ) -> FloatArray:
-        """Most bytes that a core receives of an operand, at least, (ways of first, own ways)."""
-        other, own = before.kinds, after.kinds
+    def between(
+        self, step: Step, read: Read, first: int, term: Term, before: Kinds, after: Kinds
+    ) -> tuple[tuple[object, ...], Callable[[], SizeTable]]:
+        """How to make the table of what is received of an operand, at least, and what it is of.
+
+        Terms of the same key, with the same kinds at both ends, have one table.
+        """
+        seen = self.seen(step, first, term)
+        needed, held = self._needed(step, read, term, after), self._held(read, term, before)
+        bounds = (needed.least_bytes.tobytes(), needed.floor_bytes.tobytes())
+        key = (seen.key, seen.need, bounds, held.most_bytes.tobytes())
+
+        def make() -> SizeTable:
+            numbers = (self.setting.choice_of[first], self.setting.choice_of[step.index])
+            own = self.ways(numbers[1], after, ("in", read.operand), seen.need)
+            pairs = self._pair_table(step, read, first, term)
+            every = self._every_way(numbers[0], before, term.lies, seen.held)
+            needing = self._every_way(numbers[1], after, ("in", read.operand), seen.need)
+            return SizeTable(pairs.merged(every, needing), held, needed, own)
+
+        return key, make
+
+    def _every_way(self, number: int, kinds: Kinds, lies: Lies, window: Window | None) -> IntArray:
+        """Ways of the plans among the kinds within all windows that extend as far."""
+        if window is None:
+            return np.unique(self.ways(number, kinds, lies))
+        return self._listed.every_way(number, lies, kinds.rows, window.extent)
+
+    def _needed(self, step: Step, read: Read, term: Term, own: Kinds) -> Needed:
+        """What kinds of a reader need of a term at least."""
         moved = read.tensor if term.origin == "copy" else read.sources[term.sources[0]].tensor
         needed, floor = self._sizes(step, read, own, moved)
-        least_needed = after.ways.least(needed)
         if not term.alone:
-            size = np.zeros((before.ways.count, after.ways.count))
-        elif term.lies[0] == "out":
-            home = before.ways.most(other.home) * len(term.sources)
-            size = least_needed - home[:, None] - self._around_bytes(read, term)
-            if len(term.sources) == len(read.sources):
-                size = np.maximum(after.ways.least(floor), size)
-        else:
-            times = max(1, len(term.sources))
-            held = before.ways.most(other.held[:, term.lies[1]]) * times
-            size = least_needed - held[:, None] - self._around_bytes(read, term)
-        size = np.maximum(0.0, size)
-        exact = self._pair_table(step, read, first, term).of(before.known, after.known)
-        size[: len(before.known), : len(after.known)] = exact
-        return size
+            needed = np.zeros(len(own))
+        every = term.lies[0] == "out" and len(term.sources) == len(read.sources)
+        if not (term.alone and every):
+            floor = np.zeros(len(own))
+        return Needed(own.single, needed - self._around_bytes(read, term), floor)
+
+    def _held(self, read: Read, term: Term, other: Kinds) -> Held:
+        """What kinds of an earlier step hold of a term at most."""
+        role, operand = term.lies
+        if role == "out":
+            return Held(other.single, other.home * len(term.sources))
+        return Held(other.single, other.held[:, operand] * max(1, len(term.sources)))
 
     def _around(self, read: Read, term: Term) -> tuple[int, ...]:
         """Sources that lie evenly spread beside those of a term."""
@@ -176,6 +179,20 @@ class FetchSizes:
         """What a core holds at most of them."""
         around = self._around(read, term)
         return float(sum(self.setting.pricer.even_share_bytes(read.sources[i]) for i in around))
+
+    def _note_windows(self) -> None:
+        """Have all windows that terms look through looked at together."""
+        choice_of = self.setting.choice_of
+        for step in self.setting.sequence.steps:
+            for first, terms in self._terms.by_step[step.index].items():
+                for term in terms:
+                    seen = self.seen(step, first, term)
+                    if seen.held is not None:
+                        self._listed.look_through(choice_of[first], term.lies, seen.held)
+                    if seen.need is not None:
+                        position = self._terms.fetches[step.index][term.fetch].position
+                        lies: Lies = ("in", step.reads[position].operand)
+                        self._listed.look_through(choice_of[step.index], lies, seen.need)
 
     def seen(self, step: Step, first: int, term: Term) -> Seen:
         """What is looked at of what an earlier step holds, and where."""

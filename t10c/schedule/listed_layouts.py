@@ -5,7 +5,6 @@ where plans differ in thousands. What depends on layouts is computed per way.
 """
 
 import hashlib
-from collections.abc import Callable
 
 import numpy as np
 
@@ -13,7 +12,8 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
 from t10c.schedule.layout import Layout
 from t10c.schedule.layout_batch import LayoutRole, stacked_layout
-from t10c.schedule.windows import Extent, SmallArray, Window, clipped, earliest
+from t10c.schedule.progress import numbered
+from t10c.schedule.windows import Extent, SmallArray, Window, clipped_to, earliest
 from t10c.search.operator import plan_of
 from t10c.search.space import IntArray
 from t10c.search.temporal import slot_table
@@ -58,26 +58,39 @@ class ListedLayouts:
         whole = known.of[rows]
         return whole if window is None else self._seen_ways(number, lies, whole, window)
 
-    def _seen_ways(self, number: int, lies: Lies, ways: IntArray, window: Window) -> IntArray:
-        """How ways lie within a window, (ways,)."""
-        key = (number, lies, window.extent)
+    def every_way(
+        self, number: int, lies: Lies, rows: IntArray, extent: tuple[int, ...]
+    ) -> IntArray:
+        """The ways of some rows within any of the windows of an extent, each once, ascending."""
+        whole = np.unique(self.ways(number, lies, rows))
+        seen = self._windows(number, lies, extent)
+        self._look(number, lies, whole, seen)
+        return seen.every(whole)
+
+    def look_through(self, number: int, lies: Lies, window: Window) -> None:
+        """Note a window of rows: those of one extent are looked through together."""
+        self._windows(number, lies, window.extent).note(window.low)
+
+    def _windows(self, number: int, lies: Lies, extent: tuple[int, ...]) -> "_SeenWays":
+        key = (number, lies, extent)
         if key not in self._seen:
-            self._seen[key] = _SeenWays()
-        seen = self._seen[key]
-        new = seen.unknown(ways, window.low)
-        if len(new):
-            layout, cores = self.layouts(number, lies, new), len(self._sample)
-            begins, group = np.unique(earliest(layout, window, cores), axis=0, return_inverse=True)
-            for which, low in enumerate(map(tuple, begins.tolist())):
-                members = np.flatnonzero(group.ravel() == which)
-                lacking = np.flatnonzero(np.isin(new[members], seen.unknown(new[members], low)))
-                if len(lacking):
-                    rows = (members[lacking][:, None] * cores + np.arange(cores)).ravel()
-                    own = Layout(layout.start[rows], layout.stop[rows])
-                    boxes = clipped(own, Window(low, window.extent))
-                    seen.add(new[members[lacking]], low, boxes.reshape(len(lacking), cores, -1))
-                seen.repeat(new[members], low, window.low)
-        return seen.of(window.low)[ways]
+            self._seen[key] = _SeenWays(extent)
+        return self._seen[key]
+
+    def _seen_ways(self, number: int, lies: Lies, whole: IntArray, window: Window) -> IntArray:
+        """How whole ways lie within a window, (ways,)."""
+        seen = self._windows(number, lies, window.extent)
+        seen.note(window.low)
+        self._look(number, lies, whole, seen)
+        return seen.of(window.low, whole)
+
+    def _look(self, number: int, lies: Lies, whole: IntArray, seen: "_SeenWays") -> None:
+        """See whole ways through all windows noted."""
+        cores = len(self._sample)
+        new = seen.unknown(whole)
+        for low in range(0, len(new), _CHUNK_PLANS):
+            part = new[low : low + _CHUNK_PLANS]
+            seen.add(part, self.layouts(number, lies, part), cores)
 
     def layouts(self, number: int, lies: Lies, ways: IntArray, extent: Extent = None) -> Layout:
         """Layouts of ways that are known, one after the other: (ways * cores, dims).
@@ -149,91 +162,71 @@ class _KnownWays:
 class _SeenWays:
     """Ways within windows of one extent, and what the first of each holds of its window."""
 
-    def __init__(self) -> None:
-        self._of: dict[tuple[int, ...], IntArray] = {}
+    def __init__(self, extent: tuple[int, ...]) -> None:
+        self._extent = extent
+        self._place: dict[tuple[int, ...], int] = {}  # of a window, by where it begins
+        # by window and whole way, the way within the window; -1 if not known
+        self._of = np.zeros((0, 0), dtype=np.int32)
+        self._through_all = np.zeros(0, dtype=bool)  # by whole way
         self._first: list[SmallArray] = []
         self._numbers = _Numbers()
 
-    def of(self, low: tuple[int, ...]) -> IntArray:
-        """By whole way, the way within the window that begins at `low`; -1 if not known."""
-        return self._of.get(low, np.zeros(0, dtype=np.int64))
+    def note(self, low: tuple[int, ...]) -> None:
+        """A window begins at `low`."""
+        if low not in self._place:
+            self._place[low] = len(self._place)
+            self._through_all[:] = False
 
-    def unknown(self, ways: IntArray, low: tuple[int, ...]) -> IntArray:
-        """Those of some whole ways that have not been seen through the window, each once."""
-        known = self.of(low)
-        every = np.unique(ways)
-        longer = int(every.max(initial=-1)) + 1 - len(known)
+    def of(self, low: tuple[int, ...], whole: IntArray) -> IntArray:
+        """The ways within the window at `low` of whole ways that are known, (ways,)."""
+        found: IntArray = self._of[self._place[low], whole].astype(np.int64)
+        return found
+
+    def every(self, whole: IntArray) -> IntArray:
+        """The ways within any window of whole ways that are known, each once, ascending."""
+        present = np.zeros(len(self._first), dtype=bool)
+        present[self._of[:, whole]] = True
+        return np.flatnonzero(present)
+
+    def unknown(self, whole: IntArray) -> IntArray:
+        """Those of some whole ways that have not been seen through all windows, each once."""
+        longer = int(whole.max(initial=-1)) + 1 - len(self._through_all)
         if longer > 0:
-            known = self._of[low] = np.append(known, np.full(longer, -1, dtype=np.int64))
-        return every[known[every] < 0]
+            self._through_all = np.append(self._through_all, np.zeros(longer, dtype=bool))
+        return np.unique(whole[~self._through_all[whole]])
 
-    def add(self, ways: IntArray, low: tuple[int, ...], boxes: SmallArray) -> None:
-        """Tell whole ways apart by their boxes within the window, (ways, cores, sides)."""
-        numbers = self._numbers.of(boxes)
-        self._of[low][ways] = numbers
-        for way, own in zip(numbers, boxes, strict=True):
-            if way == len(self._first):
-                self._first.append(own.copy())
-
-    def repeat(self, ways: IntArray, known: tuple[int, ...], low: tuple[int, ...]) -> None:
-        """Whole ways lie within a window as they do within a known one."""
-        self._of[low][ways] = self._of[known][ways]
+    def add(self, whole: IntArray, layout: Layout, cores: int) -> None:
+        """See whole ways, whose layouts these are one after the other, through all windows."""
+        lows = np.array(list(self._place), dtype=np.int64)
+        begins = earliest(layout, lows, self._extent, cores)
+        rows, windows, dims = begins.shape
+        own = np.repeat(np.arange(rows), windows)
+        each = np.column_stack([own, begins.reshape(-1, dims)])
+        count, which = numbered(each)
+        some = np.empty(count, dtype=np.int64)
+        some[which] = np.arange(len(which))
+        numbers: list[int] = []
+        start, stop = (side.reshape(rows, cores, dims) for side in (layout.start, layout.stop))
+        for first in range(0, count, _CHUNK_PLANS):
+            looks = each[some[first : first + _CHUNK_PLANS]]
+            row, low = looks[:, 0], looks[:, None, 1:]
+            boxes = clipped_to(start[row], stop[row], low, self._extent)
+            found = self._numbers.of(boxes)
+            for way, box in zip(found, boxes, strict=True):
+                if way == len(self._first):
+                    self._first.append(box.copy())
+            numbers += found
+        ways = np.array(numbers, dtype=np.int32)[which]
+        shape = (windows, len(self._through_all))
+        if shape != self._of.shape:
+            old = self._of
+            self._of = np.full(shape, -1, dtype=np.int32)
+            self._of[: old.shape[0], : old.shape[1]] = old
+        self._of[:, whole] = ways.reshape(rows, windows).T
+        self._through_all[whole] = True
 
     def layouts(self, ways: IntArray) -> Layout:
         """Layouts of ways within windows, one after the other: (ways * cores, dims)."""
         boxes = np.concatenate([self._first[way] for way in ways.tolist()]).astype(np.int64)
         dims = boxes.shape[1] // 2
         return Layout(boxes[:, :dims], boxes[:, dims:])
-
-
-class PairTable:
-    """Numbers of pairs of ways, computed for those that are asked for, each pair once."""
-
-    def __init__(self, compute: Callable[[IntArray, IntArray], IntArray]) -> None:
-        self._compute = compute
-        self._first = _Places()
-        self._second = _Places()
-        self._table = np.zeros((0, 0), dtype=np.int64)
-
-    def of(self, first: IntArray, second: IntArray) -> IntArray:
-        """The numbers of all pairs, (first, second)."""
-        new_first, new_second = self._first.missing(first), self._second.missing(second)
-        if len(new_first) or len(new_second):
-            self._grow(new_first, new_second)
-        return self._table[np.ix_(self._first.of(first), self._second.of(second))]
-
-    def _grow(self, new_first: IntArray, new_second: IntArray) -> None:
-        old_first, old_second = self._first.ways, self._second.ways
-        self._first.add(new_first)
-        self._second.add(new_second)
-        table = np.zeros((len(self._first.ways), len(self._second.ways)), dtype=np.int64)
-        table[: len(old_first), : len(old_second)] = self._table
-        if len(old_first) and len(new_second):
-            table[: len(old_first), len(old_second) :] = self._compute(old_first, new_second)
-        if len(new_first) and table.shape[1]:
-            table[len(old_first) :] = self._compute(new_first, self._second.ways)
-        self._table = table
-
-
-class _Places:
-    """Places of ways in a table, in the order in which they came: `ways` are those with one."""
-
-    def __init__(self) -> None:
-        self.ways: IntArray = np.zeros(0, dtype=np.int64)
-        self._of: IntArray = np.zeros(0, dtype=np.int64)
-
-    def missing(self, ways: IntArray) -> IntArray:
-        """The ways that have no place, each once."""
-        longer = int(ways.max(initial=-1)) + 1 - len(self._of)
-        if longer > 0:
-            self._of = np.append(self._of, np.full(longer, -1, dtype=np.int64))
-        return np.unique(ways[self._of[ways] < 0])
-
-    def add(self, ways: IntArray) -> None:
-        """Give places to ways that have none."""
-        self._of[ways] = len(self.ways) + np.arange(len(ways))
-        self.ways = np.append(self.ways, ways)
-
-    def of(self, ways: IntArray) -> IntArray:
-        """The places of ways that have one, (ways,)."""
-        return self._of[ways]

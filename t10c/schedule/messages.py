@@ -244,7 +244,7 @@ class Messages:
         """Least cost of the first node's states, (blocks, kinds) of the second, and its minimum."""
         edge = self.edges[number]
         own = edge.first_ways.least(np.min(belief, axis=0) - self._backward[number])
-        key = (True, id(edge.tables), edge.table_of, own.tobytes())
+        key = (id(edge.tables), id(edge.second_ways), edge.table_of, own.tobytes())
         if key not in self._known:
             reached = _reached(edge, own)
             message = np.stack([reached[table] for table in edge.table_of])
@@ -255,7 +255,7 @@ class Messages:
         """Least cost of the second node's states, (kinds,) of the first, and its minimum."""
         edge = self.edges[number]
         own = edge.second_ways.least(belief - self._forward[number])
-        key = (False, id(edge.tables), edge.table_of, own.tobytes())
+        key = (id(edge.tables), id(edge.first_ways), edge.table_of, own.tobytes())
         if key not in self._known:
             self._known[key] = _rounded(_reaching(edge, own)[edge.first_ways.of])
         return self._known[key]

@@ -10,26 +10,22 @@ tensors. Where a term is left out, the network's least total never exceeds the l
 
 import itertools
 from collections.abc import Sequence as Seq
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from t10c.hardware.kernels import exchange_cycles, move_cycles
 from t10c.hardware.spec import HardwareSpec
-from t10c.schedule.fetch_sizes import FetchSizes, Side
+from t10c.schedule.fetch_sizes import FetchSizes
 from t10c.schedule.kinds import Kinds
-from t10c.schedule.listed_layouts import Lies
 from t10c.schedule.messages import NO_TABLE, Edge, Node, TableArray, Ways, narrow
 from t10c.schedule.progress import numbered
 from t10c.schedule.setting import Setting
 from t10c.schedule.shares import fetch_cycles
+from t10c.schedule.size_table import SizeTable
 from t10c.schedule.steps import Step
 from t10c.schedule.terms import Fetch, Origin, Term, Terms
-from t10c.schedule.windows import Window
 from t10c.search.space import FloatArray, IntArray
-
-Place = tuple[Lies, Window | None]
-"""What a core holds in a role, and the part of it that is looked at."""
 
 
 class NetworkBuilder:
@@ -50,6 +46,15 @@ class NetworkBuilder:
         return _Build(self.setting, self.spec, self._terms, self._sizes, kinds, kinds_of).network()
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What a term adds to an edge: the sizes, numbered, and the row of every kind of the first."""
+
+    table: int
+    sizes: SizeTable
+    rows: IntArray
+
+
 class _Build:
     """One network; parts that are alike are made once."""
 
@@ -68,8 +73,8 @@ class _Build:
         self.sizes = sizes
         self.kinds = kinds
         self.kinds_of = kinds_of
-        self._sides: dict[tuple[int, Lies, Window | None], Side] = {}
-        self._joints: dict[tuple[int, tuple[Place, ...]], Ways] = {}
+        self._tables: dict[tuple[object, ...], tuple[int, SizeTable]] = {}
+        self._edges: dict[tuple[object, ...], Edge] = {}
 
     def network(self) -> tuple[list[Node], list[Edge]]:
         """Nodes and edges of all steps."""
@@ -92,23 +97,6 @@ class _Build:
                 found_edges.append(replace(edges[key], first=first, second=step.index))
         return found_nodes, found_edges
 
-    def _side(self, step: int, lies: Lies, window: Window | None = None) -> Side:
-        key = (self.kinds_of[step], lies, window)
-        if key not in self._sides:
-            number = self.setting.choice_of[step]
-            self._sides[key] = self.sizes.side(number, self.kinds[key[0]], lies, window)
-        return self._sides[key]
-
-    def _joint_ways(self, step: int, every: Seq[Place]) -> Ways:
-        """Kinds of a step that are alike in all roles."""
-        if len(every) == 1:
-            return self._side(step, *every[0]).ways
-        key = (self.kinds_of[step], tuple(every))
-        if key not in self._joints:
-            columns = [self._side(step, *place).ways.of for place in every]
-            self._joints[key] = Ways(numbered(np.column_stack(columns))[1])
-        return self._joints[key]
-
     def _blocks(self, fetches: Seq[Fetch]) -> list[tuple[bool, tuple[Origin, ...]]]:
         """(moves anything, origin of every operand) of a step's blocks of states."""
         origins = list(itertools.product(*(fetch.origins for fetch in fetches)))
@@ -122,9 +110,7 @@ class _Build:
         own = self.kinds[self.kinds_of[step.index]]
         costs = []
         even = {
-            number: self.sizes.even_bytes(
-                step, fetch, self._side(step.index, ("in", step.reads[fetch.position].operand))
-            )
+            number: self.sizes.even_bytes(step, fetch, own)
             for number, fetch in enumerate(fetches)
             if self.terms.counts_even(step, number)
         }
@@ -143,26 +129,48 @@ class _Build:
         first: int,
         terms: tuple[Term, ...],
     ) -> Edge:
-        reads = [step.reads[fetches[term.fetch].position] for term in terms]
-        every = [self.sizes.seen(step, first, term) for term in terms]
-        held: list[Place] = [(term.lies, s.held) for term, s in zip(terms, every, strict=True)]
-        needed: list[Place] = [
-            (("in", read.operand), s.need) for read, s in zip(reads, every, strict=True)
+        parts = [self._part(step, fetches, first, term) for term in terms]
+        blocks = self._blocks(fetches)
+        used = [
+            tuple(i for i, term in enumerate(terms) if origin[term.fetch] == term.origin)
+            for _, origin in blocks
         ]
-        first_ways = self._joint_ways(first, held)
-        second_ways = self._joint_ways(step.index, needed)
-        sizes = []
-        for term, read, own, place in zip(terms, reads, held, needed, strict=True):
-            before, after = self._side(first, *own), self._side(step.index, *place)
-            size = self.sizes.bytes_between(step, read, first, term, before, after)
-            rows = before.ways.of[first_ways.any_kind()]
-            columns = after.ways.of[second_ways.any_kind()]
-            sizes.append(size[np.ix_(rows, columns)] if len(terms) > 1 else size)
+        rows = np.stack([part.rows for part in parts], axis=1)
+        ends = (self.kinds_of[first], self.kinds_of[step.index])
+        moving = tuple(moves for moves, _ in blocks)
+        key = (*ends, tuple(part.table for part in parts), rows.tobytes(), tuple(used), moving)
+        if key not in self._edges:
+            self._edges[key] = self._joined(parts, rows, list(zip(moving, used, strict=True)))
+        return replace(self._edges[key], first=first, second=step.index)
+
+    def _part(self, step: Step, fetches: Seq[Fetch], first: int, term: Term) -> "_Part":
+        """What a term adds to an edge."""
+        read = step.reads[fetches[term.fetch].position]
+        ends = (self.kinds_of[first], self.kinds_of[step.index])
+        before, after = (self.kinds[end] for end in ends)
+        key, make = self.sizes.between(step, read, first, term, before, after)
+        if (ends, key) not in self._tables:
+            self._tables[ends, key] = len(self._tables), make()
+        number, table = self._tables[ends, key]
+        seen = self.sizes.seen(step, first, term)
+        ways = self.sizes.ways(self.setting.choice_of[first], before, term.lies, seen.held)
+        return _Part(number, table, table.rows(ways))
+
+    def _joined(
+        self, parts: "Seq[_Part]", rows: IntArray, blocks: Seq[tuple[bool, tuple[int, ...]]]
+    ) -> Edge:
+        """The edge of some terms; a block of states says whether anything moves, and what terms."""
+        columns = np.stack([part.sizes.columns for part in parts], axis=1)
+        first_ways, second_ways = Ways(numbered(rows)[1]), Ways(numbered(columns)[1])
+        some_rows, some_columns = rows[first_ways.any_kind()], columns[second_ways.any_kind()]
+        sizes = [
+            part.sizes.table()[np.ix_(some_rows[:, i], some_columns[:, i])]
+            for i, part in enumerate(parts)
+        ]
         made: list[TableArray] = []
         number_of: dict[tuple[bool, tuple[int, ...]], int] = {}
         table_of = []
-        for moves, origin in self._blocks(fetches):
-            used = tuple(i for i, term in enumerate(terms) if origin[term.fetch] == term.origin)
+        for moves, used in blocks:
             if not used:
                 table_of.append(NO_TABLE)
                 continue
@@ -172,7 +180,7 @@ class _Build:
                 cycles = sum(self._cycles(sizes[i], moves) for i in used)
                 made.append(narrow(np.asarray(cycles)))
             table_of.append(number_of[moves, used])
-        return Edge(first, step.index, tuple(made), tuple(table_of), first_ways, second_ways)
+        return Edge(0, 1, tuple(made), tuple(table_of), first_ways, second_ways)
 
     def _cycles(self, size: FloatArray, moves: bool) -> FloatArray:
         """An operand's part of an exchange, the syncs left out; with them where nothing may move.

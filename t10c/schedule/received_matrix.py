@@ -147,7 +147,7 @@ class _Ways:
         sides = [side[dim] for side in (stack.start, stack.stop) for dim in dims]
         if not sides:
             return cls(_some(stack, slice(1)), 1, np.zeros(plans, dtype=np.int64))
-        first, way = _alike(np.concatenate(sides, axis=1))
+        first, way = first_alike(np.concatenate(sides, axis=1))
         return cls(_some(stack, first), len(first), way)
 
 
@@ -221,12 +221,12 @@ def _distinct(layout: Layout, cores: int) -> tuple[Layout, IntArray]:
     """The different layouts of a stack, and which of them every plan has."""
     width = layout.start.shape[1]
     start, stop = (side.reshape(-1, cores * width) for side in (layout.start, layout.stop))
-    first, which = _alike(np.concatenate([start, stop], axis=1))
+    first, which = first_alike(np.concatenate([start, stop], axis=1))
     rows = (len(first) * cores, width)
     return Layout(start[first].reshape(rows), stop[first].reshape(rows), layout.flat), which
 
 
-def _alike(rows: IntArray) -> tuple[IntArray, IntArray]:
+def first_alike(rows: IntArray) -> tuple[IntArray, IntArray]:
     """Where each different row comes first, and which of them every row is."""
     first: dict[bytes, int] = {}
     like = [first.setdefault(row.tobytes(), index) for index, row in enumerate(rows)]

@@ -40,35 +40,44 @@ def clipped(layout: Layout, window: Window) -> SmallArray:
 
     Boxes that are empty there are all the same.
     """
-    boxes = np.concatenate([layout.start, layout.stop], axis=1, dtype=np.int32, casting="unsafe")
-    dims = len(window.low)
-    empty = np.zeros(len(boxes), dtype=bool)
-    for dim, (low, extent) in enumerate(zip(window.low, window.extent, strict=True)):
-        start, stop = boxes[:, dim], boxes[:, dims + dim]
-        if (low, extent) != (0, _UNLIMITED):
-            boxes[:, dim] = start = np.minimum(np.maximum(start - low, 0), extent)
-            boxes[:, dims + dim] = stop = np.minimum(np.maximum(stop - low, 0), extent)
-        empty |= stop <= start
-    boxes[empty] = 0
+    low = np.array(window.low, dtype=np.int64)
+    return clipped_to(layout.start, layout.stop, low, window.extent)
+
+
+def clipped_to(
+    start: IntArray, stop: IntArray, low: IntArray, extent: tuple[int, ...]
+) -> SmallArray:
+    """The same of boxes (..., dims) within windows that begin at `low`, which is broadcast."""
+    boxes = np.concatenate([start - low, stop - low], axis=-1, dtype=np.int32, casting="unsafe")
+    dims = len(extent)
+    limit = np.array(extent * 2, dtype=np.int32)
+    np.minimum(np.maximum(boxes, 0, out=boxes), limit, out=boxes)
+    boxes[(boxes[..., dims:] <= boxes[..., :dims]).any(axis=-1)] = 0
     return boxes
 
 
-def earliest(layout: Layout, window: Window, cores: int) -> IntArray:
-    """Where windows begin that show the same, as early as boxes tell, (layouts, dims).
+def earliest(layout: Layout, lows: IntArray, extent: tuple[int, ...], cores: int) -> IntArray:
+    """Where windows begin that show the same, as early as boxes tell, (layouts, windows, dims).
 
     Where no box begins or ends within a window, it shows the same as one that begins where the
-    last box before did. The layout is of several, `cores` rows of each.
+    last box before did. The layout is of several, `cores` rows of each; `lows` (windows, dims).
     """
-    found = np.tile(np.array(window.low, dtype=np.int64), (len(layout.start) // cores, 1))
-    for dim, (low, extent) in enumerate(zip(window.low, window.extent, strict=True)):
-        if extent == _UNLIMITED:
+    count = len(layout.start) // cores
+    found = np.tile(lows, (count, 1, 1))
+    for dim, length in enumerate(extent):
+        if length == _UNLIMITED:
             continue
-        sides = np.concatenate(
-            [side[:, dim].reshape(-1, cores) for side in (layout.start, layout.stop)], axis=1
+        sides = [side[:, dim].reshape(count, cores) for side in (layout.start, layout.stop)]
+        # sides of all layouts in one rising row, those of each after those of the one before
+        span = (
+            max(int(max(side.max(initial=0) for side in sides)), int(lows[:, dim].max())) + length
         )
-        within = ((sides > low) & (sides < low + extent)).any(axis=1)
-        before = np.where(sides <= low, sides, 0).max(axis=1)
-        found[:, dim] = np.where(within, low, before)
+        base = np.arange(count)[:, None] * (span + 1)
+        known = np.unique(np.concatenate([base, *(side + base for side in sides)], axis=1))
+        low = lows[:, dim] + base
+        after = np.searchsorted(known, low, side="right")
+        within = np.searchsorted(known, low + length, side="left") > after
+        found[:, :, dim] = np.where(within, lows[:, dim], known[after - 1] - base)
     return found
 
 

@@ -7,7 +7,8 @@ from planned_graphs import chip
 
 from t10c.schedule.choices import all_listed, find_choices
 from t10c.schedule.layout_batch import stacked_layout
-from t10c.schedule.listed_layouts import Lies, ListedLayouts, PairTable
+from t10c.schedule.listed_layouts import Lies, ListedLayouts
+from t10c.schedule.pair_table import PairTable
 from t10c.schedule.problem import Problem
 from t10c.schedule.windows import Window, clipped
 from t10c.search import SearchOptions
