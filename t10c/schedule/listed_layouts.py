@@ -13,7 +13,7 @@ from t10c.schedule.choices import Choices
 from t10c.schedule.layout import Layout
 from t10c.schedule.layout_batch import LayoutRole, stacked_layout
 from t10c.schedule.progress import numbered
-from t10c.schedule.windows import Extent, SmallArray, Window, clipped_to, earliest
+from t10c.schedule.windows import Extent, SmallArray, Window, clipped_to, shown_alike
 from t10c.search.operator import plan_of
 from t10c.search.space import IntArray
 from t10c.search.temporal import slot_table
@@ -22,6 +22,7 @@ Lies = tuple[LayoutRole, int]
 """A role, and the operand that plays it (0 for the output)."""
 
 _CHUNK_PLANS = 512
+_CHUNK_WAYS = 4096
 _LATEST = 16
 """Stacks of layouts that are remembered: reads that differ in their views only ask for the same."""
 
@@ -88,8 +89,8 @@ class ListedLayouts:
         """See whole ways through all windows noted."""
         cores = len(self._sample)
         new = seen.unknown(whole)
-        for low in range(0, len(new), _CHUNK_PLANS):
-            part = new[low : low + _CHUNK_PLANS]
+        for low in range(0, len(new), _CHUNK_WAYS):
+            part = new[low : low + _CHUNK_WAYS]
             seen.add(part, self.layouts(number, lies, part), cores)
 
     def layouts(self, number: int, lies: Lies, ways: IntArray, extent: Extent = None) -> Layout:
@@ -193,35 +194,32 @@ class _SeenWays:
         longer = int(whole.max(initial=-1)) + 1 - len(self._through_all)
         if longer > 0:
             self._through_all = np.append(self._through_all, np.zeros(longer, dtype=bool))
+        shape = (len(self._place), len(self._through_all))
+        if shape != self._of.shape:
+            old = self._of
+            self._of = np.full(shape, -1, dtype=np.int32)
+            self._of[: old.shape[0], : old.shape[1]] = old
         return np.unique(whole[~self._through_all[whole]])
 
     def add(self, whole: IntArray, layout: Layout, cores: int) -> None:
         """See whole ways, whose layouts these are one after the other, through all windows."""
         lows = np.array(list(self._place), dtype=np.int64)
-        begins = earliest(layout, lows, self._extent, cores)
-        rows, windows, dims = begins.shape
-        own = np.repeat(np.arange(rows), windows)
-        each = np.column_stack([own, begins.reshape(-1, dims)])
-        count, which = numbered(each)
+        shown = shown_alike(layout, lows, self._extent, cores)
+        count, which = numbered(shown.reshape(-1, shown.shape[2]))
         some = np.empty(count, dtype=np.int64)
         some[which] = np.arange(len(which))
-        numbers: list[int] = []
+        rows, windows, dims = len(whole), len(lows), len(self._extent)
         start, stop = (side.reshape(rows, cores, dims) for side in (layout.start, layout.stop))
+        numbers: list[int] = []
         for first in range(0, count, _CHUNK_PLANS):
-            looks = each[some[first : first + _CHUNK_PLANS]]
-            row, low = looks[:, 0], looks[:, None, 1:]
-            boxes = clipped_to(start[row], stop[row], low, self._extent)
+            row, window = np.divmod(some[first : first + _CHUNK_PLANS], windows)
+            boxes = clipped_to(start[row], stop[row], lows[window, None], self._extent)
             found = self._numbers.of(boxes)
             for way, box in zip(found, boxes, strict=True):
                 if way == len(self._first):
                     self._first.append(box.copy())
             numbers += found
         ways = np.array(numbers, dtype=np.int32)[which]
-        shape = (windows, len(self._through_all))
-        if shape != self._of.shape:
-            old = self._of
-            self._of = np.full(shape, -1, dtype=np.int32)
-            self._of[: old.shape[0], : old.shape[1]] = old
         self._of[:, whole] = ways.reshape(rows, windows).T
         self._through_all[whole] = True
 

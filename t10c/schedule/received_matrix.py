@@ -24,7 +24,7 @@ from t10c.schedule.received import (
     received_elements,
     wanted_boxes,
 )
-from t10c.search.space import FloatArray, IntArray
+from t10c.search.space import BoolArray, FloatArray, IntArray
 
 _TABLE_ELEMENTS = 1 << 20
 """Numbers per table of a factor, if a single plan of the source does not take more."""
@@ -48,7 +48,38 @@ def received_matrix(
     `around` are other sources, which lie the same way whatever is chosen, (cores,) each. Every
     entry is the largest `received_elements` of a core.
     """
-    return _matrix(need, held, views, cores, _most, around)
+    if around:
+        return _matrix(need, held, views, cores, _most, around)
+    matrix, sure = _of_idle_cores(need, held, views, cores)
+    sources = np.flatnonzero(~sure.all(axis=1))
+    readers = np.flatnonzero(~sure[sources].all(axis=0))
+    if len(sources):
+        few_needed, few_held = _of_plans(need, readers, cores), _of_plans(held, sources, cores)
+        rest = _matrix(few_needed, few_held, views, cores, _most)
+        matrix[np.ix_(sources, readers)] = rest
+    return matrix
+
+
+def _of_idle_cores(
+    need: Layout, held: Layout, views: Sequence[View], cores: int
+) -> tuple[IntArray, BoolArray]:
+    """Received elements where a core that wants most holds nothing, and where that is so.
+
+    No core lacks more than that one. Both are (source plans, reader's plans).
+    """
+    wanted = sum(wanted_boxes(need, view)[1] for view in views)
+    elements = np.asarray(wanted, dtype=np.int64).reshape(-1, cores)
+    most = elements.max(axis=1)
+    idle = (held.stop <= held.start).any(axis=1).reshape(-1, cores)
+    both = idle.astype(np.float32) @ (elements == most[:, None]).astype(np.float32).T
+    matrix = np.broadcast_to(most, both.shape).copy()
+    return matrix, both > 0
+
+
+def _of_plans(layout: Layout, plans: IntArray, cores: int) -> Layout:
+    """Layouts of some plans of a stack."""
+    rows = (plans[:, None] * cores + np.arange(cores)).ravel()
+    return Layout(layout.start[rows], layout.stop[rows], layout.flat)
 
 
 def mean_received_matrix(

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from t10c.schedule.atoms import Atom, View
 from t10c.schedule.layout import Layout
+from t10c.schedule.progress import numbered
+from t10c.schedule.received_matrix import first_alike
 from t10c.search.space import IntArray
 
 SmallArray = NDArray[np.int32]
@@ -56,28 +58,58 @@ def clipped_to(
     return boxes
 
 
-def earliest(layout: Layout, lows: IntArray, extent: tuple[int, ...], cores: int) -> IntArray:
-    """Where windows begin that show the same, as early as boxes tell, (layouts, windows, dims).
+def shown_alike(layout: Layout, lows: IntArray, extent: tuple[int, ...], cores: int) -> IntArray:
+    """Numbers that tell apart what windows show of layouts, (layouts, windows, numbers).
 
-    Where no box begins or ends within a window, it shows the same as one that begins where the
-    last box before did. The layout is of several, `cores` rows of each; `lows` (windows, dims).
+    The layout is of several, `cores` rows of each, which windows of one extent look at, `lows`
+    (windows, dims). Where all numbers are the same, so are the boxes within the window.
     """
     count = len(layout.start) // cores
-    found = np.tile(lows, (count, 1, 1))
+    unlimited = [dim for dim, length in enumerate(extent) if length == _UNLIMITED]
+    sides = [side.reshape(count, cores, -1) for side in (layout.start, layout.stop)]
+    whole = np.concatenate([side[:, :, unlimited] for side in sides], axis=2)
+    found = [np.broadcast_to(first_alike(whole.reshape(count, -1))[1][:, None], (count, len(lows)))]
     for dim, length in enumerate(extent):
         if length == _UNLIMITED:
             continue
-        sides = [side[:, dim].reshape(count, cores) for side in (layout.start, layout.stop)]
-        # sides of all layouts in one rising row, those of each after those of the one before
-        span = (
-            max(int(max(side.max(initial=0) for side in sides)), int(lows[:, dim].max())) + length
-        )
-        base = np.arange(count)[:, None] * (span + 1)
-        known = np.unique(np.concatenate([base, *(side + base for side in sides)], axis=1))
-        low = lows[:, dim] + base
-        after = np.searchsorted(known, low, side="right")
-        within = np.searchsorted(known, low + length, side="left") > after
-        found[:, :, dim] = np.where(within, lows[:, dim], known[after - 1] - base)
+        first, way = first_alike(np.concatenate([side[:, :, dim] for side in sides], axis=1))
+        own = [side[first, :, dim] for side in sides]
+        every, window = np.unique(lows[:, dim], return_inverse=True)
+        shown = _shown_along(own[0], own[1], every, length)
+        found.append(shown[way[:, None], window.ravel()])
+    return np.stack(found, axis=2)
+
+
+def _shown_along(start: IntArray, stop: IntArray, lows: IntArray, extent: int) -> IntArray:
+    """Numbers of what windows show of layouts along one dimension, (layouts, windows).
+
+    `start` and `stop` are (layouts, cores).
+    """
+    begins = _earliest(start, stop, lows, extent)
+    row = np.repeat(np.arange(len(start)), len(lows))
+    count, which = numbered(np.stack([row, begins.ravel()], axis=1))
+    some = np.empty(count, dtype=np.int64)
+    some[which] = np.arange(len(which))
+    row, low = row[some], begins.ravel()[some, None]
+    boxes = np.concatenate([start[row] - low, stop[row] - low], axis=1)
+    np.minimum(np.maximum(boxes, 0, out=boxes), extent, out=boxes)
+    return first_alike(boxes)[1][which].reshape(begins.shape)
+
+
+def _earliest(start: IntArray, stop: IntArray, lows: IntArray, extent: int) -> IntArray:
+    """Where windows begin that show the same, as early as boxes tell, (layouts, windows).
+
+    Where no box begins or ends within a window, it shows the same as one that begins where the
+    last box before did.
+    """
+    # sides of all layouts in one rising row, those of each after those of the one before
+    span = max(int(stop.max(initial=0)), int(lows.max(initial=0))) + extent + 1
+    base = np.arange(len(start))[:, None] * span
+    known = np.unique(np.concatenate([base, start + base, stop + base], axis=1))
+    low = lows + base
+    after = np.searchsorted(known, low, side="right")
+    within = np.searchsorted(known, low + extent, side="left") > after
+    found: IntArray = np.where(within, lows, known[after - 1] - base)
     return found
 
 
