@@ -4,7 +4,10 @@ Giving memory where it saves most per byte (settle.py) is quick and mostly right
 of very different sizes share the memory it may leave much of it unused.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from t10c.schedule.choices import Choices
 from t10c.schedule.memory import Homes
@@ -22,8 +25,8 @@ def least_setup(
 ) -> list[int] | None:
     """Options of fixed plans with the least sum of setups, sizes rounded up; None if none fit.
 
-    The step that demands most limits the idle weights of all others; its own weights get what the
-    other limits leave.
+    The step that demands most limits the idle weights of all others. What its own weights take, the
+    other limits leave less of to the others; its idle cuts are gone through one by one.
     """
     demand = setting.demand_bytes(plans, homes) + homes.live + fixed_bytes
     tight = int(np.argmax(demand))
@@ -33,25 +36,30 @@ def least_setup(
     menus = [_undominated(setting.of_step(step), plan) for step, plan in enumerate(plans)]
     others = [step for step in range(len(plans)) if step != tight]
     unit = max(_LEAST_UNIT_BYTES, -(-room // _MOST_UNITS))
-    picked = _least_cost(
+    sack = _Sack.filled(
         [-(-setting.of_step(step).idle_bytes[menus[step]] // unit) for step in others],
         [setting.of_step(step).setup[menus[step]] for step in others],
         room // unit,
     )
-    if picked is None:
-        return None
-    options = [0] * len(plans)
-    for step, pick in zip(others, picked, strict=True):
-        options[step] = int(menus[step][pick])
     most_idle = capacity_bytes - homes.end - fixed_bytes
+    # another step's own weights do not count while it runs: what they take may not fit, or may
+    rest = capacity_bytes - int(demand[others].max(initial=0))
+    best: tuple[float, list[int]] = (np.inf, [])
     own = setting.of_step(tight)
-    for option in menus[tight][np.argsort(own.setup[menus[tight]], kind="stable")].tolist():
-        options[tight] = option
-        idle = np.array([setting.of_step(s).idle_bytes[o] for s, o in enumerate(options)])
-        total = int(idle.sum())
-        if total <= most_idle and bool((total - idle + demand <= capacity_bytes).all()):
-            return options
-    return None
+    for option in menus[tight].tolist():
+        size, setup = int(own.idle_bytes[option]), float(own.setup[option])
+        for left in (min(room, most_idle - size), min(room, most_idle - size, rest - size)):
+            cycles = setup + sack.least(left // unit)
+            if cycles >= best[0]:
+                continue
+            options = [0] * len(plans)
+            options[tight] = option
+            for step, pick in zip(others, sack.picked(left // unit), strict=True):
+                options[step] = int(menus[step][pick])
+            idle = np.array([setting.of_step(s).idle_bytes[o] for s, o in enumerate(options)])
+            if bool((idle.sum() - idle + demand <= capacity_bytes).all()):
+                best = cycles, options
+    return best[1] or None
 
 
 def _undominated(choices: Choices, plan: int) -> IntArray:
@@ -64,24 +72,45 @@ def _undominated(choices: Choices, plan: int) -> IntArray:
     return kept
 
 
-def _least_cost(sizes: list[IntArray], costs: list[FloatArray], room: int) -> list[int] | None:
-    """One option of every menu with the least sum of costs within the room; None if none fit."""
-    best = np.zeros(room + 1)
-    taken = np.zeros((len(sizes), room + 1), dtype=np.int32)
-    for menu, (size, cost) in enumerate(zip(sizes, costs, strict=True)):
-        following = np.full(room + 1, np.inf)
-        for option, (units, cycles) in enumerate(zip(size.tolist(), cost.tolist(), strict=True)):
-            if units > room:
-                continue
-            total = best[: room + 1 - units] + cycles
-            better = total < following[units:]
-            following[units:][better] = total[better]
-            taken[menu, units:][better] = option
-        best = following
-    if not np.isfinite(best[room]):
-        return None
-    picked, left = [0] * len(sizes), room
-    for menu in reversed(range(len(sizes))):
-        picked[menu] = int(taken[menu, left])
-        left -= int(sizes[menu][picked[menu]])
-    return picked
+@dataclass(frozen=True)
+class _Sack:
+    """The least sum of costs of one option of every menu, for every room in units.
+
+    `best` (rooms,) are costs, inf where nothing fits, `taken` (menus, rooms) the options, and
+    `sizes` those of the options.
+    """
+
+    sizes: list[IntArray]
+    best: FloatArray
+    taken: NDArray[np.int32]
+
+    @classmethod
+    def filled(cls, sizes: list[IntArray], costs: list[FloatArray], room: int) -> "_Sack":
+        """For all rooms up to a largest."""
+        best = np.zeros(room + 1)
+        taken = np.zeros((len(sizes), room + 1), dtype=np.int32)
+        for menu, (size, cost) in enumerate(zip(sizes, costs, strict=True)):
+            following = np.full(room + 1, np.inf)
+            for option, (units, cycles) in enumerate(
+                zip(size.tolist(), cost.tolist(), strict=True)
+            ):
+                if units > room:
+                    continue
+                total = best[: room + 1 - units] + cycles
+                better = total < following[units:]
+                following[units:][better] = total[better]
+                taken[menu, units:][better] = option
+            best = following
+        return cls(sizes, best, taken)
+
+    def least(self, room: int) -> float:
+        """The least cost in a room, inf if nothing fits."""
+        return float(self.best[room]) if room >= 0 else np.inf
+
+    def picked(self, room: int) -> list[int]:
+        """The options of the least cost, one of every menu."""
+        picked, left = [0] * len(self.sizes), room
+        for menu in reversed(range(len(self.sizes))):
+            picked[menu] = int(self.taken[menu, left])
+            left -= int(self.sizes[menu][picked[menu]])
+        return picked
