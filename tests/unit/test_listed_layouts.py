@@ -1,8 +1,9 @@
-"""Ways that listed plans lie, and tables over pairs of them."""
+"""Ways that listed plans lie, and tables over pairs of them and of kinds."""
 
 import random
 
 import numpy as np
+import pytest
 from planned_graphs import chip
 
 from t10c.schedule.choices import all_listed, find_choices
@@ -10,6 +11,7 @@ from t10c.schedule.layout_batch import stacked_layout
 from t10c.schedule.listed_layouts import Lies, ListedLayouts
 from t10c.schedule.pair_table import PairTable
 from t10c.schedule.problem import Problem
+from t10c.schedule.size_table import Held, Needed, SizeTable
 from t10c.schedule.windows import Window, clipped
 from t10c.search import SearchOptions
 from t10c.search.templates import named_expression
@@ -82,3 +84,48 @@ def test_each_pair_is_computed_once() -> None:
         second = np.array(rng.sample(range(7), rng.randint(0, 4)), dtype=np.int64)
         assert np.array_equal(table.of(first, second), np.multiply.outer(first, 100 + second))
     assert len(asked) == len(set(asked))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ways_with_the_same_numbers_are_merged(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    numbers = rng.integers(0, 2, (9, 3))[:, rng.integers(0, 3, 7)]
+    table = PairTable(lambda first, second: numbers[np.ix_(first, second)])
+    for _ in range(3):
+        first, second = rng.integers(0, 9, 4), rng.integers(0, 7, 3)
+        merged = table.merged(first, second)
+        rows, columns = merged.first_class[first], merged.second_class[second]
+        assert np.array_equal(merged.table[np.ix_(rows, columns)], numbers[np.ix_(first, second)])
+        assert len(np.unique(merged.table, axis=0)) == len(merged.table)
+        assert len(np.unique(merged.table, axis=1).T) == len(merged.table.T)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_sizes_between_kinds(seed: int) -> None:
+    """Rows that several windows ask for are what each pair of kinds gives by itself."""
+    rng = np.random.default_rng(seed)
+    exact = rng.integers(0, 3, (6, 5))
+    pairs = PairTable(lambda first, second: exact[np.ix_(first, second)])
+    plans, own_plans = int(rng.integers(0, 5)), int(rng.integers(0, 5))
+    kinds, own_kinds = (
+        plans + int(rng.integers(plans == 0, 4)),
+        own_plans + int(rng.integers(own_plans == 0, 4)),
+    )
+    held = Held(plans, rng.integers(0, 4, kinds) / 1.0)
+    needed = Needed(
+        own_plans, rng.integers(0, 6, own_kinds) / 1.0, rng.integers(0, 2, own_kinds) / 1.0
+    )
+    ways = rng.integers(0, 5, own_plans)
+    table = SizeTable(pairs.merged(np.arange(6), np.arange(5)), held, needed, ways)
+    for _ in range(3):
+        first = rng.integers(0, 6, plans)
+        rows = table.rows(first)
+        found = table.table()[np.ix_(rows, table.columns)]
+        for kind, own in np.ndindex(found.shape):
+            if kind < plans and own < own_plans:
+                size = float(exact[first[kind], ways[own]])
+            else:
+                lacks = needed.least_bytes[own] - held.most_bytes[kind]
+                size = max(needed.floor_bytes[own], lacks, 0.0)
+            assert found[kind, own] == size
+    assert len(np.unique(table.table(), axis=0)) == len(table.table())
