@@ -116,16 +116,6 @@ class Choices:
         """Whether the options of no plan of `all_listed` had to be thinned out."""
         return has_every_option(int(np.bincount(self.plan).max(initial=0)))
 
-    def plan_costs_at(self, price: float) -> FloatArray:
-        """Per plan, execution and the least setup + price * idle bytes of all weights, (plans,)."""
-        count = len(self.problem.weights)
-        least = np.full((len(self.plans), count), np.inf)
-        cuts = self.every_cut
-        priced = cuts.setup + price * cuts.idle_bytes
-        np.minimum.at(least, (cuts.plan, cuts.weight), priced)
-        total: FloatArray = self.execution + least.sum(axis=1)
-        return total
-
     def demand_bytes(self, dying_bytes: int) -> IntArray:
         """Bytes per core each plan demands of its own, fetching or running, (plans,).
 

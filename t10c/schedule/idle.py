@@ -9,10 +9,11 @@ import numpy as np
 from t10c.hardware.kernels import move_cycles, sync_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import size_bytes
-from t10c.ir.expression import TensorExpression
+from t10c.ir.expression import Operand, TensorExpression
 from t10c.ir.plan import Plan, block_lengths, piece_axis_lengths, temporal_factor
 from t10c.schedule.problem import Problem
 from t10c.search.operator import FrontEntry
+from t10c.search.space import FloatArray, IntArray
 from t10c.search.temporal import factor_tuples
 
 _FEW_OPTIONS = 12
@@ -95,16 +96,8 @@ def idle_cuts(
     factors = factor_tuples(most, len(axes))
     limits = np.array([blocks[expression.axis_index[a]] // active[a] for a in axes], np.int64)
     factors = factors[np.all(factors <= limits, axis=1)] if len(axes) else factors
-    elements = np.ones(len(factors), dtype=np.int64)
-    column = {a: i for i, a in enumerate(axes)}
-    for dim in operand.dims:
-        span = np.full(len(factors), dim.reach, dtype=np.int64)
-        for a, stride in dim.terms:
-            span += abs(stride) * (-(-lengths[a] // factors[:, column[a]]) - 1)
-        elements *= span
-    ratios = np.prod(factors, axis=1)
-    sizes = size_bytes(spec, elements, operand.bits)
-    setups = move_cycles(spec, (ratios - 1) * sizes) + 2 * sync_cycles(spec) * (ratios - 1)
+    piece = np.array([[lengths[a] for a in axes]], dtype=np.int64)
+    ratios, (sizes,), (setups,) = cut_costs(operand, piece, factors, spec)
     cuts = []
     least = np.iinfo(np.int64).max
     for row in np.lexsort((sizes, setups)):
@@ -113,3 +106,25 @@ def idle_cuts(
             chosen = tuple((a, int(f)) for a, f in zip(axes, factors[row], strict=True) if f > 1)
             cuts.append(IdleCut(int(ratios[row]), chosen, int(sizes[row]), float(setups[row])))
     return cuts
+
+
+def cut_costs(
+    operand: Operand, lengths: IntArray, factors: IntArray, spec: HardwareSpec
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """What weights cost that are cut on, idle: ratios (cuts,), bytes and setups (pieces, cuts).
+
+    `lengths` (pieces, axes) are those of active pieces along the operand's axes, `factors` (cuts,
+    axes) idle t / active t. Setup gathers the missing pieces round the ring, in cycles.
+    """
+    elements = np.ones((len(lengths), len(factors)), dtype=np.int64)
+    column = {axis: i for i, axis in enumerate(operand.axes)}
+    for dim in operand.dims:
+        span = np.full(elements.shape, dim.reach, dtype=np.int64)
+        for axis, stride in dim.terms:
+            own = column[axis]
+            span += abs(stride) * (-(-lengths[:, own, None] // factors[:, own]) - 1)
+        elements *= span
+    ratios = np.prod(factors, axis=1)
+    sizes = size_bytes(spec, elements, operand.bits)
+    setups = move_cycles(spec, (ratios - 1) * sizes) + 2 * sync_cycles(spec) * (ratios - 1)
+    return ratios, sizes, np.asarray(setups)

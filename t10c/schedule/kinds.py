@@ -12,12 +12,11 @@ import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
-from t10c.schedule.progress import NO_PLAN, Progress
-from t10c.schedule.shares import fetch_cycles, replicas_of, weight_cycles
+from t10c.schedule.progress import Progress
+from t10c.schedule.shares import fetch_cycles
 from t10c.schedule.shortlist import others_gain
 from t10c.schedule.surroundings import UNKNOWN, Surroundings
 from t10c.search.space import BoolArray, FloatArray, IntArray
-from t10c.search.temporal import slot_table
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def find_kinds(
     last time.
     """
     listed = choices.listed
-    row_cost = _known_costs(choices, known, price, spec)
+    row_cost = listed.costs_at(price)
     if own_rate:
         row_cost += own_rate * demand_bytes(choices, spec, dying_bytes)
     floor = listed.floor_bytes[:, list(around.floored)].sum(axis=1)
@@ -196,15 +195,6 @@ def _rest_costs(
     return listed.rest_at(price) + own, listed.rest_less_gain_at(price) + own
 
 
-def _known_costs(choices: Choices, known: Progress, price: float, spec: HardwareSpec) -> FloatArray:
-    """Cost of every row, (rows,): with the real idle cuts of those that are plans."""
-    cost = row_costs(choices, price, spec)
-    planned = known.plan != NO_PLAN
-    if planned.any():
-        cost[planned] = choices.plan_costs_at(price)[known.plan[planned]]
-    return cost
-
-
 def demand_bytes(choices: Choices, spec: HardwareSpec, dying_bytes: int) -> IntArray:
     """Bytes per core that every row takes itself, fetching or running, (rows,)."""
     costs = choices.listed.costs
@@ -229,14 +219,3 @@ def _gain(choices: Choices, around: Surroundings, spec: HardwareSpec) -> FloatAr
     copied = listed.fetched_bytes[:, list(around.copied)].sum(axis=1)
     lent = listed.fetched_bytes[:, list(choices.problem.lent)]
     return others_gain(spec, around.readers, listed.home_bytes, copied, lent)
-
-
-def row_costs(choices: Choices, price: float, spec: HardwareSpec) -> FloatArray:
-    """Execution + setup + price * idle bytes of every row, the idle cut relaxed, (rows,)."""
-    listed = choices.listed
-    table = slot_table(choices.problem.expression)
-    cost: FloatArray = listed.priced[0].copy()  # at price 0 nothing is gathered
-    for index, size in zip(choices.problem.weights, listed.shared_bytes.T, strict=True):
-        copies = replicas_of(table, listed.candidates, index).astype(np.float64)
-        cost += weight_cycles(np.array(price), size, copies, spec)
-    return cost

@@ -7,9 +7,10 @@ import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices, with_plans
-from t10c.schedule.kinds import Kinds, find_kinds, row_costs
+from t10c.schedule.kinds import Kinds, find_kinds
 from t10c.schedule.network import NetworkBuilder
-from t10c.schedule.progress import NO_PLAN, Progress, numbered
+from t10c.schedule.numbering import numbered
+from t10c.schedule.progress import NO_PLAN, Progress
 from t10c.schedule.rates import Rates, Variant
 from t10c.schedule.setting import Setting
 from t10c.schedule.shares import fetch_cycles
@@ -55,7 +56,7 @@ class Listings:
         """Cost of every listed plan with the least exchange of its operands, (rows,)."""
         choices = self.setting.choices[number]
         floor = choices.listed.floor_bytes[:, list(self._around[number].floored)].sum(axis=1)
-        total: FloatArray = row_costs(choices, price, self._spec) + fetch_cycles(self._spec, floor)
+        total: FloatArray = choices.listed.costs_at(price) + fetch_cycles(self._spec, floor)
         return total
 
     def kinds(self, rates: Rates, variant: Variant) -> Kinds:

@@ -19,7 +19,7 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.fetch_sizes import FetchSizes
 from t10c.schedule.kinds import Kinds
 from t10c.schedule.messages import NO_TABLE, Edge, Node, TableArray, Ways, narrow
-from t10c.schedule.progress import numbered
+from t10c.schedule.numbering import numbered
 from t10c.schedule.setting import Setting
 from t10c.schedule.shares import fetch_cycles
 from t10c.schedule.size_table import SizeTable

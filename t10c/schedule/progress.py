@@ -1,9 +1,10 @@
-"""What a joint choice has learnt of every row of a shortlist, and how rows are told apart."""
+"""What a joint choice has learnt of every row of a shortlist."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from t10c.schedule.numbering import numbered
 from t10c.schedule.shortlist import Shortlist
 from t10c.search.space import BoolArray, IntArray
 
@@ -13,9 +14,6 @@ _CLASS_RATIOS = (1.2, 1.5, 2.0, 4.0, 16.0, 256.0, 1e9)
 _MOST_CLASSES = 400
 
 NO_PLAN = -1
-
-_MOST_NUMBERS = 1 << 62
-"""Whole numbers of 64 bits tell so many rows apart."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +61,3 @@ class Progress:
             if count <= _MOST_CLASSES:
                 break
         return replace(self, size_class=size_class)
-
-
-def numbered(rows: IntArray) -> tuple[int, IntArray]:
-    """How many different rows there are, and which of them, in order, every row is."""
-    number, most = np.zeros(len(rows), dtype=np.int64), 1
-    for column in rows.T:
-        first = int(column.min(initial=0))
-        span = int(column.max(initial=0)) - first + 1
-        if most * span >= _MOST_NUMBERS:
-            found, number = np.unique(number, return_inverse=True)
-            most = len(found)
-        number, most = number * span + (column - first), most * span
-    found, number = np.unique(number, return_inverse=True)
-    return len(found), number

@@ -17,6 +17,7 @@ import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import size_bytes
+from t10c.schedule.idle_menus import IdleMenus, find_menus
 from t10c.schedule.kept import Kept
 from t10c.schedule.problem import Problem
 from t10c.schedule.shares import (
@@ -51,8 +52,8 @@ class Shortlist:
     (prices,) the least of it less what others save by the plan at most. `fetched_bytes` (plans,
     inputs) are pieces, `needed_bytes` (plans, inputs) what some core needs of them at least,
     `floor_bytes` (plans, inputs) what a core receives at least, on average over the cores used, if
-    the operand lies in one copy; `shared_bytes` (plans, weights) what idle cuts
-    share at least; `home_bytes` (plans,) the largest share of the output, at most.
+    the operand lies in one copy; `home_bytes` (plans,) the largest share of the output, at most;
+    `menus` has the idle cuts of every weight.
     """
 
     prices: FloatArray
@@ -64,8 +65,8 @@ class Shortlist:
     fetched_bytes: FloatArray
     needed_bytes: FloatArray
     floor_bytes: FloatArray
-    shared_bytes: FloatArray
     home_bytes: FloatArray
+    menus: tuple[IdleMenus, ...]
 
     def __len__(self) -> int:
         return len(self.candidates)
@@ -80,9 +81,15 @@ class Shortlist:
             fetched_bytes=self.fetched_bytes[selection],
             needed_bytes=self.needed_bytes[selection],
             floor_bytes=self.floor_bytes[selection],
-            shared_bytes=self.shared_bytes[selection],
             home_bytes=self.home_bytes[selection],
+            menus=tuple(own.take(selection) for own in self.menus),
         )
+
+    def costs_at(self, price: float) -> FloatArray:
+        """Execution and the cheapest idle cuts at a price, of every plan, (plans,)."""
+        # where idle bytes cost nothing, nothing is cut
+        cost: FloatArray = self.priced[0] + sum(own.cycles_at(price) for own in self.menus)
+        return cost
 
     def rest_at(self, price: float) -> float:
         """The least cost of the rest at a price, at least."""
@@ -261,8 +268,11 @@ class ShortlistCollector:
             own.piece_bytes[:, :-1].astype(np.float64),
             needed_bytes(expression, self.table, merged, self.spec),
             floor_bytes(expression, self.table, merged, self.spec),
-            self._shared(merged, own),
             home_bytes(expression, self.table, merged, self.spec),
+            tuple(
+                find_menus(expression, self.table, merged, weight, self.spec)
+                for weight in self.problem.weights
+            ),
         )
 
 
