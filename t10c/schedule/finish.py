@@ -55,7 +55,7 @@ class Finished:
 def can_finish(setting: Setting) -> bool:
     """Whether all feasible plans are listed, and few enough."""
     listed = [choices.listed for choices in setting.choices]
-    complete = all(np.isinf(own.rest).all() for own in listed)
+    complete = all(own.rest.is_empty for own in listed)
     return complete and sum(map(len, listed)) <= MOST_PLANS
 
 

@@ -97,8 +97,10 @@ def find_kinds(
     near = known.alive & ~far
     rows, kind_of_alike = _cheapest_alike(known.alike, near & known.opened, row_cost)
     classes = _Classes.of(known, np.flatnonzero(near & ~known.opened))
-    rest, rest_less_gain = _rest_costs(choices, known, price, own_rate, spec)
-    rest_excess = rest_less_gain - ceiling
+    rest, rest_excess = np.inf, np.inf
+    if known.rest_alive:
+        rest = listed.rest.cost_at(price, own_rate)
+        rest_excess = listed.rest.less_gain_at(price, own_rate) - ceiling
     if not around.bounded:
         rest = min(rest, float(floored_cost[far].min(initial=np.inf)))
     elif rest_excess > 0:
@@ -178,21 +180,6 @@ def _far(known: Progress, excess: FloatArray, around: Surroundings) -> BoolArray
     if not around.bounded or not (known.alive & known.opened & ~far).any():
         far &= ~known.opened
     return far
-
-
-def _rest_costs(
-    choices: Choices, known: Progress, price: float, own_rate: float, spec: HardwareSpec
-) -> tuple[float, float]:
-    """What is not listed costs at least, and the same less what others save by it, in cycles.
-
-    inf, both, if it is in no better schedule.
-    """
-    if not known.rest_alive:
-        return np.inf, np.inf
-    listed = choices.listed
-    demand = choices.search.smallest_legal_bytes - spec.shift_buffer.reserved_bytes
-    own = own_rate * demand
-    return listed.rest_at(price) + own, listed.rest_less_gain_at(price) + own
 
 
 def demand_bytes(choices: Choices, spec: HardwareSpec, dying_bytes: int) -> IntArray:

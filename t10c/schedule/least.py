@@ -122,8 +122,8 @@ def _least_of(setting: Setting, number: int, spec: HardwareSpec) -> tuple[float,
 def fitting(setting: Setting, spec: HardwareSpec) -> Setting:
     """The setting without listed plans that no schedule in the memory of `spec` can contain.
 
-    What the shortlists sum up stays, so bounds hold as before. A list that would be left empty
-    stays as it is.
+    What the shortlists sum up is left out as well where that is sure. A list that would be left
+    empty stays as it is.
     """
     needs = least_needs(setting, spec)
     left = spec.usable_bytes - needs.others
@@ -131,7 +131,9 @@ def fitting(setting: Setting, spec: HardwareSpec) -> Setting:
     for number, own in enumerate(setting.choices):
         steps: IntArray = np.flatnonzero(np.array(setting.choice_of) == number)
         active = own.listed.costs.memory_bytes - spec.shift_buffer.reserved_bytes
-        fits = active <= float(left[steps].max(initial=0.0))
+        most = float(left[steps].max(initial=0.0))
+        fits = active <= most
         listed = own.listed.take(fits) if fits.any() else own.listed
+        listed = replace(listed, rest=listed.rest.within(most))
         choices.append(replace(own, shortlist=listed))
     return replace(setting, choices=tuple(choices))

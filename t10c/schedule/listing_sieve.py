@@ -11,11 +11,14 @@ from t10c.schedule.pool import PoolCollector, execution_cycles
 from t10c.schedule.pool_sieve import PoolSieve
 from t10c.schedule.shares import shares_evenly
 from t10c.schedule.shortlist import ShortlistCollector
+from t10c.search.blocks import Block
 from t10c.search.candidates import Candidates
 from t10c.search.evaluate import Costs
 from t10c.search.floors import SLACK, more_shift_cycles
 from t10c.search.join import Prefixes, known_shifts
 from t10c.search.space import BoolArray, FloatArray, IntArray
+from t10c.search.subspaces import least_memory
+from t10c.search.tile_table import TileTable
 
 
 class ListingSieve(PoolSieve):
@@ -38,27 +41,38 @@ class ListingSieve(PoolSieve):
         execution = execution_cycles(self._collector.problem.expression, costs)
         self._listing.learn(candidates, costs, execution)
 
+    def enter(self, block: Block, tiles: TileTable) -> IntArray:
+        """Rows of the splits that promise to be best by some score or minimum, ascending."""
+        self._least_memory = least_memory(block)
+        return super().enter(block, tiles)
+
     def wanted(self, plans: Prefixes, cycles: FloatArray) -> BoolArray:
         """Which plans of the block may matter, (plans,); `cycles` are floors with computing."""
         if self._listing.may_be_few(len(plans)):
             return np.ones(len(plans), dtype=bool)
         wanted = super().wanted(plans, cycles)
         left = np.flatnonzero(~wanted)
-        rows = plans.rows[left]
-        out = self._left_out(self._least_minima, rows)
+        out = self._left_out(self._least_minima, self._least_memory, plans.rows[left])
         left = left[~out]
-        out = self._left_out(self._floors(plans.take(left), cycles[left]), np.arange(len(left)))
+        some = plans.take(left)
+        floors = self._floors(some, cycles[left])
+        out = self._left_out(floors, some.memory, np.arange(len(left)))
         wanted[left[~out]] = True
         return wanted
 
-    def _left_out(self, floors: FloatArray, of: IntArray) -> BoolArray:
-        """Which plans are ruled out, and summed up, by floors (prices, n), theirs at `of`."""
+    def _left_out(self, floors: FloatArray, memory: FloatArray, of: IntArray) -> BoolArray:
+        """Which plans are ruled out, and summed up, by their floors.
+
+        Floors are `floors` (prices, n) in cycles and `memory` (n,), those of each plan at `of`.
+        """
         floors = floors[: len(self._listing.prices)] * SLACK
-        ruled_out = self._listing.rules_out(floors)
+        active = memory - self._listing.spec.shift_buffer.reserved_bytes
+        ruled_out = self._listing.rules_out(floors, active)
         out: BoolArray = ruled_out[of]
         used = np.zeros(len(ruled_out), dtype=bool)
         used[of] = True
-        self._listing.leave_out(floors[:, used & ruled_out], int(np.count_nonzero(out)))
+        used &= ruled_out
+        self._listing.leave_out(floors[:, used], active[used], int(np.count_nonzero(out)))
         return out
 
     def _floors(self, plans: Prefixes, cycles: FloatArray) -> FloatArray:

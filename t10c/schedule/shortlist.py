@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from t10c.hardware.kernels import move_cycles
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import size_bytes
 from t10c.schedule.idle_menus import IdleMenus, find_menus
 from t10c.schedule.kept import Kept
 from t10c.schedule.problem import Problem
+from t10c.schedule.rest import Rest, RestCollector
 from t10c.schedule.shares import (
     fetch_cycles,
     floor_bytes,
@@ -42,26 +44,27 @@ FEW_PLANS = 256
 """A problem with so few feasible plans lists them all, for a search of all choices (finish.py)."""
 
 
+_OWN_RATES = (0.25, 0.5, 1.0, 2.0, 5.0, 18.0, 100.0)
+"""Rates of active bytes at which plans are compared, in times that to move a byte takes."""
+
+
 @dataclass(frozen=True)
 class Shortlist:
     """Plans that may be part of a best schedule, and the rest.
 
     `candidates` and `costs` have one row per plan. `priced` (prices, plans) is execution + setup +
-    price * idle bytes, the idle cut relaxed to a real number, in cycles; `rest` (prices,) is the
-    least of it over all feasible plans not listed, inf if there are none, and `rest_less_gain`
-    (prices,) the least of it less what others save by the plan at most. `fetched_bytes` (plans,
-    inputs) are pieces, `needed_bytes` (plans, inputs) what some core needs of them at least,
-    `floor_bytes` (plans, inputs) what a core receives at least, on average over the cores used, if
-    the operand lies in one copy; `home_bytes` (plans,) the largest share of the output, at most;
-    `menus` has the idle cuts of every weight.
+    price * idle bytes in cycles, the idle cut relaxed to a real number; `rest` sums up all feasible
+    plans not listed. `fetched_bytes` (plans, inputs) are pieces, `needed_bytes` (plans, inputs)
+    what some core needs of them at least, `floor_bytes` (plans, inputs) what a core receives at
+    least, on average over the cores used, if the operand lies in one copy; `home_bytes` (plans,)
+    the largest share of the output, at most; `menus` has the idle cuts of every weight.
     """
 
     prices: FloatArray
     candidates: Candidates
     costs: Costs
     priced: FloatArray
-    rest: FloatArray
-    rest_less_gain: FloatArray
+    rest: Rest
     fetched_bytes: FloatArray
     needed_bytes: FloatArray
     floor_bytes: FloatArray
@@ -91,24 +94,6 @@ class Shortlist:
         cost: FloatArray = self.priced[0] + sum(own.cycles_at(price) for own in self.menus)
         return cost
 
-    def rest_at(self, price: float) -> float:
-        """The least cost of the rest at a price, at least."""
-        return self._between(self.rest, price)
-
-    def rest_less_gain_at(self, price: float) -> float:
-        """The least of the rest's costs less what others save, at a price, at least."""
-        return self._between(self.rest_less_gain, price)
-
-    def _between(self, least: FloatArray, price: float) -> float:
-        """A least cost at any price between the first and the last.
-
-        Each plan's cost is concave in the price (it is a minimum of linear functions), so between
-        two prices it is at least what lies on the line between them.
-        """
-        if not np.isfinite(least).all():
-            return float(least.min())
-        return float(np.interp(price, self.prices, least))
-
 
 class ShortlistCollector:
     """Sees feasible candidates of a problem in chunks and keeps its shortlist.
@@ -122,9 +107,9 @@ class ShortlistCollector:
         self.table = slot_table(problem.expression)
         self.prices = prices if problem.weights else prices[:1]
         self._least_idle = least_idle_bytes(problem, spec)
-        self._ceiling = np.full(len(self.prices), np.inf)
-        self._rest = np.full(len(self.prices), np.inf)
-        self._rest_less_gain = np.full(len(self.prices), np.inf)
+        self._points = _points(self.prices, spec)
+        self._ceiling = np.full(len(self._points), np.inf)
+        self._rest = RestCollector(self.prices)
         self._kept: list[Kept] = []
         self._since = 0  # plans kept since the last time that they were looked through
         self._most_excess = np.inf
@@ -136,19 +121,23 @@ class ShortlistCollector:
         gain = self._gain(costs, fetched)
         self._seen += len(candidates)
         few = self._seen <= FEW_PLANS
+        active = self._active(costs)
         # a first cut by the least that idle bytes can cost
         base = self.prices * self._least_idle
-        worst = float(np.max(self._ceiling - base))
-        is_near = (execution - worst <= np.minimum(gain, self._most_excess)) | few
-        near = np.flatnonzero(is_near)
-        far, saved = execution[~is_near], gain[~is_near]
-        self._leave(base + far.min(initial=np.inf), base + (far - saved).min(initial=np.inf))
+        floor = np.broadcast_to(base[:, None], (len(base), 1))
+        near_by = np.minimum(gain, self._most_excess)
+        is_near = few | (execution + self._excess(floor, active) <= near_by)
+        near, far = np.flatnonzero(is_near), np.flatnonzero(~is_near)
+        self._rest.add(active[far], execution[None, far], gain[far], base)
         candidates, costs = candidates.take(near), costs.take(near)
+        gain, active = gain[near], active[near]
         priced = execution[near] + self._weights(candidates, costs)
-        self._lower_ceiling(priced, fetched[near])
-        kept = self._possible(priced, gain[near]) | few
-        self._leave_all(priced[:, ~kept], gain[near][~kept])
-        chunk = Kept(candidates, costs, priced, gain[near])
+        self._lower_ceiling(priced, active, fetched[near])
+        excess = self._excess(priced, active)
+        kept = few | ((excess <= gain) & (excess <= self._most_excess))
+        left = np.flatnonzero(~kept)
+        self._rest.add(active[left], priced[:, left], gain[left])
+        chunk = Kept(candidates, costs, priced, gain)
         self._kept.append(chunk.take(np.flatnonzero(kept)))
         self._since += int(np.count_nonzero(kept))
         if self._since > MOST_PLANS:
@@ -157,32 +146,43 @@ class ShortlistCollector:
     def learn(self, candidates: Candidates, costs: Costs, execution: FloatArray) -> None:
         """Let plans that are seen again in their turn rule out others."""
         priced = execution + self._weights(candidates, costs)
-        self._lower_ceiling(priced, self._fetched(costs))
+        self._lower_ceiling(priced, self._active(costs), self._fetched(costs))
 
-    def rules_out(self, floors: FloatArray) -> BoolArray:
+    def rules_out(self, floors: FloatArray, active_bytes: FloatArray) -> BoolArray:
         """Which plans, costing so much at least at every price, are not listed, (plans,).
 
-        `floors` are (prices, plans). Others that cost less at every price are known.
+        `floors` are (prices, plans), and the plans take so many bytes at least, (plans,).
         """
-        ruled_out: BoolArray = self._excess(floors) > self._most_excess
+        ruled_out: BoolArray = self._excess(floors, active_bytes) > self._most_excess
         return ruled_out
 
-    def leave_out(self, floors: FloatArray, count: int) -> None:
-        """Sum so many plans up that were ruled out, each of which costs some of the floors."""
+    def leave_out(self, floors: FloatArray, active_bytes: FloatArray, count: int) -> None:
+        """Sum so many plans up that were ruled out, each of which has some of the floors."""
         self._seen += count
-        if count:  # what others gain by them is not known
-            self._leave(floors.min(axis=1), np.full(len(self.prices), -np.inf))
+        # what others gain by them is not known
+        self._rest.add(active_bytes, floors, np.full(len(active_bytes), np.inf))
 
     def may_be_few(self, more: int) -> bool:
         """Whether all plans are to be listed if no more than so many follow."""
         return self._seen + more <= FEW_PLANS
 
-    def _lower_ceiling(self, priced: FloatArray, fetched: FloatArray) -> None:
-        ceiling = priced + fetch_cycles(self.spec, fetched)
-        ceiling = np.minimum(self._ceiling, ceiling.min(axis=1, initial=np.inf))
+    def _lower_ceiling(self, priced: FloatArray, active: FloatArray, fetched: FloatArray) -> None:
+        exchange = fetch_cycles(self.spec, fetched)
+        ceiling = np.array(
+            [
+                np.min(priced[price] + rate * active + exchange, initial=np.inf)
+                for price, rate in self._points
+            ]
+        )
+        ceiling = np.minimum(self._ceiling, ceiling)
         if np.isfinite(self._most_excess):
             self._most_excess += float(np.max(self._ceiling - ceiling))
         self._ceiling = ceiling
+
+    def _active(self, costs: Costs) -> FloatArray:
+        """Bytes per core of plans' own pieces, (candidates,)."""
+        active = costs.memory_bytes - self.spec.shift_buffer.reserved_bytes
+        return active.astype(np.float64)
 
     def _fetched(self, costs: Costs) -> FloatArray:
         """Bytes per core of all operands that are no weights, (candidates,)."""
@@ -193,14 +193,16 @@ class ShortlistCollector:
     def _look_through(self) -> Kept:
         """Of all that is kept, what may be listed: MOST_PLANS at most, the dearest left out."""
         kept = Kept.merged(self._kept)
-        excess = self._excess(kept.priced)
+        active = self._active(kept.costs)
+        excess = self._excess(kept.priced, active)
         possible = (excess <= kept.gain) | (self._seen <= FEW_PLANS)
         self._most_excess = np.inf
         if np.count_nonzero(possible) > MOST_PLANS:
             order = np.flatnonzero(possible)[np.argsort(excess[possible], kind="stable")]
             possible[order[MOST_PLANS:]] = False
             self._most_excess = float(excess[order[MOST_PLANS - 1]])
-        self._leave_all(kept.priced[:, ~possible], kept.gain[~possible])
+        left = np.flatnonzero(~possible)
+        self._rest.add(active[left], kept.priced[:, left], kept.gain[left])
         self._kept, self._since = [kept.take(np.flatnonzero(possible))], 0
         return self._kept[0]
 
@@ -215,23 +217,12 @@ class ShortlistCollector:
         lent = costs.piece_bytes[:, list(self.problem.lent)].astype(np.float64)
         return others_gain(self.spec, self.problem.readers, home, fetched, lent)
 
-    def _excess(self, priced: FloatArray) -> FloatArray:
-        """By what plans cost more than some other at the price that favours them, (plans,)."""
-        excess: FloatArray = np.min(priced - self._ceiling[:, None], axis=0)
+    def _excess(self, priced: FloatArray, active: FloatArray) -> FloatArray:
+        """By what plans cost more than some other at the rates that favour them, (plans,)."""
+        excess = np.full(len(active), np.inf)
+        for (price, rate), ceiling in zip(self._points, self._ceiling.tolist(), strict=True):
+            np.minimum(excess, priced[price] + (rate * active - ceiling), out=excess)
         return excess
-
-    def _possible(self, priced: FloatArray, gain: FloatArray) -> BoolArray:
-        excess = self._excess(priced)
-        kept: BoolArray = (excess <= gain) & (excess <= self._most_excess)
-        return kept
-
-    def _leave_all(self, priced: FloatArray, gain: FloatArray) -> None:
-        """Sum up plans that are not listed; `priced` (prices, plans)."""
-        self._leave(priced.min(axis=1, initial=np.inf), (priced - gain).min(axis=1, initial=np.inf))
-
-    def _leave(self, least: FloatArray, less_gain: FloatArray) -> None:
-        self._rest = np.minimum(self._rest, least)
-        self._rest_less_gain = np.minimum(self._rest_less_gain, less_gain)
 
     def _weights(self, candidates: Candidates, costs: Costs) -> FloatArray:
         """Least setup + price * idle bytes of all weights, (prices, candidates)."""
@@ -263,8 +254,7 @@ class ShortlistCollector:
             merged,
             own,
             kept.priced,
-            self._rest,
-            self._rest_less_gain,
+            self._rest.rest(),
             own.piece_bytes[:, :-1].astype(np.float64),
             needed_bytes(expression, self.table, merged, self.spec),
             floor_bytes(expression, self.table, merged, self.spec),
@@ -274,6 +264,18 @@ class ShortlistCollector:
                 for weight in self.problem.weights
             ),
         )
+
+
+def _points(prices: FloatArray, spec: HardwareSpec) -> list[tuple[int, float]]:
+    """(position of a price of idle bytes, rate of active bytes) at which plans are compared.
+
+    Where a step's own memory is what is scarce, a part of the price is on its active bytes, up to
+    all of it (rates.py).
+    """
+    per_byte = float(move_cycles(spec, 1.0))
+    idle_only = [(number, 0.0) for number in range(len(prices))]
+    both = [(number, float(price)) for number, price in enumerate(prices) if price > 0]
+    return [*idle_only, *both, *((0, per_byte * rate) for rate in _OWN_RATES)]
 
 
 def least_idle_bytes(problem: Problem, spec: HardwareSpec) -> float:

@@ -96,9 +96,6 @@ def split_minima(
     block: Block, prices: FloatArray, tiles: TileTable
 ) -> tuple[FloatArray, FloatArray]:
     """Least cycles + price * bytes of all plans of every split, (prices, splits), and memory."""
-    memory = block.floors.memory.copy()
-    for table in block.tables:
-        memory += np.minimum.reduceat(table.floors.memory, table.cuts.first)
     bounds = SplitBounds(block, tiles)
     least = [
         bounds.least(
@@ -107,7 +104,15 @@ def split_minima(
         )
         for price in prices
     ]
-    return np.stack(least), memory
+    return np.stack(least), least_memory(block)
+
+
+def least_memory(block: Block) -> FloatArray:
+    """Least bytes per core of all plans of every split, the shift buffer included, (splits,)."""
+    memory = block.floors.memory.copy()
+    for table in block.tables:
+        memory += np.minimum.reduceat(table.floors.memory, table.cuts.first)
+    return memory
 
 
 class SplitBounds:

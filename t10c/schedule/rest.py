@@ -1,0 +1,114 @@
+"""What plans that a shortlist leaves out cost at least, by the memory that they take of their own.
+
+Hundreds of thousands of plans are summed up in a few dozen sizes: of those that take between one
+size and the next, the least cost at every price of idle memory. So a rate on active memory finds
+those cheap that cost little in little memory, and not the sum of two that do either.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from t10c.search.space import FloatArray
+
+_RATIO = 1.05
+_SIZES = 512
+"""Sizes from one byte on, each larger by that factor than the one before: to 70 GB."""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Least costs of plans that are not listed, at `prices` (prices,) of an idle byte.
+
+    Per size: `active_bytes` (sizes,) are the pieces of a plan at least, rising; `cost` (sizes,
+    prices) is the least execution + setup + price * idle bytes in cycles, and `less_gain` the least
+    of it less what others save by the plan at most.
+    """
+
+    prices: FloatArray
+    active_bytes: FloatArray
+    cost: FloatArray
+    less_gain: FloatArray
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no plan is left out."""
+        return len(self.active_bytes) == 0
+
+    def cost_at(self, price: float, own_rate: float = 0.0) -> float:
+        """The least cost at a price of idle bytes and a rate of active ones, at least; or inf."""
+        return self._between(self.cost, price, own_rate)
+
+    def less_gain_at(self, price: float, own_rate: float = 0.0) -> float:
+        """The least cost less what others save, at least; or inf."""
+        return self._between(self.less_gain, price, own_rate)
+
+    def within(self, most_bytes: float) -> "Rest":
+        """Of plans whose pieces take so much at most."""
+        fits = self.active_bytes <= most_bytes
+        return replace(
+            self,
+            active_bytes=self.active_bytes[fits],
+            cost=self.cost[fits],
+            less_gain=self.less_gain[fits],
+        )
+
+    def _between(self, least: FloatArray, price: float, own_rate: float) -> float:
+        """A least cost at any price between the first and the last.
+
+        Each plan's cost is concave in the price (it is a minimum of linear functions), so between
+        two prices it is at least what lies on the line between them.
+        """
+        last = len(self.prices) - 1
+        after = min(max(int(np.searchsorted(self.prices, price)), 1), last)
+        before = max(after - 1, 0)
+        width = float(self.prices[after] - self.prices[before])
+        part = (price - float(self.prices[before])) / width if width else 0.0
+        part = min(max(part, 0.0), 1.0)
+        of_sizes = least[:, before] if part < 1.0 else least[:, after]
+        if 0.0 < part < 1.0:
+            of_sizes = (1.0 - part) * least[:, before] + part * least[:, after]
+        total = of_sizes + own_rate * self.active_bytes
+        return float(total.min(initial=np.inf))
+
+
+class RestCollector:
+    """Sums up plans that are left out."""
+
+    def __init__(self, prices: FloatArray) -> None:
+        self._prices = prices
+        self._bytes = np.full(_SIZES, np.inf)
+        self._cost = np.full((_SIZES, len(prices)), np.inf)
+        self._less_gain = np.full((_SIZES, len(prices)), np.inf)
+
+    def add(
+        self,
+        active_bytes: FloatArray,
+        cost: FloatArray,
+        gain: FloatArray,
+        more: FloatArray | float = 0.0,
+    ) -> None:
+        """Add plans of so many bytes at least, (plans,), that cost so much, (prices, plans).
+
+        Others save `gain` (plans,) by them at most; `more` (prices,) is added to all costs, which
+        may then be (1, plans). In cycles.
+        """
+        size = np.log(np.maximum(active_bytes, 1.0)) / np.log(_RATIO)
+        size_of = np.minimum(size.astype(np.int64), _SIZES - 1)
+        order = np.argsort(size_of, kind="stable")
+        sizes, firsts = np.unique(size_of[order], return_index=True)
+        if not len(sizes):
+            return
+
+        def least(values: FloatArray) -> FloatArray:
+            return np.asarray(np.minimum.reduceat(values[..., order], firsts, axis=-1).T)
+
+        self._bytes[sizes] = np.minimum(self._bytes[sizes], least(active_bytes))
+        self._cost[sizes] = np.minimum(self._cost[sizes], least(cost) + more)
+        less_gain = least(cost - gain) + more
+        self._less_gain[sizes] = np.minimum(self._less_gain[sizes], less_gain)
+
+    def rest(self) -> Rest:
+        """All that was added."""
+        some = np.flatnonzero(np.isfinite(self._bytes))
+        return Rest(self._prices, self._bytes[some], self._cost[some], self._less_gain[some])
