@@ -32,20 +32,6 @@ Number = TypeVar("Number", np.int64, np.float64)
 
 
 @dataclass(frozen=True)
-class EveryCut:
-    """All undominated idle cuts of every plan's weights, one entry each in parallel arrays.
-
-    `plan` numbers the plan and `weight` the problem's weight; `idle_bytes` per core, `setup` in
-    cycles.
-    """
-
-    plan: IntArray
-    weight: IntArray
-    idle_bytes: IntArray
-    setup: FloatArray
-
-
-@dataclass(frozen=True)
 class Choices:
     """Plans of a problem and their idle options.
 
@@ -54,7 +40,7 @@ class Choices:
     doubled buffers, without the reserved shift buffer), `input_bytes` (pieces of the inputs),
     `execution` (cycles, closing sync included, transition not), `uniform_transition` (cycles).
     `bound_prices` (cycles per byte) and `bound_values` (cycles) give, over all feasible plans,
-    min(execution + setup + price * idle bytes). Options are thinned out; `every_cut` has all.
+    min(execution + setup + price * idle bytes). Options are thinned out.
     `shortlist` has the plans that may be part of a best schedule, and what the others cost at least
     (None unless asked for).
     """
@@ -71,7 +57,6 @@ class Choices:
     cuts: tuple[tuple[IdleCut, ...], ...]
     bound_prices: FloatArray
     bound_values: FloatArray
-    every_cut: EveryCut
     shortlist: Shortlist | None
     search: SearchResult
 
@@ -99,7 +84,6 @@ class Choices:
             cuts=(),
             bound_prices=bound_prices,
             bound_values=bound_values,
-            every_cut=EveryCut(none, none, none, no_cycles),
             shortlist=shortlist,
             search=search,
         )
@@ -189,14 +173,8 @@ def with_plans(
     reserve = spec.shift_buffer.reserved_bytes
     own_sync = ends_with_sync(choices.problem.expression)
     plan, idle, setup, cuts = [], [], [], []
-    every: list[tuple[int, int, int, float]] = []
     for index, entry in enumerate(entries, start=len(choices.plans)):
         by_weight = weight_cuts(choices.problem, entry, spec)
-        every += [
-            (index, weight, cut.idle_bytes, cut.setup_cycles)
-            for weight, own in enumerate(by_weight)
-            for cut in own
-        ]
         for combination in idle_combinations(by_weight, thoroughness):
             plan.append(index)
             idle.append(sum(cut.idle_bytes for cut in combination))
@@ -215,16 +193,6 @@ def with_plans(
         idle_bytes=_longer(choices.idle_bytes, idle),
         setup=_longer(choices.setup, setup),
         cuts=(*choices.cuts, *cuts),
-        every_cut=_more_cuts(choices.every_cut, every),
-    )
-
-
-def _more_cuts(cuts: EveryCut, more: Seq[tuple[int, int, int, float]]) -> EveryCut:
-    return EveryCut(
-        _longer(cuts.plan, [entry[0] for entry in more]),
-        _longer(cuts.weight, [entry[1] for entry in more]),
-        _longer(cuts.idle_bytes, [entry[2] for entry in more]),
-        _longer(cuts.setup, [entry[3] for entry in more]),
     )
 
 

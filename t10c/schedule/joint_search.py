@@ -130,7 +130,7 @@ class JointSearch:
             return False
         self._turned = self._best_rates
         distance = self.best.cycles + self._copies - self.bound_cycles
-        following = turned(self._best_rates, self._mean_excess(), distance, self.bound_cycles)
+        following = turned(self._best_rates, self._mean_excess(), distance, self.spec.usable_bytes)
         if following is None:
             return False
         self._from(following)
@@ -176,6 +176,7 @@ class JointSearch:
             bounds = [found.row_bounds(number) for found in networks]
             grown |= self._listings.open_more(number, np.min(bounds, axis=0))
         self._from(self._best_rates)
+        self._turned = None
         return self._listings.draw(wanted) or grown
 
     def finish(self) -> bool:

@@ -17,11 +17,15 @@ from t10c.schedule.memory import fixed_demand_bytes, live_homes
 from t10c.schedule.steps import Sequence
 from t10c.search.space import FloatArray, IntArray
 
-_RISE = 2e-3
-"""Rates are shared out anew if the bound may rise by more than this share."""
+_RISE = 0.05
+_EXCEEDED = 0.002
+"""Rates are shared out anew if the bound may rise by more than this share of what is missing, or if
+a limit is exceeded by more than this share of it: at another total the bound may rise by more."""
 
 _ALIKE = 0.05
 _MOST_TURNED = 0.5
+_MOST_TURNED_AGAIN = 0.9
+"""So much of all rates is shared out anew at most; more of it to where most of them are already."""
 
 Variant = tuple[int, float, int]
 """Steps that cost alike: number of the choices, rate of the own limit, bytes that die there."""
@@ -86,18 +90,19 @@ class Limits:
         return np.append(total - idle + demand, total) - self.room_bytes
 
 
-def turned(rates: Rates, excess: FloatArray, distance: float, bound_cycles: float) -> Rates | None:
+def turned(rates: Rates, excess: FloatArray, distance: float, usable_bytes: float) -> Rates | None:
     """Rates of the same total, in part those of the limits that are exceeded most.
 
     `excess` (steps + 1,) is the slope of the bound at the best total; `distance` is how far the
-    bound is from the best, in cycles. None if the bound can rise by little at this total.
+    bound is from the best, in cycles. None if little is exceeded and the bound can rise by little.
     """
     mean = float(rates.shares @ excess)
     most = float(excess.max())
     rise = rates.total * (most - mean)
-    if rise <= _RISE * bound_cycles:
+    if rise <= _RISE * distance and most <= _EXCEEDED * usable_bytes:
         return None
     # limits of layers that are alike are exceeded alike
     towards = excess >= most - _ALIKE * (most - mean)
-    part = min(_MOST_TURNED, distance / rise)
+    again = float(rates.shares[towards].sum()) >= _MOST_TURNED
+    part = min(_MOST_TURNED_AGAIN if again else _MOST_TURNED, distance / rise)
     return Rates(rates.total, (1 - part) * rates.shares + part * towards / towards.sum())

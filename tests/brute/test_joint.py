@@ -15,7 +15,7 @@ from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
 from t10c.ir.graph import Graph
 from t10c.schedule import joint_search, shortlist
 from t10c.schedule.assignment import Assignment, price_assignment
-from t10c.schedule.choices import Choices, EveryCut, all_listed, find_choices, with_plans
+from t10c.schedule.choices import Choices, all_listed, find_choices, with_plans
 from t10c.schedule.kept import merge_candidates, merge_costs
 from t10c.schedule.kinds import Kinds, find_kinds
 from t10c.schedule.memory import fixed_demand_bytes, live_homes
@@ -310,19 +310,8 @@ def every_plan(problem: Problem, spec: HardwareSpec, search: SearchOptions) -> C
     if not choices.plans:
         return None
     space = whole_space(problem, spec, search)
-    none, real = np.zeros(0, np.int64), np.zeros(0)
-    empty = replace(
-        choices,
-        plans=(),
-        active_bytes=none,
-        input_bytes=none,
-        execution=real,
-        uniform_transition=real,
-        plan=none,
-        idle_bytes=none,
-        setup=real,
-        cuts=(),
-        every_cut=EveryCut(none, none, none, real),
+    empty = Choices.without_plans(
+        problem, choices.bound_prices, choices.bound_values, None, choices.search
     )
     table = slot_table(problem.expression)
     entries = [

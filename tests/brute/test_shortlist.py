@@ -12,7 +12,7 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
 from t10c.schedule import shortlist
 from t10c.schedule.choices import Choices, all_listed, find_choices
-from t10c.schedule.kinds import find_kinds, row_costs
+from t10c.schedule.kinds import find_kinds
 from t10c.schedule.layout import operand_layout, output_layout, place
 from t10c.schedule.listing_sieve import ListingSieve
 from t10c.schedule.pool import PoolCollector, execution_cycles
@@ -72,7 +72,9 @@ def weighted_problem(seed: int) -> tuple[Problem, HardwareSpec]:
 
 def exact_costs(choices: Choices, price: float) -> dict[tuple[object, ...], float]:
     """Execution and the cheapest idle cuts at a price, of every plan."""
-    costs = choices.plan_costs_at(price)
+    costs = np.full(len(choices.plans), np.inf)
+    np.minimum.at(costs, choices.plan, choices.setup + price * choices.idle_bytes)
+    costs += choices.execution
     return {
         (entry.plan.split, entry.plan.rotations): float(cost)
         for entry, cost in zip(choices.plans, costs, strict=True)
@@ -98,12 +100,20 @@ def test_listed_plans_and_the_rest(seed: int, few: int, monkeypatch: pytest.Monk
     rng = random.Random(seed)
     last = float(listed.prices[-1])
     for price in (0.0, *(last ** rng.random() * 0.3 for _ in range(8)), 2 * last):
-        own = row_costs(choices, price, spec)
-        rest = listed.rest_at(price)
+        own = listed.costs_at(price)
+        rest = listed.rest.cost_at(price)
         kinds = find_kinds(choices, Progress.of_list(listed), price, spec)
-        for key, cost in exact_costs(every, price).items():
+        rate = rng.choice([0.1, 1.0, 30.0])
+        with_own = listed.rest.cost_at(price, rate)
+        for (key, cost), active in zip(
+            exact_costs(every, price).items(), every.active_bytes.tolist(), strict=True
+        ):
             row = rows.get(key)
-            assert (rest if row is None else own[row]) <= cost * (1 + 1e-9)
+            if row is None:
+                assert rest <= cost * (1 + 1e-9)
+                assert with_own <= (cost + rate * active) * (1 + 1e-9)
+            else:
+                assert own[row] == pytest.approx(cost, rel=1e-9)
             kind = len(kinds.cost) - 1 if row is None else kinds.member_of[row]
             assert kinds.cost[kind] <= cost * (1 + 1e-9)
 
@@ -153,9 +163,9 @@ class Watched(ShortlistCollector):
         self.seen.update(zip((row.tobytes() for row in rows), priced.T, strict=True))
         super().visit(candidates, costs, execution)
 
-    def leave_out(self, floors: FloatArray, count: int) -> None:
+    def leave_out(self, floors: FloatArray, active_bytes: FloatArray, count: int) -> None:
         self.left = np.minimum(self.left, floors.min(axis=1, initial=np.inf))
-        super().leave_out(floors, count)
+        super().leave_out(floors, active_bytes, count)
 
 
 def test_plans_that_are_not_listed_are_seldom_priced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,12 +190,13 @@ def test_plans_that_are_not_listed_are_seldom_priced(monkeypatch: pytest.MonkeyP
     missed = np.stack([priced for key, priced in every.seen.items() if key not in some.seen])
     assert (some.left <= missed.min(axis=0)).all()
     one, other = some.shortlist(), every.shortlist()
-    assert (one.rest <= np.minimum(other.rest, some.left)).all()
-    assert (one.rest >= other.rest * 0.9).all()
+    least, exact = one.rest.cost.min(axis=0), other.rest.cost.min(axis=0)
+    assert (least <= np.minimum(exact, some.left)).all()
+    assert (least >= exact * 0.9).all()
     assert len(one) == len(other) == 1000
     assert np.array_equal(one.priced, other.priced)
-    some.leave_out(np.ones((len(some.prices), 1)), 1)
-    assert (some.shortlist().rest == 1).all()
+    some.leave_out(np.ones((len(some.prices), 1)), np.ones(1), 1)
+    assert some.shortlist().rest.cost_at(1.0) == 1
 
 
 def test_too_many_plans_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,13 +207,13 @@ def test_too_many_plans_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shortlist, "MOST_PLANS", 50)
     short = find_choices(problem, spec, EXHAUSTIVE, uniform=False, joint=True).listed
     assert len(short) == 50 < len(whole)
-    assert (short.rest <= whole.rest).all()
-    assert (short.rest < whole.rest).any()
+    for price in (0.0, 1.0, 100.0):
+        assert short.rest.cost_at(price) < whole.rest.cost_at(price)
     assert (short.priced.min(axis=1) == whole.priced.min(axis=1)).all()
 
 
 def test_the_rest_of_nothing_costs_without_end() -> None:
     problem = Problem(named_expression("matmul", {"m": 2, "n": 2, "k": 2}), (1,))
     listed = find_choices(problem, chip(4, 16), EXHAUSTIVE, uniform=False, joint=True).listed
-    assert np.isinf(listed.rest).all()
-    assert listed.rest_at(1.0) == float("inf")
+    assert listed.rest.is_empty
+    assert listed.rest.cost_at(1.0, 1.0) == listed.rest.less_gain_at(1.0) == float("inf")

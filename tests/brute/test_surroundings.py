@@ -14,7 +14,7 @@ from t10c.schedule import shortlist
 from t10c.schedule.assignment import price_assignment
 from t10c.schedule.choices import Choices, all_listed, find_choices
 from t10c.schedule.finish import every_row
-from t10c.schedule.kinds import find_kinds
+from t10c.schedule.kinds import demand_bytes, find_kinds
 from t10c.schedule.options import ScheduleOptions
 from t10c.schedule.prepare import prepare
 from t10c.schedule.setting import Setting
@@ -70,19 +70,23 @@ class Priced:
         return cycles + self.price * idle
 
 
-Excess = Callable[[Choices, float, HardwareSpec, Surroundings], FloatArray]
-"""What every row of a full list is said to cost too much at a price, in cycles, (rows,)."""
+Excess = Callable[[Choices, float, HardwareSpec, Surroundings, float], FloatArray]
+"""What every row of a full list is said to cost too much in cycles, (rows,).
+
+At a price of idle bytes and, the last argument, a rate of active ones.
+"""
 
 
 def excess_of_rows(
-    own: Choices, price: float, spec: HardwareSpec, beside: Surroundings
+    own: Choices, price: float, spec: HardwareSpec, beside: Surroundings, own_rate: float
 ) -> FloatArray:
     """What is said of rows of a full list."""
-    return find_kinds(own, every_row(len(own.listed)), price, spec, beside).row_excess
+    known = every_row(len(own.listed))
+    return find_kinds(own, known, price, spec, beside, own_rate).row_excess
 
 
 def excess_of_the_rest(
-    own: Choices, price: float, spec: HardwareSpec, beside: Surroundings
+    own: Choices, price: float, spec: HardwareSpec, beside: Surroundings, own_rate: float
 ) -> FloatArray:
     """The same of those that a short list sums up; -inf, nothing, of those on it."""
     with pytest.MonkeyPatch.context() as patch:
@@ -90,7 +94,7 @@ def excess_of_the_rest(
         patch.setattr(shortlist, "MOST_PLANS", 3)
         few = find_choices(own.problem, spec, EXHAUSTIVE, uniform=False, joint=True)
     known = every_row(len(few.listed))
-    kinds = find_kinds(all_listed(few, spec, True), known, price, spec, beside)
+    kinds = find_kinds(all_listed(few, spec, True), known, price, spec, beside, own_rate)
     listed, every = (
         np.concatenate([each.listed.candidates.splits, each.listed.candidates.factors], axis=1)
         for each in (few, own)
@@ -111,10 +115,13 @@ def check_excess(graph: Graph, seed: int, say: Excess = excess_of_rows) -> int:
     setting = all_plans(graph, spec)
     if setting is None:
         return 0
-    price = float(setting.choices[0].bound_prices[1]) * rng.choice([0.0, 0.7, 2.5, 17.0])
+    price, own_rate = (
+        float(setting.choices[0].bound_prices[1]) * rng.choice([0.0, 0.7, 2.5, 17.0]) for _ in "io"
+    )
     around = find_surroundings(setting, spec)
     excess = [
-        say(own, price, spec, beside) for own, beside in zip(setting.choices, around, strict=True)
+        say(own, price, spec, beside, own_rate)
+        for own, beside in zip(setting.choices, around, strict=True)
     ]
     priced = Priced(setting, spec, price)
     sizes = [len(setting.of_step(step).listed) for step in range(len(setting.choice_of))]
@@ -123,8 +130,10 @@ def check_excess(graph: Graph, seed: int, say: Excess = excess_of_rows) -> int:
     def slack(plans: list[int], step: int) -> float:
         """How much more some plan costs than the best in its place, less what it is said to."""
         costs = [priced([*plans[:step], row, *plans[step + 1 :]]) for row in range(sizes[step])]
-        more: FloatArray = np.array(costs) - min(costs)
-        return float(np.min(more - excess[setting.choice_of[step]]))
+        total: FloatArray = np.array(costs) + own_rate * demand_bytes(
+            setting.of_step(step), spec, 0
+        )
+        return float(np.min(total - total.min() - excess[setting.choice_of[step]]))
 
     for step in rng.sample(range(len(sizes)), min(2, len(sizes))):
         own = setting.choice_of[step]

@@ -42,11 +42,11 @@ def test_variants_are_steps_that_cost_alike() -> None:
 def test_rates_go_to_what_is_exceeded_most() -> None:
     rates = Rates(2.0, np.array([0.0, 0.0, 0.0, 1.0]))
     excess = np.array([500.0, -40.0, 490.0, 0.0])
-    following = turned(rates, excess, distance=100.0, bound_cycles=1000.0)
+    following = turned(rates, excess, distance=100.0, usable_bytes=1e6)
     assert following is not None
     assert following.total == 2.0
     assert following.shares == pytest.approx([0.05, 0.0, 0.05, 0.9])
-    far = turned(rates, excess, distance=1e9, bound_cycles=1000.0)
+    far = turned(rates, excess, distance=1e4, usable_bytes=1e6)
     assert far is not None
     assert far.shares == pytest.approx([0.25, 0.0, 0.25, 0.5])
-    assert turned(rates, excess, distance=100.0, bound_cycles=1e9) is None
+    assert turned(rates, excess, distance=1e6, usable_bytes=1e6) is None
