@@ -23,11 +23,12 @@ class IdleMenus:
     """Idle cuts of one weight under each of many plans, those that others undercut left out.
 
     `menu_of` (plans,) numbers the menu of each plan. `idle_bytes` per core and `setup` in cycles
-    have the cuts of all menus, one menu after the other; they begin at `starts` (menus,).
+    have the cuts of all menus, from `starts` to `ends` (menus,), one menu after the other.
     """
 
     menu_of: IntArray
     starts: IntArray
+    ends: IntArray
     idle_bytes: FloatArray
     setup: FloatArray
 
@@ -41,6 +42,13 @@ class IdleMenus:
             return np.zeros(0)
         least = np.minimum.reduceat(self.setup + price * self.idle_bytes, self.starts)
         return np.asarray(least[self.menu_of])
+
+    def bytes_at(self, price: float, plan: int) -> float:
+        """Idle bytes of the cut that costs least under one plan."""
+        menu = int(self.menu_of[plan])
+        cuts = slice(self.starts[menu], self.ends[menu])
+        least = np.argmin(self.setup[cuts] + price * self.idle_bytes[cuts])
+        return float(self.idle_bytes[cuts][least])
 
 
 def find_menus(
@@ -76,9 +84,11 @@ def find_menus(
         sizes.append(size[kept].astype(np.float64))
         setups.append(setup[kept])
         counts.append(np.count_nonzero(kept, axis=1))
-    ends = np.cumsum(np.concatenate(counts))
-    starts = np.append(0, ends)[:count]
-    return IdleMenus(place[key_of], starts, np.concatenate(sizes), np.concatenate(setups))
+    counted = np.concatenate(counts)
+    ends = np.cumsum(counted)
+    return IdleMenus(
+        place[key_of], ends - counted, ends, np.concatenate(sizes), np.concatenate(setups)
+    )
 
 
 def _undominated(size: IntArray, setup: FloatArray) -> tuple[IntArray, FloatArray, BoolArray]:

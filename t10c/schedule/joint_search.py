@@ -11,7 +11,7 @@ from t10c.schedule.rates import Limits, Rates, turned
 from t10c.schedule.setting import Setting
 from t10c.schedule.solved import Solved, solve
 from t10c.schedule.splice import spliced
-from t10c.search.space import FloatArray, IntArray
+from t10c.search.space import FloatArray
 
 _FIRST_OPENED = 32
 """Plans of every problem whose layouts are compared from the start."""
@@ -40,8 +40,9 @@ class JointSearch:
         self._best_rates = self._rates = rates
         self._turned: Rates | None = None  # the best rates when they were last shared out anew
         self._totals = PriceSearch(rates.total, self._least, self._most)
-        # per side, whether it took too much: the latest plans, and what every limit is exceeded by
-        self._sides: dict[bool, tuple[list[int], IntArray]] = {}
+        # per side, whether they took too much: the latest plans, and the bound's latest slopes
+        self._plans: dict[bool, list[int]] = {}
+        self._slopes: dict[bool, FloatArray] = {}
         self._latest: tuple[Solved, float] | None = None  # and its slope in bytes
         # per side, the network with the best bound since plans were opened
         self._highest: dict[bool, Solved] = {}
@@ -94,8 +95,10 @@ class JointSearch:
         plans = self._listings.plans(found.single_rows())
         self._keep(settled(self.setting, plans, self.spec))
         excess = found.excess(self._limits, self.setting.choices, plans)
-        slope_bytes = float(found.rates.shares @ excess)
-        self._sides[slope_bytes > 0] = (plans, excess)
+        self._plans[float(found.rates.shares @ excess) > 0] = plans
+        slopes = found.slopes(self._listings, self._limits)
+        slope_bytes = float(found.rates.shares @ slopes)
+        self._slopes[slope_bytes > 0] = slopes
         limit = np.inf if self.best is None else self.best.cycles + self._limits.paid(found.rates)
         self._listings.leave_out(found.variants, found.kinds, found.kind_bounds, limit)
         self._latest = found, slope_bytes
@@ -119,40 +122,40 @@ class JointSearch:
 
     def try_between(self) -> None:
         """Splice the latest assignments that left memory unused and that took too much."""
-        if len(self._sides) == 2:
-            first, last = (plans for plans, _ in self._sides.values())
+        if len(self._plans) == 2:
+            first, last = self._plans.values()
             known_cycles = np.inf if self.best is None else self.best.cycles
             self._keep(spliced(self.setting, self.spec, first, last, known_cycles))
 
     def turn(self) -> bool:
         """Share the rates out anew where limits are exceeded; False if that leads nowhere."""
-        if self.best is None or not self._sides or self._best_rates is self._turned:
+        if self.best is None or not self._slopes or self._best_rates is self._turned:
             return False
         self._turned = self._best_rates
         distance = self.best.cycles + self._copies - self.bound_cycles
-        following = turned(self._best_rates, self._mean_excess(), distance, self.spec.usable_bytes)
+        following = turned(self._best_rates, self._mean_slopes(), distance, self.spec.usable_bytes)
         if following is None:
             return False
         self._from(following)
         return True
 
-    def _mean_excess(self) -> FloatArray:
-        """What limits are exceeded by between the two sides, where the total's slope is none."""
+    def _mean_slopes(self) -> FloatArray:
+        """The bound's slopes between the two sides, where the total's is none."""
         shares = self._rates.shares
-        excesses = [excess.astype(np.float64) for _, excess in self._sides.values()]
-        if len(excesses) < 2:
-            return excesses[0]
-        slopes = [float(shares @ excess) for excess in excesses]
-        if slopes[0] == slopes[1]:
-            return excesses[0]
-        weight = slopes[1] / (slopes[1] - slopes[0])
-        mean: FloatArray = weight * excesses[0] + (1 - weight) * excesses[1]
+        if len(self._slopes) < 2:
+            return next(iter(self._slopes.values()))
+        first, second = self._slopes.values()
+        before, after = float(shares @ first), float(shares @ second)
+        if before == after:
+            return first
+        weight = after / (after - before)
+        mean: FloatArray = weight * first + (1 - weight) * second
         return mean
 
     def _from(self, rates: Rates) -> None:
         self._rates = rates
         self._totals = PriceSearch(rates.total, self._least, self._most)
-        self._sides = {}
+        self._plans, self._slopes = {}, {}
 
     def open_classes(self) -> bool:
         """Open rows of problems whose best states are classes; give plans to rows that are states.
@@ -164,7 +167,7 @@ class JointSearch:
         classes: dict[int, None] = {}
         networks = list(self._highest.values())
         for found in networks:
-            for of, kind in found.best_kinds():
+            for of, kind in found.best_kinds:
                 number, own = found.variants[of][0], found.kinds[of]
                 if kind < own.single:
                     wanted[number].add(int(own.rows[kind]))

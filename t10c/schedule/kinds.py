@@ -14,7 +14,7 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
 from t10c.schedule.progress import Progress
 from t10c.schedule.shares import fetch_cycles
-from t10c.schedule.shortlist import others_gain
+from t10c.schedule.shortlist import Shortlist, others_gain
 from t10c.schedule.surroundings import UNKNOWN, Surroundings
 from t10c.search.space import BoolArray, FloatArray, IntArray
 
@@ -54,6 +54,10 @@ class Kinds:
         """Number of single plans."""
         return len(self.rows)
 
+    def is_rest(self, kind: int) -> bool:
+        """Whether a kind is the rest."""
+        return self.has_rest and kind == len(self) - 1
+
     def row_bounds(self, bounds: FloatArray) -> FloatArray:
         """Bounds of rows by those of their kinds (kinds,), inf for rows in no kind; (rows,)."""
         of_kinds = bounds[self.member_of] + self.row_cost - self.cost[self.member_of]
@@ -88,7 +92,7 @@ def find_kinds(
     listed = choices.listed
     row_cost = listed.costs_at(price)
     if own_rate:
-        row_cost += own_rate * demand_bytes(choices, spec, dying_bytes)
+        row_cost += own_rate * demand_bytes(listed, spec, dying_bytes)
     floor = listed.floor_bytes[:, list(around.floored)].sum(axis=1)
     floored_cost = row_cost + fetch_cycles(spec, floor)
     ceiling = _ceiling(choices, known, row_cost, spec)
@@ -182,9 +186,9 @@ def _far(known: Progress, excess: FloatArray, around: Surroundings) -> BoolArray
     return far
 
 
-def demand_bytes(choices: Choices, spec: HardwareSpec, dying_bytes: int) -> IntArray:
+def demand_bytes(listed: Shortlist, spec: HardwareSpec, dying_bytes: int) -> IntArray:
     """Bytes per core that every row takes itself, fetching or running, (rows,)."""
-    costs = choices.listed.costs
+    costs = listed.costs
     active = costs.memory_bytes - spec.shift_buffer.reserved_bytes
     demand: IntArray = np.maximum(active, costs.piece_bytes[:, :-1].sum(axis=1) + dying_bytes)
     return demand

@@ -7,7 +7,7 @@ import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices, with_plans
-from t10c.schedule.kinds import Kinds, find_kinds
+from t10c.schedule.kinds import Kinds, demand_bytes, find_kinds
 from t10c.schedule.network import NetworkBuilder
 from t10c.schedule.numbering import numbered
 from t10c.schedule.progress import NO_PLAN, Progress
@@ -71,6 +71,20 @@ class Listings:
             rate,
             dying_bytes,
         )
+
+    def bytes_of(
+        self, rates: Rates, variant: Variant, kinds: Kinds, kind: int
+    ) -> tuple[float, float]:
+        """(idle, own) bytes per core of what costs least of a kind at the rates."""
+        number, rate, dying_bytes = variant
+        listed = self.setting.choices[number].listed
+        rows = np.flatnonzero(kinds.member_of == kind)
+        row = int(rows[np.argmin(kinds.row_cost[rows])]) if len(rows) else -1
+        price = rates.total - rate
+        if row < 0 or (kinds.is_rest(kind) and kinds.row_cost[row] > kinds.cost[kind]):
+            return listed.rest.bytes_at(price, rate)
+        idle = sum(own.bytes_at(price, row) for own in listed.menus)
+        return idle, float(demand_bytes(listed, self._spec, dying_bytes)[row])
 
     def leave_out(
         self,

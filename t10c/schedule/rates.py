@@ -80,13 +80,13 @@ class Limits:
             )
         ]
 
-    def excess(self, idle: IntArray, demand: IntArray) -> IntArray:
+    def excess(self, idle: FloatArray, demand: FloatArray) -> FloatArray:
         """Bytes by which every limit is exceeded, (steps + 1,): negative where memory is unused.
 
         `idle` are bytes of every step's own weights while others run, `demand` what it takes itself
         while it fetches or runs.
         """
-        total = int(idle.sum())
+        total = float(idle.sum())
         return np.append(total - idle + demand, total) - self.room_bytes
 
 
@@ -99,7 +99,8 @@ def turned(rates: Rates, excess: FloatArray, distance: float, usable_bytes: floa
     mean = float(rates.shares @ excess)
     most = float(excess.max())
     rise = rates.total * (most - mean)
-    if rise <= _RISE * distance and most <= _EXCEEDED * usable_bytes:
+    little = rise <= _RISE * distance and most <= _EXCEEDED * usable_bytes
+    if little or rise <= 0:
         return None
     # limits of layers that are alike are exceeded alike
     towards = excess >= most - _ALIKE * (most - mean)

@@ -37,11 +37,19 @@ class Rest:
 
     def cost_at(self, price: float, own_rate: float = 0.0) -> float:
         """The least cost at a price of idle bytes and a rate of active ones, at least; or inf."""
-        return self._between(self.cost, price, own_rate)
+        return float(self._of_sizes(self.cost, price, own_rate).min(initial=np.inf))
 
     def less_gain_at(self, price: float, own_rate: float = 0.0) -> float:
         """The least cost less what others save, at least; or inf."""
-        return self._between(self.less_gain, price, own_rate)
+        return float(self._of_sizes(self.less_gain, price, own_rate).min(initial=np.inf))
+
+    def bytes_at(self, price: float, own_rate: float) -> tuple[float, float]:
+        """(idle, active) bytes of what costs least: how `cost_at` rises with the price and rate."""
+        size = int(np.argmin(self._of_sizes(self.cost, price, own_rate)))
+        before, after, _ = self._prices_around(price)
+        rise = float(self.cost[size, after] - self.cost[size, before])
+        width = float(self.prices[after] - self.prices[before])
+        return rise / width if width else 0.0, float(self.active_bytes[size])
 
     def within(self, most_bytes: float) -> "Rest":
         """Of plans whose pieces take so much at most."""
@@ -53,23 +61,26 @@ class Rest:
             less_gain=self.less_gain[fits],
         )
 
-    def _between(self, least: FloatArray, price: float, own_rate: float) -> float:
-        """A least cost at any price between the first and the last.
+    def _of_sizes(self, least: FloatArray, price: float, own_rate: float) -> FloatArray:
+        """A least cost of every size at any price between the first and the last, (sizes,).
 
         Each plan's cost is concave in the price (it is a minimum of linear functions), so between
         two prices it is at least what lies on the line between them.
         """
+        before, after, part = self._prices_around(price)
+        of_sizes: FloatArray = least[:, after] if part == 1.0 else least[:, before]
+        if 0.0 < part < 1.0:
+            of_sizes = (1.0 - part) * least[:, before] + part * least[:, after]
+        return of_sizes + own_rate * self.active_bytes
+
+    def _prices_around(self, price: float) -> tuple[int, int, float]:
+        """The prices on either side, by position, and how far it is between them, 0 to 1."""
         last = len(self.prices) - 1
         after = min(max(int(np.searchsorted(self.prices, price)), 1), last)
         before = max(after - 1, 0)
         width = float(self.prices[after] - self.prices[before])
         part = (price - float(self.prices[before])) / width if width else 0.0
-        part = min(max(part, 0.0), 1.0)
-        of_sizes = least[:, before] if part < 1.0 else least[:, after]
-        if 0.0 < part < 1.0:
-            of_sizes = (1.0 - part) * least[:, before] + part * least[:, after]
-        total = of_sizes + own_rate * self.active_bytes
-        return float(total.min(initial=np.inf))
+        return before, after, min(max(part, 0.0), 1.0)
 
 
 class RestCollector:

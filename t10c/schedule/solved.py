@@ -45,6 +45,7 @@ class Solved:
             for number, (_, kind) in zip(self.kinds_of, states, strict=True)
         ]
 
+    @cached_property
     def best_kinds(self) -> list[tuple[int, int]]:
         """(variant, kind) of the best state of every step."""
         states = self.messages.assignment()
@@ -84,7 +85,20 @@ class Solved:
             for edge, message in zip(self.messages.edges, self.messages.backward, strict=True)
         ]
 
-    def excess(self, limits: Limits, choices: Seq[Choices], plans: Seq[int]) -> IntArray:
+    def slopes(self, listings: Listings, limits: Limits) -> FloatArray:
+        """Bytes by which its best states exceed every limit, (steps + 1,).
+
+        So many cycles the bound rises with a limit's rate, if the network is solved exactly.
+        """
+        states = self.best_kinds
+        taken = {
+            (of, kind): listings.bytes_of(self.rates, self.variants[of], self.kinds[of], kind)
+            for of, kind in dict.fromkeys(states)
+        }
+        idle, demand = np.array([taken[state] for state in states]).T
+        return limits.excess(idle, demand)
+
+    def excess(self, limits: Limits, choices: Seq[Choices], plans: Seq[int]) -> FloatArray:
         """Bytes by which plans with their cheapest idle cuts exceed every limit, (steps + 1,)."""
         keys = [(self.variants[of], plan) for of, plan in zip(self.kinds_of, plans, strict=True)]
         taken = {

@@ -50,3 +50,11 @@ def test_rates_go_to_what_is_exceeded_most() -> None:
     assert far is not None
     assert far.shares == pytest.approx([0.25, 0.0, 0.25, 0.5])
     assert turned(rates, excess, distance=1e6, usable_bytes=1e6) is None
+    # however little the bound can rise at this total, what is exceeded is priced at once
+    assert turned(rates, excess, distance=1e6, usable_bytes=1e5) is not None
+    at_first = Rates(2.0, np.array([1.0, 0.0, 0.0, 0.0]))
+    assert turned(at_first, excess, distance=1e4, usable_bytes=1e5) is None
+    most = Rates(2.0, np.array([0.5, 0.0, 0.0, 0.5]))
+    again = turned(most, np.array([100.0, -40.0, 0.0, -900.0]), distance=1e4, usable_bytes=1e5)
+    assert again is not None
+    assert again.shares == pytest.approx([0.95, 0.0, 0.0, 0.05])
