@@ -19,9 +19,6 @@ from t10c.schedule.setting import Setting
 TARGET_GAP = 0.01
 """The search ends when no schedule can be faster by more than this share."""
 
-_TURNS = 4
-"""Times that rates are shared out anew among the limits on memory before more plans are opened."""
-
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -60,20 +57,16 @@ def improve(setting: Setting, spec: HardwareSpec, best: Assignment | None, watch
     shorter one.
     """
     search = JointSearch(setting, spec, best)
-    rounds, stopped, turns = 0, "", 0
+    rounds, stopped = 0, ""
     fresh = True  # whether all rates tried were tried on what is open now
     while not stopped:
         rounds += 1
         search.round()
         status = Status(rounds, search.cycles, search.bound_cycles)
         stopped = "gap" if status.gap <= TARGET_GAP else watch(status)
-        if stopped or search.next_total():
+        if stopped or search.next_rates():
             continue
         search.try_between()
-        if turns < _TURNS and search.turn():
-            turns += 1
-            continue
-        turns = 0
         if search.open_classes():
             fresh = False
         elif fresh:

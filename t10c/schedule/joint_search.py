@@ -3,11 +3,11 @@
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
+from t10c.schedule.ascent import Ascent
 from t10c.schedule.assignment import Assignment, settled
 from t10c.schedule.finish import can_finish, finish
 from t10c.schedule.listings import Listings
-from t10c.schedule.price import PriceSearch
-from t10c.schedule.rates import Limits, Rates, turned
+from t10c.schedule.rates import Limits, Rates
 from t10c.schedule.setting import Setting
 from t10c.schedule.solved import Solved, solve
 from t10c.schedule.splice import spliced
@@ -35,15 +35,13 @@ class JointSearch:
         self._listings = Listings(setting, spec)
         self._limits = Limits(sequence, spec)
         prices = setting.choices[0].bound_prices
-        self._least, self._most = float(prices[1]), float(prices[-1])
+        self._least = float(prices[1])
         rates = self._limits.at_end(self._first_price())
         self._best_rates = self._rates = rates
-        self._turned: Rates | None = None  # the best rates when they were last shared out anew
-        self._totals = PriceSearch(rates.total, self._least, self._most)
-        # per side, whether they took too much: the latest plans, and the bound's latest slopes
+        self._ascent = Ascent(rates.of_all, self._least)
+        # per side, whether they took too much: the latest plans
         self._plans: dict[bool, list[int]] = {}
-        self._slopes: dict[bool, FloatArray] = {}
-        self._latest: tuple[Solved, float] | None = None  # and its slope in bytes
+        self._latest: tuple[Solved, FloatArray] | None = None  # and its slopes in bytes
         # per side, the network with the best bound since plans were opened
         self._highest: dict[bool, Solved] = {}
         for number in range(len(setting.choices)):
@@ -98,10 +96,9 @@ class JointSearch:
         self._plans[float(found.rates.shares @ excess) > 0] = plans
         slopes = found.slopes(self._listings, self._limits)
         slope_bytes = float(found.rates.shares @ slopes)
-        self._slopes[slope_bytes > 0] = slopes
         limit = np.inf if self.best is None else self.best.cycles + self._limits.paid(found.rates)
         self._listings.leave_out(found.variants, found.kinds, found.kind_bounds, limit)
-        self._latest = found, slope_bytes
+        self._latest = found, slopes
         highest = self._highest.get(slope_bytes > 0)
         if highest is None or found.bound_cycles > highest.bound_cycles:
             self._highest[slope_bytes > 0] = found
@@ -112,12 +109,14 @@ class JointSearch:
 
     # Where to go on
 
-    def next_total(self) -> bool:
-        """Whether another total of the rates is worth trying; if so, it is the next round's."""
+    def next_rates(self) -> bool:
+        """Whether other rates are worth trying; if so, they are the next round's."""
         assert self._latest is not None, "a round has been made"
-        found, slope_bytes = self._latest
-        more = self._totals.step(found.bound_cycles + self._copies, slope_bytes)
-        self._rates = Rates(self._totals.price, self._rates.shares)
+        found, slopes = self._latest
+        bound_cycles = found.bound_cycles + self._copies
+        known = self.bound_cycles if self.cycles is None else self.cycles
+        more = self._ascent.step(bound_cycles, slopes, known - self.bound_cycles)
+        self._rates = Rates.of_limits(self._ascent.rates)
         return more
 
     def try_between(self) -> None:
@@ -126,36 +125,6 @@ class JointSearch:
             first, last = self._plans.values()
             known_cycles = np.inf if self.best is None else self.best.cycles
             self._keep(spliced(self.setting, self.spec, first, last, known_cycles))
-
-    def turn(self) -> bool:
-        """Share the rates out anew where limits are exceeded; False if that leads nowhere."""
-        if self.best is None or not self._slopes or self._best_rates is self._turned:
-            return False
-        self._turned = self._best_rates
-        distance = self.best.cycles + self._copies - self.bound_cycles
-        following = turned(self._best_rates, self._mean_slopes(), distance, self.spec.usable_bytes)
-        if following is None:
-            return False
-        self._from(following)
-        return True
-
-    def _mean_slopes(self) -> FloatArray:
-        """The bound's slopes between the two sides, where the total's is none."""
-        shares = self._rates.shares
-        if len(self._slopes) < 2:
-            return next(iter(self._slopes.values()))
-        first, second = self._slopes.values()
-        before, after = float(shares @ first), float(shares @ second)
-        if before == after:
-            return first
-        weight = after / (after - before)
-        mean: FloatArray = weight * first + (1 - weight) * second
-        return mean
-
-    def _from(self, rates: Rates) -> None:
-        self._rates = rates
-        self._totals = PriceSearch(rates.total, self._least, self._most)
-        self._plans, self._slopes = {}, {}
 
     def open_classes(self) -> bool:
         """Open rows of problems whose best states are classes; give plans to rows that are states.
@@ -178,8 +147,8 @@ class JointSearch:
         for number in classes:
             bounds = [found.row_bounds(number) for found in networks]
             grown |= self._listings.open_more(number, np.min(bounds, axis=0))
-        self._from(self._best_rates)
-        self._turned = None
+        self._rates, self._plans = self._best_rates, {}
+        self._ascent = Ascent(self._rates.of_all, self._least)
         return self._listings.draw(wanted) or grown
 
     def finish(self) -> bool:

@@ -17,16 +17,6 @@ from t10c.schedule.memory import fixed_demand_bytes, live_homes
 from t10c.schedule.steps import Sequence
 from t10c.search.space import FloatArray, IntArray
 
-_RISE = 0.05
-_EXCEEDED = 0.002
-"""Rates are shared out anew if the bound may rise by more than this share of what is missing, or if
-a limit is exceeded by more than this share of it: at another total the bound may rise by more."""
-
-_ALIKE = 0.05
-_MOST_TURNED = 0.5
-_MOST_TURNED_AGAIN = 0.9
-"""So much of all rates is shared out anew at most; more of it to where most of them are already."""
-
 Variant = tuple[int, float, int]
 """Steps that cost alike: number of the choices, rate of the own limit, bytes that die there."""
 
@@ -40,6 +30,18 @@ class Rates:
 
     total: float
     shares: FloatArray
+
+    @classmethod
+    def of_limits(cls, rates: FloatArray) -> "Rates":
+        """From the rate of every limit, (steps + 1,)."""
+        total = float(rates.sum())
+        shares = rates / total if total else np.append(np.zeros(len(rates) - 1), 1.0)
+        return cls(total, shares)
+
+    @property
+    def of_all(self) -> FloatArray:
+        """The rate of every limit, (steps + 1,)."""
+        return self.total * self.shares
 
     @property
     def own(self) -> FloatArray:
@@ -88,22 +90,3 @@ class Limits:
         """
         total = float(idle.sum())
         return np.append(total - idle + demand, total) - self.room_bytes
-
-
-def turned(rates: Rates, excess: FloatArray, distance: float, usable_bytes: float) -> Rates | None:
-    """Rates of the same total, in part those of the limits that are exceeded most.
-
-    `excess` (steps + 1,) is the slope of the bound at the best total; `distance` is how far the
-    bound is from the best, in cycles. None if little is exceeded and the bound can rise by little.
-    """
-    mean = float(rates.shares @ excess)
-    most = float(excess.max())
-    rise = rates.total * (most - mean)
-    little = rise <= _RISE * distance and most <= _EXCEEDED * usable_bytes
-    if little or rise <= 0:
-        return None
-    # limits of layers that are alike are exceeded alike
-    towards = excess >= most - _ALIKE * (most - mean)
-    again = float(rates.shares[towards].sum()) >= _MOST_TURNED
-    part = min(_MOST_TURNED_AGAIN if again else _MOST_TURNED, distance / rise)
-    return Rates(rates.total, (1 - part) * rates.shares + part * towards / towards.sum())
