@@ -1,10 +1,9 @@
 """Rates of memory: which limits they price, and where they are shared out to."""
 
 import numpy as np
-import pytest
 from planned_graphs import GraphWriter, chip
 
-from t10c.schedule.rates import Limits, Rates, turned
+from t10c.schedule.rates import Limits, Rates
 from t10c.schedule.steps import build_sequence
 
 
@@ -39,22 +38,11 @@ def test_variants_are_steps_that_cost_alike() -> None:
     assert own.variants([7, 8, 9], rates) == [(7, 0.0, 0), (8, 0.5, 0), (9, 0.5, 72)]
 
 
-def test_rates_go_to_what_is_exceeded_most() -> None:
-    rates = Rates(2.0, np.array([0.0, 0.0, 0.0, 1.0]))
-    excess = np.array([500.0, -40.0, 490.0, 0.0])
-    following = turned(rates, excess, distance=100.0, usable_bytes=1e6)
-    assert following is not None
-    assert following.total == 2.0
-    assert following.shares == pytest.approx([0.05, 0.0, 0.05, 0.9])
-    far = turned(rates, excess, distance=1e4, usable_bytes=1e6)
-    assert far is not None
-    assert far.shares == pytest.approx([0.25, 0.0, 0.25, 0.5])
-    assert turned(rates, excess, distance=1e6, usable_bytes=1e6) is None
-    # however little the bound can rise at this total, what is exceeded is priced at once
-    assert turned(rates, excess, distance=1e6, usable_bytes=1e5) is not None
-    at_first = Rates(2.0, np.array([1.0, 0.0, 0.0, 0.0]))
-    assert turned(at_first, excess, distance=1e4, usable_bytes=1e5) is None
-    most = Rates(2.0, np.array([0.5, 0.0, 0.0, 0.5]))
-    again = turned(most, np.array([100.0, -40.0, 0.0, -900.0]), distance=1e4, usable_bytes=1e5)
-    assert again is not None
-    assert again.shares == pytest.approx([0.95, 0.0, 0.0, 0.05])
+def test_rates_of_all_limits() -> None:
+    every = np.array([0.0, 0.5, 0.0, 1.5])
+    rates = Rates.of_limits(every)
+    assert rates.total == 2.0
+    assert rates.of_all.tolist() == every.tolist()
+    nothing = Rates.of_limits(np.zeros(4))
+    assert nothing.total == 0.0
+    assert nothing.shares.tolist() == [0.0, 0.0, 0.0, 1.0]
