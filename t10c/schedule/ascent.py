@@ -23,11 +23,13 @@ _RADIUS = 0.5
 _ALIKE = 0.05
 """Limits whose slopes differ by less than this share are priced together."""
 
-_LEAST_SCALE = 0.05
-"""Every rate moves as if it were this share of the sum at least."""
+_LONGER = 1.5
+_HALVINGS = 12
+"""Steps that reach the radius to a factor are looked for so often at most."""
 
-_HALVINGS = 16
-_MIXINGS = 64
+_MIXINGS = 400
+_EVEN = 1e-6
+"""A mix of planes is found when those in it differ by less than this share."""
 
 
 @dataclass(frozen=True)
@@ -99,22 +101,21 @@ class Ascent:
         slopes = np.stack([plane.slopes for plane in self._planes])
         values = np.array([plane.at(best.rates) for plane in self._planes])
         of_groups = slopes @ self._groups.T
-        scale = np.maximum(begin, _LEAST_SCALE * max(float(begin.sum()), self._least))
-        low, high = 0.0, 1.0
-        length = self._radius / float((scale * np.abs(of_groups).max(axis=0)).sum() or 1.0)
-        for _ in range(_HALVINGS):  # longer and longer steps, until they reach the radius
-            moved, mix = _climb(begin, scale * length * high, values, of_groups)
-            if np.abs(moved - begin).sum() >= self._radius:
-                break
-            low, high = high, 2 * high
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            other, other_mix = _climb(begin, scale * length * middle, values, of_groups)
-            if np.abs(other - begin).sum() > self._radius:
-                high = middle
+        mix = np.zeros(len(values))
+        mix[int(np.argmin(values))] = 1.0
+        shortest, longest = 0.0, np.inf
+        length = self._radius / float(np.abs(of_groups).max() or 1.0)
+        found, found_mix = begin, mix
+        for _ in range(_HALVINGS):  # longer steps, until they reach the radius
+            moved, mix = _climb(begin, length, values, of_groups, mix)
+            if np.abs(moved - begin).sum() > self._radius:
+                longest = length
             else:
-                low, moved, mix = middle, other, other_mix
-        return moved @ self._groups, mix @ slopes
+                shortest, found, found_mix = length, moved, mix
+            if shortest > 0 and longest < _LONGER * shortest:
+                break
+            length = shortest * _LONGER**2 if np.isinf(longest) else (shortest + longest) / 2
+        return found @ self._groups, found_mix @ slopes
 
 
 def _groups_of(rates: FloatArray) -> FloatArray:
@@ -135,25 +136,29 @@ def _by_group(groups: FloatArray, rates: FloatArray) -> FloatArray:
 
 
 def _climb(
-    begin: FloatArray, lengths: FloatArray, values: FloatArray, slopes: FloatArray
+    begin: FloatArray, length: float, values: FloatArray, slopes: FloatArray, mix: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Rates of groups (groups,) where the least of planes is highest, distance from `begin` paid.
+    """Rates of groups (groups,) where the least of planes, less their distance, is highest.
 
-    Planes have `values` (planes,) at `begin` and `slopes` (planes, groups). Also returned is the
-    mix of planes (planes,) that no rates can rise above; Frank and Wolfe's method finds it.
+    Planes have `values` (planes,) at `begin` and `slopes` (planes, groups); distance counts as its
+    square over twice the `length`. `mix` is a mix of planes (planes,) to start from; returned with
+    the rates is that which no rates rise above. Found by moving shares of the mix between pairs.
     """
-    mix = np.zeros(len(values))
-    mix[int(np.argmin(values))] = 1.0
+
+    def rates(mix: FloatArray) -> FloatArray:
+        return np.maximum(begin + length * (mix @ slopes), 0.0)
+
     for _ in range(_MIXINGS):
-        moved = np.maximum(begin + lengths * (mix @ slopes), 0.0)
-        reached = values + slopes @ (moved - begin)
+        reached = values + slopes @ (rates(mix) - begin)
         least = int(np.argmin(reached))
-        towards = -mix
-        towards[least] += 1.0
-        fall = -float(reached @ towards)
-        turn = towards @ slopes
-        bend = float(turn @ (lengths * turn))
-        if fall <= 1e-9 * abs(float(reached[least])) or bend <= 0:
+        most = int(np.argmax(np.where(mix > 0, reached, -np.inf)))
+        fall = float(reached[most] - reached[least])
+        if fall <= _EVEN * abs(float(reached[least])):
             break
-        mix = mix + min(fall / bend, 1.0) * towards
-    return np.maximum(begin + lengths * (mix @ slopes), 0.0), mix
+        turn = slopes[least] - slopes[most]
+        bend = length * float(turn @ turn)
+        share = min(fall / bend, float(mix[most])) if bend > 0 else float(mix[most])
+        mix = mix.copy()
+        mix[least] += share
+        mix[most] -= share
+    return rates(mix), mix

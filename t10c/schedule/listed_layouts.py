@@ -12,7 +12,7 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
 from t10c.schedule.layout import Layout
 from t10c.schedule.layout_batch import LayoutRole, stacked_layout
-from t10c.schedule.progress import numbered
+from t10c.schedule.numbering import numbered
 from t10c.schedule.windows import Extent, SmallArray, Window, clipped_to, shown_alike
 from t10c.search.operator import plan_of
 from t10c.search.space import IntArray

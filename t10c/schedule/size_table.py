@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from t10c.schedule.numbering import numbered
 from t10c.schedule.pair_table import MergedPairs
-from t10c.schedule.progress import numbered
 from t10c.search.space import FloatArray, IntArray
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from t10c.schedule.atoms import Atom, View
 from t10c.schedule.layout import Layout
-from t10c.schedule.progress import numbered
+from t10c.schedule.numbering import numbered
 from t10c.schedule.received_matrix import first_alike
 from t10c.search.space import IntArray
 
