@@ -13,12 +13,15 @@ import numpy as np
 from t10c.search.space import FloatArray
 
 _CLOSE = 1e-3
-_PART = 0.05
+_PART = 0.02
 """The ascent ends when the bound can rise by less than this share of it, or of what is missing."""
+
+_CLOSEST = 1e-4
+"""The same where nothing else can make the bound rise."""
 
 _MOST_ROUNDS = 12
 _RADIUS = 0.5
-"""The first rates differ from those begun with by this share of their sum at most, all in all."""
+"""The first step changes rates by this share of their sum at most, all in all."""
 
 _ALIKE = 0.05
 """Limits whose slopes differ by less than this share are priced together."""
@@ -48,16 +51,18 @@ class _Plane:
 class Ascent:
     """Rates to try, one after the other, from `rates` (limits,) on, in cycles per byte.
 
-    `least` is a small total: where rates are all zero the first steps are of its size.
+    `least` is a small total: where rates are all zero the first step is of its size. `thorough`
+    says that the bound is to be as high as can be.
     """
 
-    def __init__(self, rates: FloatArray, least: float) -> None:
+    def __init__(self, rates: FloatArray, least: float, thorough: bool = False) -> None:
         self.rates = rates
+        self._thorough = thorough
         self._least = least
         self._planes: list[_Plane] = []
         self._best: _Plane | None = None
         self._groups = _groups_of(rates)
-        self._radius = _RADIUS * max(float(rates.sum()), least)
+        self._radius = _RADIUS * (float(rates.sum()) or least)
 
     def step(self, bound_cycles: float, slopes: FloatArray, missing_cycles: float) -> bool:
         """Note the bound at `rates` and its slopes; returns whether others are worth trying.
@@ -80,7 +85,9 @@ class Ascent:
             following, _ = self._highest(self._best)
         most = min(plane.at(following) for plane in self._planes)
         rise = most - self._best.bound_cycles
-        if rise <= max(_CLOSE * abs(self._best.bound_cycles), _PART * missing_cycles):
+        bound_cycles = abs(self._best.bound_cycles)
+        little = max(_CLOSE * bound_cycles, _PART * missing_cycles)
+        if rise <= (_CLOSEST * bound_cycles if self._thorough else little):
             return False
         self.rates = following
         return True

@@ -147,9 +147,11 @@ class JointSearch:
         for number in classes:
             bounds = [found.row_bounds(number) for found in networks]
             grown |= self._listings.open_more(number, np.min(bounds, axis=0))
-        self._rates, self._plans = self._best_rates, {}
-        self._ascent = Ascent(self._rates.of_all, self._least)
-        return self._listings.draw(wanted) or grown
+        self._plans = {}
+        grown |= self._listings.draw(wanted)
+        self._rates = self._best_rates
+        self._ascent = Ascent(self._rates.of_all, self._least, thorough=not grown)
+        return grown
 
     def finish(self) -> bool:
         """Look at all choices if they are few; returns whether the best is now proven to be so.
