@@ -445,7 +445,7 @@ def test_what_is_left_out_is_in_no_faster_choice(
     joint = joint_search.JointSearch(own, spec, best)
     for _ in range(4):
         joint.round()
-        joint.next_total()
+        joint.next_rates()
         joint.open_classes()
     rows = [
         {
