@@ -130,9 +130,8 @@ def check_excess(graph: Graph, seed: int, say: Excess = excess_of_rows) -> int:
     def slack(plans: list[int], step: int) -> float:
         """How much more some plan costs than the best in its place, less what it is said to."""
         costs = [priced([*plans[:step], row, *plans[step + 1 :]]) for row in range(sizes[step])]
-        total: FloatArray = np.array(costs) + own_rate * demand_bytes(
-            setting.of_step(step), spec, 0
-        )
+        own = own_rate * demand_bytes(setting.of_step(step).listed, spec, 0)
+        total: FloatArray = np.array(costs) + own
         return float(np.min(total - total.min() - excess[setting.choice_of[step]]))
 
     for step in rng.sample(range(len(sizes)), min(2, len(sizes))):
