@@ -13,8 +13,8 @@ import numpy as np
 from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices
 from t10c.schedule.progress import Progress
-from t10c.schedule.shares import fetch_cycles
-from t10c.schedule.shortlist import Shortlist, others_gain
+from t10c.schedule.shares import fetch_cycles, others_gain
+from t10c.schedule.shortlist import Shortlist
 from t10c.schedule.surroundings import UNKNOWN, Surroundings
 from t10c.search.space import BoolArray, FloatArray, IntArray
 

@@ -12,8 +12,7 @@ from t10c.schedule.fit import does_not_fit, outputs_too_large
 from t10c.schedule.memory import fixed_demand_bytes, live_homes
 from t10c.schedule.result import DoesNotFit
 from t10c.schedule.setting import Setting
-from t10c.schedule.shares import used_elements
-from t10c.schedule.shortlist import least_idle_bytes
+from t10c.schedule.shares import least_idle_bytes, used_elements
 from t10c.schedule.smallest import smallest_assignment
 from t10c.search.space import FloatArray, IntArray
 

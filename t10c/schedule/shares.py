@@ -1,7 +1,7 @@
 """Sizes of what plans hold and receive, each from the side that a bound on a schedule needs.
 
-What is received and what is held idle is never less than said here, and what is held at home never
-more, for whole sets of candidates at once.
+What is received and what is held idle is never less than said here, and what is held at home or
+saved by others never more, for whole sets of candidates at once.
 """
 
 import numpy as np
@@ -11,6 +11,7 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import size_bytes, stored_bits
 from t10c.ir.expression import Dim, Operand, TensorExpression
 from t10c.ir.plan import prime_factors
+from t10c.schedule.problem import Problem
 from t10c.search.candidates import Candidates
 from t10c.search.space import FloatArray, IntArray
 from t10c.search.temporal import SlotTable
@@ -39,6 +40,19 @@ def fetch_cycles(spec: HardwareSpec, received_bytes: FloatArray) -> FloatArray:
     """Cycles of exchanges in which the core that lacks most receives so much; 0 without any."""
     cycles: FloatArray = np.where(received_bytes > 0, exchange_cycles(spec, received_bytes), 0.0)
     return cycles
+
+
+def others_gain(
+    spec: HardwareSpec, readers: int, home: FloatArray, copied: FloatArray, lent: FloatArray
+) -> FloatArray:
+    """Most cycles that others save by a plan: (plans,).
+
+    Its `readers` by its output at home, the next operator by `copied` bytes of its operands, and
+    those that read its weights by the `lent` pieces (plans, reads).
+    """
+    read = readers * fetch_cycles(spec, home) + fetch_cycles(spec, lent).sum(axis=1)
+    gain: FloatArray = read + fetch_cycles(spec, copied)
+    return gain
 
 
 def replicas_of(table: SlotTable, candidates: Candidates, operand: int) -> IntArray:
@@ -123,6 +137,16 @@ def floor_bytes(
         used = used_elements(expression, operand) * stored_bits(spec, operand.bits) / 8
         floors[:, index] = (replicas_of(table, candidates, index) - 1) * (used / cores)
     return floors
+
+
+def least_idle_bytes(problem: Problem, spec: HardwareSpec) -> float:
+    """Bytes per core of the weights in one copy on the whole chip."""
+    total = 0.0
+    for index in problem.weights:
+        operand = problem.expression.inputs[index]
+        used = used_elements(problem.expression, operand)
+        total += float(size_bytes(spec, used, operand.bits)) / spec.core_count
+    return total
 
 
 def used_elements(expression: TensorExpression, operand: Operand) -> int:

@@ -7,8 +7,8 @@ plan's execution and setup, its idle bytes priced. A plan with
     c  >  c' + exchange of all operands of c'  +  most that readers can gain
 
 for some other plan c' is in no best schedule at that price (docs/planning.md). Thousands of plans
-remain of hundreds of thousands. The rest is summed up by its least cost; nothing is lost by that,
-because a schedule may always be bounded with neighbours that cost nothing.
+remain of hundreds of thousands. The rest is summed up by its least cost (rest.py). Nothing is lost
+by that, because a schedule may always be bounded with neighbours that cost nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +17,6 @@ import numpy as np
 
 from t10c.hardware.kernels import move_cycles
 from t10c.hardware.spec import HardwareSpec
-from t10c.hardware.width import size_bytes
 from t10c.schedule.idle_menus import IdleMenus, find_menus
 from t10c.schedule.kept import Kept
 from t10c.schedule.problem import Problem
@@ -26,10 +25,11 @@ from t10c.schedule.shares import (
     fetch_cycles,
     floor_bytes,
     home_bytes,
+    least_idle_bytes,
     needed_bytes,
+    others_gain,
     replicas_of,
     shared_bytes,
-    used_elements,
     weight_cycles,
 )
 from t10c.search.candidates import Candidates
@@ -43,7 +43,6 @@ MOST_PLANS = 50_000
 FEW_PLANS = 256
 """A problem with so few feasible plans lists them all, for a search of all choices (finish.py)."""
 
-
 _OWN_RATES = (0.25, 0.5, 1.0, 2.0, 5.0, 18.0, 100.0)
 """Rates of active bytes at which plans are compared, in times that to move a byte takes."""
 
@@ -52,18 +51,17 @@ _OWN_RATES = (0.25, 0.5, 1.0, 2.0, 5.0, 18.0, 100.0)
 class Shortlist:
     """Plans that may be part of a best schedule, and the rest.
 
-    `candidates` and `costs` have one row per plan. `priced` (prices, plans) is execution + setup +
-    price * idle bytes in cycles, the idle cut relaxed to a real number; `rest` sums up all feasible
-    plans not listed. `fetched_bytes` (plans, inputs) are pieces, `needed_bytes` (plans, inputs)
-    what some core needs of them at least, `floor_bytes` (plans, inputs) what a core receives at
-    least, on average over the cores used, if the operand lies in one copy; `home_bytes` (plans,)
-    the largest share of the output, at most; `menus` has the idle cuts of every weight.
+    `candidates` and `costs` have one row per plan. `execution` (plans,) are cycles without setup
+    and transition; `menus` has the idle cuts of every weight; `rest` sums up all feasible plans not
+    listed. `fetched_bytes` (plans, inputs) are pieces, `needed_bytes` (plans, inputs) what some
+    core needs of them at least, `floor_bytes` (plans, inputs) what a core receives at least, on
+    average over the cores used, if the operand lies in one copy; `home_bytes` (plans,) the largest
+    share of the output, at most.
     """
 
-    prices: FloatArray
     candidates: Candidates
     costs: Costs
-    priced: FloatArray
+    execution: FloatArray
     rest: Rest
     fetched_bytes: FloatArray
     needed_bytes: FloatArray
@@ -80,7 +78,7 @@ class Shortlist:
             self,
             candidates=self.candidates.take(selection),
             costs=self.costs.take(selection),
-            priced=self.priced[:, selection],
+            execution=self.execution[selection],
             fetched_bytes=self.fetched_bytes[selection],
             needed_bytes=self.needed_bytes[selection],
             floor_bytes=self.floor_bytes[selection],
@@ -90,8 +88,7 @@ class Shortlist:
 
     def costs_at(self, price: float) -> FloatArray:
         """Execution and the cheapest idle cuts at a price, of every plan, (plans,)."""
-        # where idle bytes cost nothing, nothing is cut
-        cost: FloatArray = self.priced[0] + sum(own.cycles_at(price) for own in self.menus)
+        cost: FloatArray = self.execution + sum(own.cycles_at(price) for own in self.menus)
         return cost
 
 
@@ -250,10 +247,9 @@ class ShortlistCollector:
         merged, own = kept.candidates, kept.costs
         expression = self.problem.expression
         return Shortlist(
-            self.prices,
             merged,
             own,
-            kept.priced,
+            kept.priced[0],  # at the first price idle bytes cost nothing, and nothing is cut
             self._rest.rest(),
             own.piece_bytes[:, :-1].astype(np.float64),
             needed_bytes(expression, self.table, merged, self.spec),
@@ -276,26 +272,3 @@ def _points(prices: FloatArray, spec: HardwareSpec) -> list[tuple[int, float]]:
     idle_only = [(number, 0.0) for number in range(len(prices))]
     both = [(number, float(price)) for number, price in enumerate(prices) if price > 0]
     return [*idle_only, *both, *((0, per_byte * rate) for rate in _OWN_RATES)]
-
-
-def least_idle_bytes(problem: Problem, spec: HardwareSpec) -> float:
-    """Bytes per core of the weights in one copy on the whole chip."""
-    total = 0.0
-    for index in problem.weights:
-        operand = problem.expression.inputs[index]
-        used = used_elements(problem.expression, operand)
-        total += float(size_bytes(spec, used, operand.bits)) / spec.core_count
-    return total
-
-
-def others_gain(
-    spec: HardwareSpec, readers: int, home: FloatArray, copied: FloatArray, lent: FloatArray
-) -> FloatArray:
-    """Most cycles that others save by a plan: (plans,).
-
-    Its `readers` by its output at home, the next operator by `copied` bytes of its operands, and
-    those that read its weights by the `lent` pieces (plans, reads).
-    """
-    read = readers * fetch_cycles(spec, home) + fetch_cycles(spec, lent).sum(axis=1)
-    gain: FloatArray = read + fetch_cycles(spec, copied)
-    return gain

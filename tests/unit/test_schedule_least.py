@@ -89,7 +89,7 @@ def test_listed_plans_that_cannot_fit_are_left_out_and_no_others(setting: Settin
         most = max(room.usable_bytes - needs.others[step] for step in steps)
         fits = own.listed.costs.memory_bytes - reserve <= most
         assert len(left.listed) == int(fits.sum())
-        assert np.array_equal(left.listed.priced, own.listed.priced[:, fits])
+        assert np.array_equal(left.listed.execution, own.listed.execution[fits])
         assert np.array_equal(left.listed.candidates.splits, own.listed.candidates.splits[fits])
         assert (left.listed.rest.active_bytes <= most).all()
         kept = own.listed.rest.active_bytes <= most
