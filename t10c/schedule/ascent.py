@@ -51,8 +51,8 @@ class _Plane:
 class Ascent:
     """Rates to try, one after the other, from `rates` (limits,) on, in cycles per byte.
 
-    `least` is a small total: where rates are all zero the first step is of its size. `thorough`
-    says that the bound is to be as high as can be.
+    `least` is a small total of rates: where they are all zero, the first step is by a share of it.
+    `thorough` says that the bound is to be as high as can be.
     """
 
     def __init__(self, rates: FloatArray, least: float, thorough: bool = False) -> None:
@@ -80,17 +80,22 @@ class Ascent:
             self._radius /= 2
         if len(self._planes) == _MOST_ROUNDS:
             return False
-        following, slopes = self._highest(self._best)
-        if self._price_more(slopes):
+        following, mixed_slopes = self._highest(self._best)
+        if self._price_more(mixed_slopes):
             following, _ = self._highest(self._best)
-        most = min(plane.at(following) for plane in self._planes)
-        rise = most - self._best.bound_cycles
-        bound_cycles = abs(self._best.bound_cycles)
-        little = max(_CLOSE * bound_cycles, _PART * missing_cycles)
-        if rise <= (_CLOSEST * bound_cycles if self._thorough else little):
+        rise_cycles = min(plane.at(following) for plane in self._planes) - self._best.bound_cycles
+        if rise_cycles <= self._little(missing_cycles):
             return False
         self.rates = following
         return True
+
+    def _little(self, missing_cycles: float) -> float:
+        """A rise of the bound that is not worth a round."""
+        assert self._best is not None, "there is a bound to rise above"
+        best_cycles = abs(self._best.bound_cycles)
+        if self._thorough:
+            return _CLOSEST * best_cycles
+        return max(_CLOSE * best_cycles, _PART * missing_cycles)
 
     def _price_more(self, slopes: FloatArray) -> bool:
         """Let the limits with the largest slopes be priced, if none like them are."""

@@ -76,6 +76,7 @@ def find_menus(
     place[order] = np.arange(count)
     copies, firsts = np.unique(menus[order, 0], return_index=True)
     sizes, setups, counts = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
+    # of no menus at all there is one part, which is empty
     for number, own in zip(copies.tolist(), np.split(menus[order], firsts[1:]), strict=False):
         factors = factor_tuples(number, len(axes))
         _, size, setup = cut_costs(operand, own[:, 1 : 1 + len(axes)], factors, spec)

@@ -46,8 +46,7 @@ class Rates:
     @property
     def own(self) -> FloatArray:
         """The rate of every step's limit, (steps,)."""
-        rates: FloatArray = self.total * self.shares[:-1]
-        return rates
+        return self.of_all[:-1]
 
 
 class Limits:
