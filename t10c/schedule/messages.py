@@ -57,10 +57,6 @@ class Ways:
         found: FloatArray = np.minimum.reduceat(values[..., self._order], self._starts, axis=-1)
         return found
 
-    def most(self, values: FloatArray) -> FloatArray:
-        """The largest value of every way; (..., kinds) become (..., ways)."""
-        return -self.least(-values)
-
     def any_kind(self) -> IntArray:
         """A kind of every way, (ways,)."""
         kinds: IntArray = self._order[self._starts]
