@@ -1,8 +1,8 @@
 """Which plans can change neither a pool nor a shortlist, told by floors.
 
-A shortlist takes the plans that cost least beyond the ceilings of every price (shortlist.py), so a
-plan whose floors alone cost more need not be priced. It is summed up with the rest by its floors,
-which lowers the rest's cost a little and leaves its bound valid.
+A shortlist takes the plans that cost least beyond some ceiling (shortlist.py), so a plan whose
+floors alone cost more need not be priced. It is summed up with the rest by its floors, which lowers
+the rest's cost a little and leaves its bound valid.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Rates of memory: which limits they price, and where they are shared out to."""
+"""Rates of memory: which limits they price, and what a schedule pays and gets."""
 
 import numpy as np
 from planned_graphs import GraphWriter, chip
