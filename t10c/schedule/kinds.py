@@ -110,30 +110,31 @@ def find_kinds(
     elif rest_excess > 0:
         rest = np.inf
     last = int(np.isfinite(rest))
-    inputs = listed.fetched_bytes.shape[1]
-    zeros, unlimited = np.zeros((last, inputs)), np.full((last, inputs), np.inf)
-    fetched, needed = listed.fetched_bytes, listed.needed_bytes
-    floors, home = listed.floor_bytes, listed.home_bytes
     member_of = np.full(len(listed), -1)
-    if last:
-        member_of[far & (not around.bounded)] = len(rows) + classes.count
-    opened = near & known.opened
-    member_of[opened] = kind_of_alike[known.alike[opened]]
+    if not around.bounded:
+        member_of[far] = len(rows) + classes.count
+    member_of[near & known.opened] = kind_of_alike[known.alike[near & known.opened]]
     member_of[classes.rows] = len(rows) + classes.class_of
-    lowest, highest = classes.lowest, classes.highest
-    return Kinds(
-        rows=rows,
-        cost=np.concatenate([row_cost[rows], lowest(row_cost), [rest][:last]]),
-        needed=np.concatenate([needed[rows], lowest(needed), zeros]),
-        floor=np.concatenate([floors[rows], lowest(floors), zeros]),
-        held=np.concatenate([fetched[rows], highest(fetched), unlimited]),
-        home=np.concatenate([home[rows], highest(home), np.full(last, np.inf)]),
-        member_of=member_of,
-        row_cost=row_cost,
-        row_excess=excess,
-        has_rest=bool(last),
-        rest_excess=rest_excess,
-    )
+    cost = np.concatenate([row_cost[rows], classes.lowest(row_cost), [rest][:last]])
+    sizes = _sizes(listed, rows, classes, last)
+    return Kinds(rows, cost, *sizes, member_of, row_cost, excess, bool(last), rest_excess)
+
+
+def _sizes(
+    listed: Shortlist, rows: IntArray, classes: "_Classes", last: int
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """(needed, floor, held, home) of single plans, classes, and the rest if `last` is 1, not 0."""
+
+    def least(size: FloatArray) -> FloatArray:
+        none = np.zeros((last, *size.shape[1:]))
+        return np.concatenate([size[rows], classes.lowest(size), none])
+
+    def most(size: FloatArray) -> FloatArray:
+        unlimited = np.full((last, *size.shape[1:]), np.inf)
+        return np.concatenate([size[rows], classes.highest(size), unlimited])
+
+    needed, floor = least(listed.needed_bytes), least(listed.floor_bytes)
+    return needed, floor, most(listed.fetched_bytes), most(listed.home_bytes)
 
 
 @dataclass(frozen=True)
