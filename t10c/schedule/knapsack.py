@@ -25,36 +25,39 @@ def least_setup(
 ) -> list[int] | None:
     """Options of fixed plans with the least sum of setups, sizes rounded up; None if none fit.
 
-    The step that demands most limits the idle weights of all others. What its own weights take, the
-    other limits leave less of to the others; its idle cuts are gone through one by one.
+    The step that demands most limits the idle weights of all others. Its own idle cuts are gone
+    through one by one, because what they take is missing where other limits count it.
     """
     demand = setting.demand_bytes(plans, homes) + homes.live + fixed_bytes
     tight = int(np.argmax(demand))
-    room = capacity_bytes - int(demand[tight])
-    if room < 0:
+    room_bytes = capacity_bytes - int(demand[tight])
+    if room_bytes < 0:
         return None
     menus = [_undominated(setting.of_step(step), plan) for step, plan in enumerate(plans)]
     others = [step for step in range(len(plans)) if step != tight]
-    unit = max(_LEAST_UNIT_BYTES, -(-room // _MOST_UNITS))
+    unit_bytes = max(_LEAST_UNIT_BYTES, -(-room_bytes // _MOST_UNITS))
     sack = _Sack.filled(
-        [-(-setting.of_step(step).idle_bytes[menus[step]] // unit) for step in others],
+        [-(-setting.of_step(step).idle_bytes[menus[step]] // unit_bytes) for step in others],
         [setting.of_step(step).setup[menus[step]] for step in others],
-        room // unit,
+        room_bytes // unit_bytes,
     )
-    most_idle = capacity_bytes - homes.end - fixed_bytes
+    most_idle_bytes = capacity_bytes - homes.end - fixed_bytes
     # another step's own weights do not count while it runs: what they take may not fit, or may
-    rest = capacity_bytes - int(demand[others].max(initial=0))
+    rest_bytes = capacity_bytes - int(demand[others].max(initial=0))
     best: tuple[float, list[int]] = (np.inf, [])
     own = setting.of_step(tight)
     for option in menus[tight].tolist():
         size, setup = int(own.idle_bytes[option]), float(own.setup[option])
-        for left in (min(room, most_idle - size), min(room, most_idle - size, rest - size)):
-            cycles = setup + sack.least(left // unit)
+        for left_bytes in (
+            min(room_bytes, most_idle_bytes - size),
+            min(room_bytes, most_idle_bytes - size, rest_bytes - size),
+        ):
+            cycles = setup + sack.least(left_bytes // unit_bytes)
             if cycles >= best[0]:
                 continue
             options = [0] * len(plans)
             options[tight] = option
-            for step, pick in zip(others, sack.picked(left // unit), strict=True):
+            for step, pick in zip(others, sack.picked(left_bytes // unit_bytes), strict=True):
                 options[step] = int(menus[step][pick])
             idle = np.array([setting.of_step(s).idle_bytes[o] for s, o in enumerate(options)])
             if bool((idle.sum() - idle + demand <= capacity_bytes).all()):
