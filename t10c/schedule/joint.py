@@ -58,7 +58,7 @@ def improve(setting: Setting, spec: HardwareSpec, best: Assignment | None, watch
     """
     search = JointSearch(setting, spec, best)
     rounds, stopped = 0, ""
-    fresh = True  # whether all rates tried were tried on what is open now
+    thorough = False  # whether the rates tried last are the best for what is open now
     while not stopped:
         rounds += 1
         search.round()
@@ -68,11 +68,11 @@ def improve(setting: Setting, spec: HardwareSpec, best: Assignment | None, watch
             continue
         search.try_between()
         if search.open_classes():
-            fresh = False
-        elif fresh:
+            thorough = False
+        elif thorough:
             stopped = "exhausted"
         else:
-            fresh = True
+            thorough = True  # the next ascent is
     if stopped in ("gap", "exhausted") and search.finish():
         stopped = "exhausted"
     record = JointRecord(rounds, search.opened_plans, stopped)
