@@ -105,7 +105,7 @@ class RestCollector:
         may then be (1, plans). In cycles.
         """
         size = np.log(np.maximum(active_bytes, 1.0)) / np.log(_RATIO)
-        size_of = np.minimum(size.astype(np.int64), _SIZES - 1)
+        size_of = np.minimum(size, _SIZES - 1).astype(np.int16)  # sorted in linear time
         order = np.argsort(size_of, kind="stable")
         sizes, firsts = np.unique(size_of[order], return_index=True)
         if not len(sizes):
