@@ -39,6 +39,8 @@ CASES = (
     Case("sd-1.5-unet-block"),
     Case("lstm-ptb-large"),
     Case("mamba-2.8b"),
+    Case("opt-1.3b", "ipu-pod4"),
+    Case("retnet-1.3b", "ipu-pod4"),
 )
 
 
