@@ -84,7 +84,7 @@ class FetchSizes:
         constant = self._terms.constant(step, fetch)
         key = ("even", number, pricer.read_key(step.index, fetch.position), constant)
         if key not in self._pairs:
-            self._pairs[key] = PairTable(self._even_pairs(step, read, constant, number))
+            self._pairs[key] = PairTable(self._even_pairs(read, constant, number))
         if len(constant) < len(read.sources):
             size = np.zeros(len(own))
         else:
@@ -96,7 +96,7 @@ class FetchSizes:
         return size
 
     def _even_pairs(
-        self, step: Step, read: Read, constant: tuple[int, ...], number: int
+        self, read: Read, constant: tuple[int, ...], number: int
     ) -> Callable[[IntArray, IntArray], IntArray]:
         """Bytes of evenly spread sources: of the core that lacks most, or on average.
 
@@ -131,7 +131,7 @@ class FetchSizes:
         Terms of the same key, with the same kinds at both ends, have one table.
         """
         seen = self.seen(step, first, term)
-        needed, held = self._needed(step, read, term, after), self._held(read, term, before)
+        needed, held = self._needed(step, read, term, after), self._held(term, before)
         bounds = (needed.least_bytes.tobytes(), needed.floor_bytes.tobytes())
         key = (seen.key, seen.need, bounds, held.most_bytes.tobytes())
 
@@ -162,7 +162,7 @@ class FetchSizes:
             floor = np.zeros(len(own))
         return Needed(own.single, needed - self._around_bytes(read, term), floor)
 
-    def _held(self, read: Read, term: Term, other: Kinds) -> Held:
+    def _held(self, term: Term, other: Kinds) -> Held:
         """What kinds of an earlier step hold of a term at most."""
         role, operand = term.lies
         if role == "out":
