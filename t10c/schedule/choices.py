@@ -37,7 +37,7 @@ class Choices:
 
     Options are parallel arrays: `plan` (index into `plans`), `idle_bytes` (all weights), `setup`
     (cycles); `cuts[option]` has one IdleCut per weight. Per plan: `active_bytes` (pieces and
-    doubled buffers, without the reserved shift buffer), `input_bytes` (pieces of the inputs),
+    doubled buffers, without the reserved shift buffer), `input_bytes` (those of the inputs alone),
     `execution` (cycles, closing sync included, transition not), `uniform_transition` (cycles).
     `bound_prices` (cycles per byte) and `bound_values` (cycles) give, over all feasible plans,
     min(execution + setup + price * idle bytes). Options are thinned out.
@@ -186,7 +186,7 @@ def with_plans(
         choices,
         plans=(*choices.plans, *entries),
         active_bytes=_longer(choices.active_bytes, [e.memory_bytes - reserve for e in entries]),
-        input_bytes=_longer(choices.input_bytes, [sum(e.piece_bytes[:-1]) for e in entries]),
+        input_bytes=_longer(choices.input_bytes, [_input_bytes(choices, e, spec) for e in entries]),
         execution=_longer(choices.execution, execution),
         uniform_transition=_longer(choices.uniform_transition, ends),
         plan=_longer(choices.plan, plan),
@@ -194,6 +194,14 @@ def with_plans(
         setup=_longer(choices.setup, setup),
         cuts=(*choices.cuts, *cuts),
     )
+
+
+def _input_bytes(choices: Choices, entry: FrontEntry, spec: HardwareSpec) -> int:
+    """Bytes per core of a plan's inputs as they are held: rotating ones twice if buffers double."""
+    output = choices.problem.expression.output.name
+    moves = any(output in rotation.operands for rotation in entry.plan.rotations)
+    copies = 2 if moves and spec.shift_buffer.policy == "double" else 1
+    return entry.memory_bytes - spec.shift_buffer.reserved_bytes - copies * entry.piece_bytes[-1]
 
 
 def _longer(values: NDArray[Number], more: Seq[float]) -> NDArray[Number]:

@@ -189,9 +189,8 @@ def _far(known: Progress, excess: FloatArray, around: Surroundings) -> BoolArray
 
 def demand_bytes(listed: Shortlist, spec: HardwareSpec, dying_bytes: int) -> IntArray:
     """Bytes per core that every row takes itself, fetching or running, (rows,)."""
-    costs = listed.costs
-    active = costs.memory_bytes - spec.shift_buffer.reserved_bytes
-    demand: IntArray = np.maximum(active, costs.piece_bytes[:, :-1].sum(axis=1) + dying_bytes)
+    active = listed.costs.memory_bytes - spec.shift_buffer.reserved_bytes
+    demand: IntArray = np.maximum(active, listed.input_bytes + dying_bytes)
     return demand
 
 

@@ -110,7 +110,7 @@ def step_memory(
 ) -> StepMemory:
     """Demand of every step from its chosen bytes; all arrays (steps,).
 
-    `idle`: own weights idle, `active`: all own pieces and doubled buffers, `inputs`: pieces of the
+    `idle`: own weights idle, `active`: all own pieces and doubled buffers, `inputs`: those of the
     inputs, `fixed_bytes`: shift buffer and loose weights.
     """
     others = int(idle.sum()) - idle

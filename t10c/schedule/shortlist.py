@@ -33,8 +33,8 @@ from t10c.schedule.shares import (
     weight_cycles,
 )
 from t10c.search.candidates import Candidates
-from t10c.search.evaluate import Costs
-from t10c.search.space import BoolArray, FloatArray
+from t10c.search.evaluate import Costs, input_bytes
+from t10c.search.space import BoolArray, FloatArray, IntArray
 from t10c.search.temporal import slot_table
 
 MOST_PLANS = 50_000
@@ -53,16 +53,17 @@ class Shortlist:
 
     `candidates` and `costs` have one row per plan. `execution` (plans,) are cycles without setup
     and transition; `menus` has the idle cuts of every weight; `rest` sums up all feasible plans not
-    listed. `fetched_bytes` (plans, inputs) are pieces, `needed_bytes` (plans, inputs) what some
-    core needs of them at least, `floor_bytes` (plans, inputs) what a core receives at least, on
-    average over the cores used, if the operand lies in one copy; `home_bytes` (plans,) the largest
-    share of the output, at most.
+    listed. `input_bytes` (plans,) are what the inputs take. `fetched_bytes` (plans, inputs) are
+    pieces, `needed_bytes` (plans, inputs) what some core needs of them at least, `floor_bytes`
+    (plans, inputs) what a core receives at least, on average over the cores used, if the operand
+    lies in one copy; `home_bytes` (plans,) the largest share of the output, at most.
     """
 
     candidates: Candidates
     costs: Costs
     execution: FloatArray
     rest: Rest
+    input_bytes: IntArray
     fetched_bytes: FloatArray
     needed_bytes: FloatArray
     floor_bytes: FloatArray
@@ -79,6 +80,7 @@ class Shortlist:
             candidates=self.candidates.take(selection),
             costs=self.costs.take(selection),
             execution=self.execution[selection],
+            input_bytes=self.input_bytes[selection],
             fetched_bytes=self.fetched_bytes[selection],
             needed_bytes=self.needed_bytes[selection],
             floor_bytes=self.floor_bytes[selection],
@@ -251,6 +253,7 @@ class ShortlistCollector:
             own,
             kept.priced[0],  # at the first price idle bytes cost nothing, and nothing is cut
             self._rest.rest(),
+            input_bytes(self.table, merged, own, self.spec),
             own.piece_bytes[:, :-1].astype(np.float64),
             needed_bytes(expression, self.table, merged, self.spec),
             floor_bytes(expression, self.table, merged, self.spec),

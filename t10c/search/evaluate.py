@@ -93,6 +93,18 @@ def memory_bytes(
     return piece_bytes, memory
 
 
+def input_bytes(
+    table: SlotTable, candidates: Candidates, costs: Costs, spec: HardwareSpec
+) -> IntArray:
+    """Bytes per core of all inputs as they are held, rotating ones twice if so, (candidates,)."""
+    output = costs.piece_bytes[:, -1]
+    if spec.shift_buffer.policy == "double":
+        moves = np.any(candidates.factors[:, list(table.by_operand[-1])] > 1, axis=1)
+        output = output * (1 + moves)
+    held: IntArray = costs.memory_bytes - spec.shift_buffer.reserved_bytes - output
+    return held
+
+
 def _piece_bytes(
     expression: TensorExpression, piece_elements: IntArray, partial: BoolArray, spec: HardwareSpec
 ) -> IntArray:

@@ -134,6 +134,7 @@ def test_sizes_of_layouts(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         return
     expression, listed = problem.expression, choices.listed
     entries = _entries(choices, spec)
+    assert listed.input_bytes.tolist() == all_listed(choices, spec, False).input_bytes.tolist()
     rng = random.Random(seed)
     for row in rng.sample(range(len(entries)), min(len(entries), 25)):
         placed = place(expression, entries[row].plan)

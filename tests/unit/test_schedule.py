@@ -77,9 +77,10 @@ def slow_memory(plan: ModelPlan, persistent: tuple[str, ...] = ()) -> list[dict[
         active = inputs = doubled = 0
         for operand, size in zip(step.expression.operands, chosen.piece_bytes, strict=True):
             moves = any(operand.name in r.operands for r in chosen.plan.rotations)
+            again = size if moves and spec.shift_buffer.policy == "double" else 0
             active += size
-            doubled += size if moves and spec.shift_buffer.policy == "double" else 0
-            inputs += size if operand is not step.expression.output else 0
+            doubled += again
+            inputs += size + again if operand is not step.expression.output else 0
         live = dying = 0
         for tensor in graph.tensors:
             if tensor.kind == "weight":
