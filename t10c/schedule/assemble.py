@@ -56,11 +56,13 @@ def assemble(
         )
         for number, choices in enumerate(setting.choices)
     )
-    uniform = bound = 0.0
+    uniform = 0.0
+    bound = sum(copy.cycles for copy in copies)  # whatever is chosen
     if setting.choices:
         transition_cycles = uniform_transitions(setting, chosen.plans)
         uniform = added_up(running(setting, chosen.plans, chosen.options), transition_cycles)
-        bound = max(0.0, lower_bound(setting.choices, setting.choice_of, spec.usable_bytes))
+        least = lower_bound(setting.choices, setting.choice_of, spec.usable_bytes)
+        bound += max(0.0, least)
     if joint is not None:
         bound = max(bound, joint.bound_cycles)
     result = ModelPlan(

@@ -120,3 +120,12 @@ def test_a_copy_has_its_price(extra: int) -> None:
     assert [copy.name for copy in plan.copies] == ["op_part0"][:extra]
     assert all(copy.cycles > 0 for copy in plan.copies)
     assert any(isinstance(op, LayoutOp) for op in plan.graph.operators)
+
+
+def test_a_bound_counts_what_is_copied_whatever_is_chosen() -> None:
+    w = GraphWriter()
+    wide = w.layout("wide", "expand", (w.input("x", 64, 1),), 64, 256)
+    plan = schedule_model(w.graph(wide), chip())
+    assert isinstance(plan, ModelPlan)
+    assert plan.latency_cycles == plan.copies[0].cycles > 0
+    assert plan.gap == 0
