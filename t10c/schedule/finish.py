@@ -23,6 +23,7 @@ from t10c.schedule.messages import Messages
 from t10c.schedule.network import NetworkBuilder
 from t10c.schedule.progress import Progress
 from t10c.schedule.setting import Setting
+from t10c.schedule.shortlist import Shortlist
 from t10c.schedule.transition import TransitionPricer
 from t10c.search.space import FloatArray, IntArray
 
@@ -74,7 +75,7 @@ def finish(setting: Setting, spec: HardwareSpec, best_cycles: float, price: floa
         choices=choices,
         pricer=TransitionPricer(setting.sequence, choices, setting.choice_of, spec),
     )
-    kinds = [find_kinds(each, every_row(len(each.listed)), price, spec) for each in choices]
+    kinds = [find_kinds(each, every_row(each.listed), price, spec) for each in choices]
     messages = Messages(*NetworkBuilder(own, spec).build(kinds, own.choice_of))
     for _ in range(_SWEEPS):
         messages.sweep()
@@ -83,11 +84,11 @@ def finish(setting: Setting, spec: HardwareSpec, best_cycles: float, price: floa
     return Finished(own, tree.best, complete and all(c.has_every_option for c in choices))
 
 
-def every_row(rows: int) -> Progress:
+def every_row(listed: Shortlist) -> Progress:
     """Every row of a list is a kind of its own, its plan numbered like it."""
-    each = np.arange(rows)
-    every = np.ones(rows, dtype=bool)
-    return Progress(every, every, each, each, each, rest_alive=True)
+    each = np.arange(len(listed))
+    every = np.ones(len(listed), dtype=bool)
+    return Progress(every, every, each, each, each, np.ones(len(listed.rest.cuts), dtype=bool))
 
 
 def _lending(setting: Setting) -> set[int]:

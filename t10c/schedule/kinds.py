@@ -1,7 +1,7 @@
 """Kinds of plans of one problem at a price of idle memory, as the network of choices sees them.
 
 A kind is a single plan whose layouts are compared exactly, or a class of listed plans of similar
-sizes, or all the rest. Classes and the rest have bounds in place of layouts, each the most
+sizes, or a part of the rest. Classes and the rest have bounds in place of layouts, each the most
 favourable of their members, so that a minimum over kinds is a minimum over all feasible plans or
 less.
 """
@@ -21,17 +21,18 @@ from t10c.search.space import BoolArray, FloatArray, IntArray
 
 @dataclass(frozen=True)
 class Kinds:
-    """Kinds of one problem: first single plans, then classes, then the rest, if there is one.
+    """Kinds of one problem: first single plans, then classes, then parts of the rest.
 
     `cost` (kinds,) is execution + setup + price * idle bytes in cycles; per input operand, in bytes
     (kinds, inputs): `needed` by some core, at least; `floor` received on average from one copy, at
     least; `held` by any core, at most. `home` (kinds,) is the largest share of the output, at most.
     `rows` are the single plans' rows of the shortlist; `member_of` (rows,) is the kind that each
-    row belongs to, -1 for none, and `row_cost` its cost. With `has_rest` the last kind is the rest.
+    row belongs to, -1 for none, and `row_cost` its cost. The last kinds are parts of the rest,
+    `rests` (kinds of them,) says which, ascending.
 
     What costs more than something else whatever the neighbours do is no kind. `row_excess` (rows,)
-    says by how many cycles at least any choice gets cheaper without a row, `rest_excess` without
-    what is not listed; they count only where that is in no kind.
+    says by how many cycles at least any choice gets cheaper without a row, `rest_excess` (parts,)
+    without a part of what is not listed; they count only where that is in no kind.
     """
 
     rows: IntArray
@@ -43,8 +44,8 @@ class Kinds:
     member_of: IntArray
     row_cost: FloatArray
     row_excess: FloatArray
-    has_rest: bool
-    rest_excess: float
+    rests: IntArray
+    rest_excess: FloatArray
 
     def __len__(self) -> int:
         return len(self.cost)
@@ -54,9 +55,10 @@ class Kinds:
         """Number of single plans."""
         return len(self.rows)
 
-    def is_rest(self, kind: int) -> bool:
-        """Whether a kind is the rest."""
-        return self.has_rest and kind == len(self) - 1
+    @property
+    def listed(self) -> int:
+        """Number of kinds that are plans and classes; those after them are parts of the rest."""
+        return len(self) - len(self.rests)
 
     def row_bounds(self, bounds: FloatArray) -> FloatArray:
         """Bounds of rows by those of their kinds (kinds,), inf for rows in no kind; (rows,)."""
@@ -69,7 +71,11 @@ class Kinds:
         some = np.flatnonzero(self.member_of >= 0)
         member[self.member_of[some]] = before.member_of[some]
         member[: self.single] = before.member_of[self.rows]
-        # what is not listed is the rest's; -1 is the last kind, as the rest is
+        parts = np.flatnonzero(np.isin(self.rests, before.rests))
+        member[self.listed + parts] = before.listed + np.searchsorted(
+            before.rests, self.rests[parts]
+        )
+        # any will do for what was no kind; -1 is the last
         return member
 
 
@@ -101,36 +107,35 @@ def find_kinds(
     near = known.alive & ~far
     rows, kind_of_alike = _cheapest_alike(known.alike, near & known.opened, row_cost)
     classes = _Classes.of(known, np.flatnonzero(near & ~known.opened))
-    rest, rest_excess = np.inf, np.inf
-    if known.rest_alive:
-        rest = listed.rest.cost_at(price, own_rate)
-        rest_excess = listed.rest.less_gain_at(price, own_rate) - ceiling
-    if not around.bounded:
-        rest = min(rest, float(floored_cost[far].min(initial=np.inf)))
-    elif rest_excess > 0:
-        rest = np.inf
-    last = int(np.isfinite(rest))
+    rest_excess = listed.rest.less_gain_at(price, own_rate) - ceiling
+    rest = np.where(known.rest_alive, listed.rest.cost_at(price, own_rate), np.inf)
+    if around.bounded:
+        rest[rest_excess > 0] = np.inf
+    else:
+        # they may cut anything, as the first part may
+        rest[0] = min(rest[0], float(floored_cost[far].min(initial=np.inf)))
+    rests = np.flatnonzero(np.isfinite(rest))
     member_of = np.full(len(listed), -1)
     if not around.bounded:
         member_of[far] = len(rows) + classes.count
     member_of[near & known.opened] = kind_of_alike[known.alike[near & known.opened]]
     member_of[classes.rows] = len(rows) + classes.class_of
-    cost = np.concatenate([row_cost[rows], classes.lowest(row_cost), [rest][:last]])
-    sizes = _sizes(listed, rows, classes, last)
-    return Kinds(rows, cost, *sizes, member_of, row_cost, excess, bool(last), rest_excess)
+    cost = np.concatenate([row_cost[rows], classes.lowest(row_cost), rest[rests]])
+    sizes = _sizes(listed, rows, classes, len(rests))
+    return Kinds(rows, cost, *sizes, member_of, row_cost, excess, rests, rest_excess)
 
 
 def _sizes(
-    listed: Shortlist, rows: IntArray, classes: "_Classes", last: int
+    listed: Shortlist, rows: IntArray, classes: "_Classes", rests: int
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """(needed, floor, held, home) of single plans, classes, and the rest if `last` is 1, not 0."""
+    """(needed, floor, held, home) of single plans, classes, and so many parts of the rest."""
 
     def least(size: FloatArray) -> FloatArray:
-        none = np.zeros((last, *size.shape[1:]))
+        none = np.zeros((rests, *size.shape[1:]))
         return np.concatenate([size[rows], classes.lowest(size), none])
 
     def most(size: FloatArray) -> FloatArray:
-        unlimited = np.full((last, *size.shape[1:]), np.inf)
+        unlimited = np.full((rests, *size.shape[1:]), np.inf)
         return np.concatenate([size[rows], classes.highest(size), unlimited])
 
     needed, floor = least(listed.needed_bytes), least(listed.floor_bytes)

@@ -44,6 +44,7 @@ class ListingSieve(PoolSieve):
     def enter(self, block: Block, tiles: TileTable) -> IntArray:
         """Rows of the splits that promise to be best by some score or minimum, ascending."""
         self._least_memory = least_memory(block)
+        self._cuts = self._listing.cuts_of_splits(block.run.splits)
         return super().enter(block, tiles)
 
     def wanted(self, plans: Prefixes, cycles: FloatArray) -> BoolArray:
@@ -52,27 +53,32 @@ class ListingSieve(PoolSieve):
             return np.ones(len(plans), dtype=bool)
         wanted = super().wanted(plans, cycles)
         left = np.flatnonzero(~wanted)
-        out = self._left_out(self._least_minima, self._least_memory, plans.rows[left])
+        out = self._left_out(self._cuts, self._least_minima, self._least_memory, plans.rows[left])
         left = left[~out]
         some = plans.take(left)
         floors = self._floors(some, cycles[left])
-        out = self._left_out(floors, some.memory, np.arange(len(left)))
+        every = np.arange(len(left))
+        out = self._left_out(self._cuts[some.rows], floors, some.memory, every)
         wanted[left[~out]] = True
         return wanted
 
-    def _left_out(self, floors: FloatArray, memory: FloatArray, of: IntArray) -> BoolArray:
+    def _left_out(
+        self, cuts: IntArray, floors: FloatArray, memory: FloatArray, of: IntArray
+    ) -> BoolArray:
         """Which plans are ruled out, and summed up, by their floors.
 
-        Floors are `floors` (prices, n) in cycles and `memory` (n,), those of each plan at `of`.
+        Floors are `floors` (prices, n) in cycles and `memory` (n,), and what is cut at least is
+        `cuts` (n,), those of each plan at `of`.
         """
         floors = floors[: len(self._listing.prices)] * SLACK
         active = memory - self._listing.spec.shift_buffer.reserved_bytes
-        ruled_out = self._listing.rules_out(floors, active)
+        ruled_out = self._listing.rules_out(cuts, floors, active)
         out: BoolArray = ruled_out[of]
         used = np.zeros(len(ruled_out), dtype=bool)
         used[of] = True
         used &= ruled_out
-        self._listing.leave_out(floors[:, used], active[used], int(np.count_nonzero(out)))
+        count = int(np.count_nonzero(out))
+        self._listing.leave_out(cuts[used], floors[:, used], active[used], count)
         return out
 
     def _floors(self, plans: Prefixes, cycles: FloatArray) -> FloatArray:

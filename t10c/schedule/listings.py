@@ -9,7 +9,6 @@ from t10c.hardware.spec import HardwareSpec
 from t10c.schedule.choices import Choices, with_plans
 from t10c.schedule.kinds import Kinds, demand_bytes, find_kinds
 from t10c.schedule.network import NetworkBuilder
-from t10c.schedule.numbering import numbered
 from t10c.schedule.progress import NO_PLAN, Progress
 from t10c.schedule.rates import Rates, Variant
 from t10c.schedule.setting import Setting
@@ -24,9 +23,6 @@ _OPENED_MORE = 256
 
 _OPEN_ALL = 2500
 """So few plans of a problem that are left are all opened at once."""
-
-_MANY_READERS = 64
-"""Outputs that are read so often lie in as many ways as may be among the plans opened first."""
 
 
 class Listings:
@@ -81,8 +77,8 @@ class Listings:
         rows = np.flatnonzero(kinds.member_of == kind)
         row = int(rows[np.argmin(kinds.row_cost[rows])]) if len(rows) else -1
         price = rates.total - rate
-        if row < 0 or (kinds.is_rest(kind) and kinds.row_cost[row] > kinds.cost[kind]):
-            return listed.rest.bytes_at(price, rate)
+        if row < 0 or (kind >= kinds.listed and kinds.row_cost[row] > kinds.cost[kind]):
+            return listed.rest.bytes_at(int(kinds.rests[kind - kinds.listed]), price, rate)
         idle = sum(own.bytes_at(price, row) for own in listed.menus)
         return idle, float(demand_bytes(listed, self._spec, dying_bytes)[row])
 
@@ -99,7 +95,7 @@ class Listings:
         """
         row_bound = [np.full(len(known.alive), np.inf) for known in self._known]
         keeping = [np.zeros(len(known.alive), dtype=bool) for known in self._known]
-        rest = [False] * len(self._known)
+        rest = [np.zeros(len(known.rest_alive), dtype=bool) for known in self._known]
         for (number, _, _), own, bound in zip(variants, kinds, bounds, strict=True):
             # instead of a row that is in no kind any choice may as well have one that is
             least = float(bound.min())
@@ -109,8 +105,9 @@ class Listings:
             np.minimum(row_bound[number], of_rows, out=row_bound[number])
             # one to choose from must be left
             keeping[number][own.rows[np.argmin(bound[: own.single])]] = True
-            of_rest = float(bound[-1]) if own.has_rest else least + own.rest_excess
-            rest[number] |= self._known[number].rest_alive and of_rest <= limit_cycles
+            of_rest = least + own.rest_excess
+            of_rest[own.rests] = bound[own.listed :]
+            rest[number] |= self._known[number].rest_alive & (of_rest <= limit_cycles)
         for number, known in enumerate(self._known):
             alive = (row_bound[number] <= limit_cycles) | keeping[number]
             alive &= known.alive
@@ -124,8 +121,6 @@ class Listings:
     def open_more(self, number: int, row_bounds: FloatArray) -> bool:
         """Open the rows with the lowest bounds, all that are left if they are few.
 
-        Of outputs that many read, those of every split come first.
-
         `row_bounds` (rows,) are in cycles, inf for rows that are not to be opened. False if there
         are none.
         """
@@ -136,12 +131,7 @@ class Listings:
         if len(closed) > _OPEN_ALL:
             count = max(_OPENED_MORE, np.count_nonzero(known.opened))
             scores = row_bounds[closed]
-            turn = np.zeros(len(closed), dtype=np.int64)
-            if self._around[number].readers >= _MANY_READERS:
-                # how the output lies matters more than what a plan costs
-                count = max(count, _OPEN_ALL)
-                turn = _turns(self.setting.choices[number].listed.candidates.splits[closed], scores)
-            closed = closed[np.lexsort((scores, turn))[:count]]
+            closed = closed[np.argsort(scores, kind="stable")[:count]]
         self.open(number, closed)
         return True
 
@@ -187,14 +177,3 @@ class Listings:
             plan[row] = known[key]
         self._known[number] = replace(self._known[number], plan=plan)
         return with_plans(choices, entries, self._spec)
-
-
-def _turns(groups: IntArray, scores: FloatArray) -> IntArray:
-    """How many of the same group have a better score, (n,); equal rows of `groups` are one."""
-    _, group = numbered(groups)
-    order = np.lexsort((scores, group))
-    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    sizes = np.diff(np.append(starts, len(order)))
-    turns = np.empty(len(order), dtype=np.int64)
-    turns[order] = np.arange(len(order)) - np.repeat(starts, sizes)
-    return turns

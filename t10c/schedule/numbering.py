@@ -1,8 +1,8 @@
-"""Which rows of whole numbers are equal."""
+"""Which rows of whole numbers are equal, and in which order those that are come."""
 
 import numpy as np
 
-from t10c.search.space import IntArray
+from t10c.search.space import FloatArray, IntArray
 
 _MOST_NUMBERS = 1 << 62
 """Whole numbers of 64 bits tell so many rows apart."""
@@ -20,3 +20,14 @@ def numbered(rows: IntArray) -> tuple[int, IntArray]:
         number, most = number * span + (column - first), most * span
     found, number = np.unique(number, return_inverse=True)
     return len(found), number
+
+
+def turns(groups: IntArray, scores: FloatArray) -> IntArray:
+    """How many of the same group have a better score, (n,); equal rows of `groups` are one."""
+    _, group = numbered(groups)
+    order = np.lexsort((scores, group))
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    sizes = np.diff(np.append(starts, len(order)))
+    found = np.empty(len(order), dtype=np.int64)
+    found[order] = np.arange(len(order)) - np.repeat(starts, sizes)
+    return found

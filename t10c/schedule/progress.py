@@ -23,7 +23,7 @@ class Progress:
     `alive` rows may still be part of a better schedule, `opened` ones are compared by their
     layouts; opened rows with the same `alike` lie alike for whatever is connected to them, others
     with the same `size_class` have similar sizes. `plan` is the number of the row's plan in its
-    choices, or NO_PLAN. `rest_alive` says whether what the list sums up is alive.
+    choices, or NO_PLAN. `rest_alive` (parts,) says which parts of what the list sums up are alive.
     """
 
     alive: BoolArray
@@ -31,7 +31,7 @@ class Progress:
     alike: IntArray
     size_class: IntArray
     plan: IntArray
-    rest_alive: bool
+    rest_alive: BoolArray
 
     @classmethod
     def of_list(cls, listed: Shortlist) -> "Progress":
@@ -39,7 +39,8 @@ class Progress:
         rows = len(listed)
         none = np.zeros(rows, dtype=bool)
         plan = np.full(rows, NO_PLAN, dtype=np.int64)
-        first = cls(~none, none, np.arange(rows), np.zeros(rows, np.int64), plan, rest_alive=True)
+        rest = np.ones(len(listed.rest.cuts), dtype=bool)
+        first = cls(~none, none, np.arange(rows), np.zeros(rows, np.int64), plan, rest)
         return first.classified(listed)
 
     def opening(self, rows: IntArray, alike: IntArray) -> "Progress":
@@ -50,13 +51,17 @@ class Progress:
         return replace(self, opened=opened, alike=every)
 
     def classified(self, listed: Shortlist) -> "Progress":
-        """The same with classes as fine as may be for the rows that are left."""
+        """The same with classes as fine as may be for the rows that are left.
+
+        Rows of one class cut the same dimensions of the output.
+        """
         rows = np.flatnonzero(self.alive & ~self.opened)
         sizes = np.column_stack([listed.fetched_bytes, listed.floor_bytes, listed.home_bytes])
         logs = np.log(np.maximum(sizes[rows], 1.0))
         size_class = np.zeros(len(listed), dtype=np.int64)
         for ratio in _CLASS_RATIOS:
             keys = np.floor(logs / np.log(ratio)).astype(np.int64)
+            keys = np.column_stack([listed.cuts[rows], keys])
             count, size_class[rows] = numbered(keys)
             if count <= _MOST_CLASSES:
                 break

@@ -1,31 +1,41 @@
-"""What plans that a shortlist leaves out cost at least, by the memory that they take of their own.
+"""What plans that a shortlist leaves out cost at least, by their memory and by how outputs are cut.
 
 Hundreds of thousands of plans are summed up in a few dozen sizes: of those that take between one
-size and the next, the least cost at every price of idle memory. So a rate on active memory finds
-those cheap that cost little in little memory, and not the sum of two that do either.
+size and the next of their own, the least cost at every price of idle memory. So a rate on active
+memory finds those cheap that cost little in little memory, and not the sum of two that do either.
+Plans that cut the same dimensions of the output are a *part*, summed up by itself: what readers
+receive of slices depends on it (holders.py).
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from t10c.search.space import FloatArray
+from t10c.schedule.holders import MOST_CUTS
+from t10c.search.space import FloatArray, IntArray
 
 _RATIO = 1.05
 _SIZES = 512
-"""Sizes from one byte on, each larger by that factor than the one before: to 70 GB."""
+"""Sizes from one byte on, each larger by that factor than the one before: to 70 GB.
+
+With the cuts they are numbered in 16 bits.
+"""
 
 
 @dataclass(frozen=True)
 class Rest:
     """Least costs of plans that are not listed, at `prices` (prices,) of an idle byte.
 
-    Per size: `active_bytes` (sizes,) are the pieces of a plan at least, rising; `cost` (sizes,
-    prices) is the least execution + setup + price * idle bytes in cycles, and `less_gain` the least
-    of it less what others save by the plan at most.
+    `cuts` (parts,) are the dimensions of the output that plans of a part cut (`cut_dims`), the
+    first part's being none. Per size, those of a part one after the other: `part` (sizes,);
+    `active_bytes` (sizes,) are the pieces of a plan at least, rising; `cost` (sizes, prices) is the
+    least execution + setup + price * idle bytes in cycles, and `less_gain` the least of it less
+    what others save by the plan at most.
     """
 
     prices: FloatArray
+    cuts: IntArray
+    part: IntArray
     active_bytes: FloatArray
     cost: FloatArray
     less_gain: FloatArray
@@ -35,17 +45,18 @@ class Rest:
         """Whether no plan is left out."""
         return len(self.active_bytes) == 0
 
-    def cost_at(self, price: float, own_rate: float = 0.0) -> float:
-        """The least cost at a price of idle bytes and a rate of active ones, at least; or inf."""
-        return float(self._of_sizes(self.cost, price, own_rate).min(initial=np.inf))
+    def cost_at(self, price: float, own_rate: float = 0.0) -> FloatArray:
+        """Least costs at a price of idle bytes and a rate of active ones, or inf: (parts,)."""
+        return self._least(self._of_sizes(self.cost, price, own_rate))
 
-    def less_gain_at(self, price: float, own_rate: float = 0.0) -> float:
-        """The least cost less what others save, at least; or inf."""
-        return float(self._of_sizes(self.less_gain, price, own_rate).min(initial=np.inf))
+    def less_gain_at(self, price: float, own_rate: float = 0.0) -> FloatArray:
+        """Least costs less what others save, or inf: (parts,)."""
+        return self._least(self._of_sizes(self.less_gain, price, own_rate))
 
-    def bytes_at(self, price: float, own_rate: float) -> tuple[float, float]:
-        """(idle, active) bytes of what costs least: how `cost_at` rises with the price and rate."""
-        size = int(np.argmin(self._of_sizes(self.cost, price, own_rate)))
+    def bytes_at(self, part: int, price: float, own_rate: float) -> tuple[float, float]:
+        """(idle, active) bytes of what costs least of a part, by which `cost_at` rises."""
+        of_sizes = self._of_sizes(self.cost, price, own_rate)
+        size = int(np.argmin(np.where(self.part == part, of_sizes, np.inf)))
         before, after, _ = self._prices_around(price)
         rise = float(self.cost[size, after] - self.cost[size, before])
         width = float(self.prices[after] - self.prices[before])
@@ -56,10 +67,16 @@ class Rest:
         fits = self.active_bytes <= most_bytes
         return replace(
             self,
+            part=self.part[fits],
             active_bytes=self.active_bytes[fits],
             cost=self.cost[fits],
             less_gain=self.less_gain[fits],
         )
+
+    def _least(self, of_sizes: FloatArray) -> FloatArray:
+        found = np.full(len(self.cuts), np.inf)
+        np.minimum.at(found, self.part, of_sizes)
+        return found
 
     def _of_sizes(self, least: FloatArray, price: float, own_rate: float) -> FloatArray:
         """A least cost of every size at any price between the first and the last, (sizes,).
@@ -88,12 +105,14 @@ class RestCollector:
 
     def __init__(self, prices: FloatArray) -> None:
         self._prices = prices
-        self._bytes = np.full(_SIZES, np.inf)
-        self._cost = np.full((_SIZES, len(prices)), np.inf)
-        self._less_gain = np.full((_SIZES, len(prices)), np.inf)
+        count = MOST_CUTS * _SIZES
+        self._bytes = np.full(count, np.inf)
+        self._cost = np.full((count, len(prices)), np.inf)
+        self._less_gain = np.full((count, len(prices)), np.inf)
 
     def add(
         self,
+        cuts: IntArray,
         active_bytes: FloatArray,
         cost: FloatArray,
         gain: FloatArray,
@@ -101,11 +120,12 @@ class RestCollector:
     ) -> None:
         """Add plans of so many bytes at least, (plans,), that cost so much, (prices, plans).
 
-        Others save `gain` (plans,) by them at most; `more` (prices,) is added to all costs, which
-        may then be (1, plans). In cycles.
+        They cut such dimensions (`cut_dims`), and others save `gain` (plans,) by them at most;
+        `more` (prices,) is added to all costs, which may then be (1, plans). In cycles.
         """
         size = np.log(np.maximum(active_bytes, 1.0)) / np.log(_RATIO)
-        size_of = np.minimum(size, _SIZES - 1).astype(np.int16)  # sorted in linear time
+        size = cuts * _SIZES + np.minimum(size, _SIZES - 1).astype(np.int64)
+        size_of = size.astype(np.uint16)  # sorted in linear time
         order = np.argsort(size_of, kind="stable")
         sizes, firsts = np.unique(size_of[order], return_index=True)
         if not len(sizes):
@@ -122,4 +142,6 @@ class RestCollector:
     def rest(self) -> Rest:
         """All that was added."""
         some = np.flatnonzero(np.isfinite(self._bytes))
-        return Rest(self._prices, self._bytes[some], self._cost[some], self._less_gain[some])
+        cuts, part = np.unique(np.append(0, some // _SIZES), return_inverse=True)
+        of_sizes = (self._bytes[some], self._cost[some], self._less_gain[some])
+        return Rest(self._prices, cuts, part.ravel()[1:], *of_sizes)

@@ -191,19 +191,9 @@ def needed_bytes(
 def home_bytes(
     expression: TensorExpression, table: SlotTable, candidates: Candidates, spec: HardwareSpec
 ) -> FloatArray:
-    """Largest share of the output that a core keeps, at most, (candidates,).
-
-    The replicas of a piece share it as `ir.plan.cut_shares` says: the primes of their number,
-    largest first, cut the longest axis left.
-    """
+    """Largest share of the output that a core keeps, at most, (candidates,)."""
     output = expression.output
-    axes = [expression.axis_index[name] for name in output.axes]
-    lengths = piece_lengths(table, candidates, len(expression.inputs))[:, axes]
-    for count in np.unique(candidates.replicas):
-        rows = np.flatnonzero(candidates.replicas == count)
-        for prime in reversed(prime_factors(int(count))) if axes else ():
-            longest = np.argmax(lengths[rows], axis=1)
-            lengths[rows, longest] = -(-lengths[rows, longest] // prime)
+    lengths, _ = home_grid(expression, table, candidates)
     elements = np.ones(len(candidates), dtype=np.int64)
     column = {name: i for i, name in enumerate(output.axes)}
     for dim in output.dims:
@@ -212,6 +202,29 @@ def home_bytes(
             span += abs(stride) * (lengths[:, column[name]] - 1)
         elements *= span
     return np.asarray(size_bytes(spec, elements, output.bits), dtype=np.float64)
+
+
+def home_grid(
+    expression: TensorExpression, table: SlotTable, candidates: Candidates
+) -> tuple[IntArray, IntArray]:
+    """Length of the output's shares and number of them along its axes: (candidates, axes) each.
+
+    The replicas of a piece share it as `ir.plan.cut_shares` says: the primes of their number,
+    largest first, cut the longest axis left. As many cores keep one part along an axis as another.
+    """
+    output = len(expression.inputs)
+    axes = [expression.axis_index[name] for name in expression.output.axes]
+    lengths = piece_lengths(table, candidates, output)[:, axes]
+    parts = candidates.splits[:, axes].copy()
+    for slot in table.by_operand[output]:
+        parts[:, axes.index(table.slots[slot].axis)] *= candidates.factors[:, slot]
+    for count in np.unique(candidates.replicas):
+        rows = np.flatnonzero(candidates.replicas == count)
+        for prime in reversed(prime_factors(int(count))) if axes else ():
+            longest = np.argmax(lengths[rows], axis=1)
+            lengths[rows, longest] = -(-lengths[rows, longest] // prime)
+            parts[rows, longest] *= prime
+    return lengths, parts
 
 
 def piece_lengths(table: SlotTable, candidates: Candidates, operand: int) -> IntArray:

@@ -17,9 +17,11 @@ import numpy as np
 
 from t10c.hardware.kernels import move_cycles
 from t10c.hardware.spec import HardwareSpec
+from t10c.schedule.holders import MOST_CUTS, cut_dims, cut_dims_of_splits, most_of_more_cuts
 from t10c.schedule.idle_menus import IdleMenus, find_menus
 from t10c.schedule.kept import Kept
-from t10c.schedule.problem import Problem
+from t10c.schedule.numbering import turns
+from t10c.schedule.problem import MANY_READERS, Problem
 from t10c.schedule.rest import Rest, RestCollector
 from t10c.schedule.shares import (
     fetch_cycles,
@@ -53,16 +55,19 @@ class Shortlist:
 
     `candidates` and `costs` have one row per plan. `execution` (plans,) are cycles without setup
     and transition; `menus` has the idle cuts of every weight; `rest` sums up all feasible plans not
-    listed. `input_bytes` (plans,) are what the inputs take. `fetched_bytes` (plans, inputs) are
-    pieces, `needed_bytes` (plans, inputs) what some core needs of them at least, `floor_bytes`
-    (plans, inputs) what a core receives at least, on average over the cores used, if the operand
-    lies in one copy; `home_bytes` (plans,) the largest share of the output, at most.
+    listed. `cuts` (plans,) are the dimensions of the output that are cut (`cut_dims`; zeros where
+    plans are not told apart by them), `input_bytes` (plans,) what the inputs take. `fetched_bytes`
+    (plans, inputs) are pieces, `needed_bytes` (plans, inputs) what some core needs of them at
+    least, `floor_bytes` (plans, inputs) what a core receives at least, on average over the cores
+    used, if the operand lies in one copy; `home_bytes` (plans,) the largest share of the output, at
+    most.
     """
 
     candidates: Candidates
     costs: Costs
     execution: FloatArray
     rest: Rest
+    cuts: IntArray
     input_bytes: IntArray
     fetched_bytes: FloatArray
     needed_bytes: FloatArray
@@ -80,6 +85,7 @@ class Shortlist:
             candidates=self.candidates.take(selection),
             costs=self.costs.take(selection),
             execution=self.execution[selection],
+            cuts=self.cuts[selection],
             input_bytes=self.input_bytes[selection],
             fetched_bytes=self.fetched_bytes[selection],
             needed_bytes=self.needed_bytes[selection],
@@ -111,7 +117,9 @@ class ShortlistCollector:
         self._rest = RestCollector(self.prices)
         self._kept: list[Kept] = []
         self._since = 0  # plans kept since the last time that they were looked through
-        self._most_excess = np.inf
+        # how the output lies is told apart where many read it
+        self._by_cuts = problem.readers >= MANY_READERS
+        self._most_excess = np.full(MOST_CUTS if self._by_cuts else 1, np.inf)
         self._seen = 0
 
     def visit(self, candidates: Candidates, costs: Costs, execution: FloatArray) -> None:
@@ -124,18 +132,19 @@ class ShortlistCollector:
         # a first cut by the least that idle bytes can cost
         base = self.prices * self._least_idle
         floor = np.broadcast_to(base[:, None], (len(base), 1))
-        near_by = np.minimum(gain, self._most_excess)
+        cuts = self._cuts(candidates)
+        near_by = np.minimum(gain, self._most_excess[cuts])
         is_near = few | (execution + self._excess(floor, active) <= near_by)
         near, far = np.flatnonzero(is_near), np.flatnonzero(~is_near)
-        self._rest.add(active[far], execution[None, far], gain[far], base)
+        self._rest.add(cuts[far], active[far], execution[None, far], gain[far], base)
         candidates, costs = candidates.take(near), costs.take(near)
-        gain, active = gain[near], active[near]
+        gain, active, cuts = gain[near], active[near], cuts[near]
         priced = execution[near] + self._weights(candidates, costs)
         self._lower_ceiling(priced, active, fetched[near])
         excess = self._excess(priced, active)
-        kept = few | ((excess <= gain) & (excess <= self._most_excess))
+        kept = few | ((excess <= gain) & (excess <= self._most_excess[cuts]))
         left = np.flatnonzero(~kept)
-        self._rest.add(active[left], priced[:, left], gain[left])
+        self._rest.add(cuts[left], active[left], priced[:, left], gain[left])
         chunk = Kept(candidates, costs, priced, gain)
         self._kept.append(chunk.take(np.flatnonzero(kept)))
         self._since += int(np.count_nonzero(kept))
@@ -147,19 +156,30 @@ class ShortlistCollector:
         priced = execution + self._weights(candidates, costs)
         self._lower_ceiling(priced, self._active(costs), self._fetched(costs))
 
-    def rules_out(self, floors: FloatArray, active_bytes: FloatArray) -> BoolArray:
+    def cuts_of_splits(self, splits: IntArray) -> IntArray:
+        """What plans of splits cut at least, where they are told apart by that, (splits,)."""
+        if not self._by_cuts:
+            return np.zeros(len(splits), dtype=np.int64)
+        return cut_dims_of_splits(self.problem.expression, splits)
+
+    def rules_out(self, cuts: IntArray, floors: FloatArray, active_bytes: FloatArray) -> BoolArray:
         """Which plans, costing so much at least at every price, are not listed, (plans,).
 
-        `floors` are (prices, plans), and the plans take so many bytes at least, (plans,).
+        `floors` are (prices, plans), and the plans cut and take so much at least, (plans,) each.
         """
-        ruled_out: BoolArray = self._excess(floors, active_bytes) > self._most_excess
+        limits = self._most_excess
+        if self._by_cuts:
+            limits = most_of_more_cuts(self.problem.expression, limits)
+        ruled_out: BoolArray = self._excess(floors, active_bytes) > limits[cuts]
         return ruled_out
 
-    def leave_out(self, floors: FloatArray, active_bytes: FloatArray, count: int) -> None:
+    def leave_out(
+        self, cuts: IntArray, floors: FloatArray, active_bytes: FloatArray, count: int
+    ) -> None:
         """Sum so many plans up that were ruled out, each of which has some of the floors."""
         self._seen += count
         # what others gain by them is not known
-        self._rest.add(active_bytes, floors, np.full(len(active_bytes), np.inf))
+        self._rest.add(cuts, active_bytes, floors, np.full(len(active_bytes), np.inf))
 
     def may_be_few(self, more: int) -> bool:
         """Whether all plans are to be listed if no more than so many follow."""
@@ -174,7 +194,7 @@ class ShortlistCollector:
             ]
         )
         ceiling = np.minimum(self._ceiling, ceiling)
-        if np.isfinite(self._most_excess):
+        if np.isfinite(self._most_excess).any():
             self._most_excess += float(np.max(self._ceiling - ceiling))
         self._ceiling = ceiling
 
@@ -189,19 +209,29 @@ class ShortlistCollector:
         fetched: FloatArray = costs.piece_bytes[:, inputs].sum(axis=1).astype(np.float64)
         return fetched
 
+    def _cuts(self, candidates: Candidates) -> IntArray:
+        """`cut_dims` where plans are told apart by them, otherwise zeros, (candidates,)."""
+        if not self._by_cuts:
+            return np.zeros(len(candidates), dtype=np.int64)
+        return cut_dims(self.problem.expression, self.table, candidates)
+
     def _look_through(self) -> Kept:
         """Of all that is kept, what may be listed: MOST_PLANS at most, the dearest left out."""
         kept = Kept.merged(self._kept)
         active = self._active(kept.costs)
         excess = self._excess(kept.priced, active)
         possible = (excess <= kept.gain) | (self._seen <= FEW_PLANS)
-        self._most_excess = np.inf
+        self._most_excess[:] = np.inf
         if np.count_nonzero(possible) > MOST_PLANS:
-            order = np.flatnonzero(possible)[np.argsort(excess[possible], kind="stable")]
-            possible[order[MOST_PLANS:]] = False
-            self._most_excess = float(excess[order[MOST_PLANS - 1]])
+            some = np.flatnonzero(possible)
+            cuts = self._cuts(kept.candidates.take(some))
+            order = np.lexsort((excess[some], turns(cuts[:, None], excess[some])))
+            left = order[MOST_PLANS:]
+            possible[some[left]] = False
+            np.minimum.at(self._most_excess, cuts[left], excess[some[left]])
         left = np.flatnonzero(~possible)
-        self._rest.add(active[left], kept.priced[:, left], kept.gain[left])
+        cuts = self._cuts(kept.candidates.take(left))
+        self._rest.add(cuts, active[left], kept.priced[:, left], kept.gain[left])
         self._kept, self._since = [kept.take(np.flatnonzero(possible))], 0
         return self._kept[0]
 
@@ -253,6 +283,7 @@ class ShortlistCollector:
             own,
             kept.priced[0],  # at the first price idle bytes cost nothing, and nothing is cut
             self._rest.rest(),
+            self._cuts(merged),
             input_bytes(self.table, merged, own, self.spec),
             own.piece_bytes[:, :-1].astype(np.float64),
             needed_bytes(expression, self.table, merged, self.spec),

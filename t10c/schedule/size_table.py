@@ -18,22 +18,25 @@ from t10c.search.space import FloatArray, IntArray
 class Held:
     """Kinds of the earlier step: the first `single` are plans, others classes; (kinds,) each.
 
-    `most_bytes` are what any core has at most of what is read.
+    Any core has `most_bytes` at most of what is read, and `most_cores` at most have any.
     """
 
     single: int
     most_bytes: FloatArray
+    most_cores: IntArray
 
 
 @dataclass(frozen=True)
 class Needed:
     """Kinds of the reader, of which the first `single` are plans, (kinds,) each.
 
-    Some core needs `least_bytes`; it receives `floor_bytes` at least, whatever is held.
+    `least_cores` need `least_bytes` at least; some core receives `floor_bytes` at least, whatever
+    is held.
     """
 
     single: int
     least_bytes: FloatArray
+    least_cores: IntArray
     floor_bytes: FloatArray
 
 
@@ -41,7 +44,7 @@ class SizeTable:
     """Bytes received between kinds; rows are added when they are first asked for.
 
     Between two plans they are those of `pairs`. Between others it is what some core needs at least
-    less what any holds at most.
+    less what any holds at most, or all of it where more cores need it than hold any.
     """
 
     def __init__(
@@ -54,17 +57,23 @@ class SizeTable:
         own = pairs.second_class[second_ways]
         columns = _with_others(own, len(needed.least_bytes))
         if told_apart:
-            sizes = (needed.least_bytes, needed.floor_bytes)
-            columns = numbered(np.column_stack([columns, *map(_rank, sizes)]))[1]
+            ranks = (
+                _rank(needed.least_bytes),
+                _rank(needed.least_cores),
+                _rank(needed.floor_bytes),
+            )
+            columns = numbered(np.column_stack([columns, *ranks]))[1]
         some, self.columns = np.unique(columns, return_index=True, return_inverse=True)[1:]
         """The column of every kind of the reader, (kinds,)."""
         self._own = own[some[some < needed.single]]
         self._exact = some < needed.single
         self._least = needed.least_bytes[some]
+        self._least_cores = needed.least_cores[some]
         self._floor = needed.floor_bytes[some]
         rank = np.zeros(len(held.most_bytes), dtype=np.int64)
         if not self._exact.all():
-            rank = _rank(held.most_bytes)
+            both = np.column_stack([_rank(held.most_bytes), _rank(held.most_cores)])
+            rank = numbered(both)[1]
         self._ranks = int(rank.max(initial=0)) + 1
         self._rank = rank
         self._row_of: dict[bytes, int] = {}
@@ -92,8 +101,10 @@ class SizeTable:
         """Add the rows of some kinds, by their codes; `own` are classes of plans."""
         new, first = np.unique(codes[kinds], return_index=True)
         kinds = kinds[first]
-        most = self._held.most_bytes[kinds, None]
-        size = np.maximum(self._floor, np.maximum(0.0, self._least - most))
+        held = self._held.most_bytes[kinds, None]
+        lacks_all = self._held.most_cores[kinds, None] < self._least_cores
+        held = np.where(lacks_all, 0.0, held)
+        size = np.maximum(self._floor, np.maximum(0.0, self._least - held))
         plans = np.flatnonzero(kinds < self._held.single)
         exact = self._pairs.table[np.ix_(own[kinds[plans]], self._own)]
         size[np.ix_(plans, np.flatnonzero(self._exact))] = exact
@@ -115,6 +126,6 @@ def _with_others(own: IntArray, count: int, least: int = 0) -> IntArray:
     return np.append(own, after + np.arange(count - len(own)))
 
 
-def _rank(values: FloatArray) -> IntArray:
+def _rank(values: FloatArray | IntArray) -> IntArray:
     """Numbers of different values, in their order."""
     return np.unique(values, return_inverse=True)[1].ravel()

@@ -16,8 +16,10 @@ from t10c.ir.graph import Graph
 from t10c.schedule import joint_search, shortlist
 from t10c.schedule.assignment import Assignment, price_assignment
 from t10c.schedule.choices import Choices, all_listed, find_choices, with_plans
+from t10c.schedule.holders import cut_dims
 from t10c.schedule.kept import merge_candidates, merge_costs
 from t10c.schedule.kinds import Kinds, find_kinds
+from t10c.schedule.listing_sieve import ListingSieve
 from t10c.schedule.memory import fixed_demand_bytes, live_homes
 from t10c.schedule.messages import NO_TABLE, Edge, Messages, Node
 from t10c.schedule.model import schedule_model
@@ -69,11 +71,13 @@ def whole_space(problem: Problem, spec: HardwareSpec, search: SearchOptions) -> 
 class Drawn:
     """A problem's choices with all sampled plans among them, and what the network is told of them.
 
-    `numbers` are the sampled plans, `rows` the shortlist's row of each or -1; `opened` are rows
-    that the network compares by their layouts, `plans` maps some rows to plans.
+    `sampled` are plans, `numbers` theirs among the choices, `rows` the shortlist's row of each or
+    -1; `opened` are rows that the network compares by their layouts, `plans` maps some rows to
+    plans.
     """
 
     choices: Choices
+    sampled: Candidates
     numbers: list[int]
     rows: list[int]
     opened: list[int]
@@ -92,9 +96,9 @@ class Drawn:
 def drawn(problem: Problem, spec: HardwareSpec, search: SearchOptions, rng: random.Random) -> Drawn:
     """Some of all plans, the extreme ones among them."""
     choices = find_choices(problem, spec, search, uniform=False, joint=True)
-    if not choices.plans:
-        return Drawn(choices, [], [], [], {})
     space = whole_space(problem, spec, search)
+    if not choices.plans:
+        return Drawn(choices, space.candidates, [], [], [], {})
     count = len(space.candidates)
     costs = space.costs
     extremes = [
@@ -126,7 +130,8 @@ def drawn(problem: Problem, spec: HardwareSpec, search: SearchOptions, rng: rand
         for row, number in zip(rows, numbers, strict=True)
         if row >= 0 and rng.random() < 0.5
     }
-    return Drawn(with_plans(choices, entries, spec), numbers, rows, opened, plans)
+    own = space.candidates.take(np.array(sampled))
+    return Drawn(with_plans(choices, entries, spec), own, numbers, rows, opened, plans)
 
 
 def kind_of(own: Drawn, kinds: Kinds, which: int) -> int:
@@ -134,8 +139,14 @@ def kind_of(own: Drawn, kinds: Kinds, which: int) -> int:
     row = own.rows[which]
     if row >= 0:
         return int(kinds.member_of[row])
-    assert not kinds.has_rest or np.isinf(kinds.home[-1]), "what is not listed is in the rest"
-    return len(kinds) - 1 if kinds.has_rest else -1
+    assert np.isinf(kinds.home[kinds.listed :]).all(), "what is not listed is in the rest"
+    expression, rest = own.choices.problem.expression, own.choices.listed.rest
+    cuts = 0
+    if own.choices.problem.readers >= shortlist.MANY_READERS:
+        plan = own.sampled.take(np.array([which]))
+        cuts = int(cut_dims(expression, slot_table(expression), plan)[0])
+    part = np.flatnonzero(rest.cuts[kinds.rests] == cuts)
+    return kinds.listed + int(part[0]) if len(part) else -1
 
 
 def least_total(nodes: list[Node], edges: list[Edge], kinds: list[int]) -> float:
@@ -246,11 +257,15 @@ def check_relaxation(case: Case, seed: int, starts: int = 4) -> None:
     assert relaxed.bound <= relaxed.least * (1 + 1e-12)
 
 
-@pytest.fixture
-def short_lists(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Problems list few of their plans, as large ones do."""
+@pytest.fixture(params=["few-readers", "many-readers"])
+def short_lists(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Problems list few of their plans, as large ones do, those that many read by their cuts."""
     monkeypatch.setattr(shortlist, "FEW_PLANS", 0)
     monkeypatch.setattr(shortlist, "MOST_PLANS", 40)
+    if request.param == "many-readers":
+        monkeypatch.setattr(shortlist, "MANY_READERS", 0)
+        # so that every plan is summed up with those that cut what it cuts
+        monkeypatch.setattr(ListingSieve, "serves", lambda *_: False)
 
 
 @pytest.mark.usefixtures("short_lists")
@@ -295,8 +310,21 @@ def diagonals() -> Graph:
     return w.graph(w.apply("u", scale, y, w.weight("other", 6, 6)))
 
 
+def slices() -> Graph:
+    """A product that is read row by row, and two rows at a time, in different ways."""
+    w = GraphWriter()
+    y = w.matmul("y", w.input("x", 6, 4), w.weight("w", 4, 8))
+    outputs = []
+    for row in range(6):
+        few = 1 + (row == 4)
+        own = w.layout(f"s{row}", "slice", (y,), few, 8, starts=(row, 0), steps=(1, 1))
+        other = w.input(f"i{row}", few, 8)
+        outputs.append(w.add(f"a{row}", own, other) if row % 2 else w.relu(f"r{row}", own))
+    return w.graph(*outputs)
+
+
 @pytest.mark.usefixtures("short_lists")
-@pytest.mark.parametrize("model", [consecutive_readers, lent_weights, diagonals])
+@pytest.mark.parametrize("model", [consecutive_readers, lent_weights, diagonals, slices])
 @pytest.mark.parametrize("seed", range(16))
 def test_no_choice_costs_less_where_reads_are_special(model: Any, seed: int) -> None:
     case = random_case(seed, model())

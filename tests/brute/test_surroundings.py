@@ -81,7 +81,7 @@ def excess_of_rows(
     own: Choices, price: float, spec: HardwareSpec, beside: Surroundings, own_rate: float
 ) -> FloatArray:
     """What is said of rows of a full list."""
-    known = every_row(len(own.listed))
+    known = every_row(own.listed)
     return find_kinds(own, known, price, spec, beside, own_rate).row_excess
 
 
@@ -93,14 +93,14 @@ def excess_of_the_rest(
         patch.setattr(shortlist, "FEW_PLANS", 0)
         patch.setattr(shortlist, "MOST_PLANS", 3)
         few = find_choices(own.problem, spec, EXHAUSTIVE, uniform=False, joint=True)
-    known = every_row(len(few.listed))
+    known = every_row(few.listed)
     kinds = find_kinds(all_listed(few, spec, True), known, price, spec, beside, own_rate)
     listed, every = (
         np.concatenate([each.listed.candidates.splits, each.listed.candidates.factors], axis=1)
         for each in (few, own)
     )
     on_it = (every[:, None] == listed[None]).all(axis=2).any(axis=1)
-    return np.where(on_it, -np.inf, kinds.rest_excess)
+    return np.where(on_it, -np.inf, kinds.rest_excess[0])
 
 
 def check_excess(graph: Graph, seed: int, say: Excess = excess_of_rows) -> int:

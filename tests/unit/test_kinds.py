@@ -3,12 +3,14 @@
 import random
 
 import numpy as np
+import pytest
 from planned_graphs import chip
 
 from t10c.schedule.choices import find_choices
 from t10c.schedule.kinds import find_kinds
+from t10c.schedule.numbering import numbered, turns
 from t10c.schedule.problem import Problem
-from t10c.schedule.progress import Progress, numbered
+from t10c.schedule.progress import Progress
 from t10c.search import SearchOptions
 from t10c.search.templates import named_expression
 
@@ -48,7 +50,17 @@ def test_kinds_know_what_they_were_part_of() -> None:
     were = after.were(before)
     assert len(were) == len(after)
     assert (before.member_of[after.rows] == were[: after.single]).all()
-    for kind in range(after.single, len(after) - after.has_rest):
+    for kind in range(after.single, after.listed):
         members = np.flatnonzero(after.member_of == kind)
         assert were[kind] in before.member_of[members]
     assert (were[: after.single] >= before.single).sum() >= 5
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_turns_within_groups(count: int) -> None:
+    rng = np.random.default_rng(count)
+    groups, scores = rng.integers(1, 4, (count, 2)), rng.permutation(count).astype(np.float64)
+    found = turns(groups, scores)
+    for row in range(count):
+        alike = (groups == groups[row]).all(axis=1)
+        assert found[row] == np.count_nonzero(scores[alike] < scores[row])
