@@ -111,9 +111,12 @@ def test_sizes_between_kinds(seed: int) -> None:
         plans + int(rng.integers(plans == 0, 4)),
         own_plans + int(rng.integers(own_plans == 0, 4)),
     )
-    held = Held(plans, rng.integers(0, 4, kinds) / 1.0)
+    held = Held(plans, rng.integers(0, 4, kinds) / 1.0, rng.integers(1, 4, kinds))
     needed = Needed(
-        own_plans, rng.integers(0, 6, own_kinds) / 1.0, rng.integers(0, 2, own_kinds) / 1.0
+        own_plans,
+        rng.integers(0, 6, own_kinds) / 1.0,
+        rng.integers(1, 4, own_kinds),
+        rng.integers(0, 2, own_kinds) / 1.0,
     )
     ways = rng.integers(0, 5, own_plans)
     table = SizeTable(pairs.merged(np.arange(6), np.arange(5)), held, needed, ways)
@@ -125,7 +128,8 @@ def test_sizes_between_kinds(seed: int) -> None:
             if kind < plans and own < own_plans:
                 size = float(exact[first[kind], ways[own]])
             else:
-                lacks = needed.least_bytes[own] - held.most_bytes[kind]
+                all_hold = held.most_cores[kind] >= needed.least_cores[own]
+                lacks = needed.least_bytes[own] - held.most_bytes[kind] * all_hold
                 size = max(needed.floor_bytes[own], lacks, 0.0)
             assert found[kind, own] == size
     assert len(np.unique(table.table(), axis=0)) == len(table.table())
