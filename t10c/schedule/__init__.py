@@ -13,12 +13,12 @@ In the order of the data's way; docs/planning.md tells the same in prose:
 - neighbours.py: which steps are connected alike, so that one decision or price serves them all.
 - reconcile.py (greedy, bound), descent.py, settle.py, knapsack.py, smallest.py, assignment.py: the
   choice.
-- shortlist.py, holders.py, rest.py, idle_menus.py, surroundings.py, progress.py, kinds.py,
+- shortlist.py, cuts.py, rest.py, idle_menus.py, surroundings.py, progress.py, kinds.py,
   listings.py: which plans may be in a joint choice, and what is known of all; terms.py, windows.py,
-  listed_layouts.py, pair_table.py, size_table.py, fetch_sizes.py, network.py, messages.py: the
-  network of a choice and its bound; rates.py, ascent.py, solved.py, joint_search.py: its rounds;
-  splice.py, finish.py: schedules beside them; joint.py: all steps together, from first round to
-  last; numbering.py: which rows are equal, and their turns.
+  listed_layouts.py, holders.py, pair_table.py, size_table.py, fetch_sizes.py, network.py,
+  messages.py: the network of a choice and its bound; rates.py, ascent.py, solved.py,
+  joint_search.py: its rounds; splice.py, finish.py: schedules beside them; joint.py: all steps
+  together, from first round to last; numbering.py: which rows are equal, and their turns.
 - least.py: the same searches in less memory; pareto.py: the front of latency against memory.
 - prepare.py, model.py: from a graph to its schedule.
 - assemble.py, fit.py: the result as values (result.py); document.py: plan files.

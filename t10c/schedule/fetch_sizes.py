@@ -1,7 +1,8 @@
 """How many bytes cores receive at least: between layouts of single plans, and between classes.
 
 Between two single plans it is what their layouts on the sampled cores say. A class has bounds in
-place of a layout: what some core needs of an operand at least, less what any core holds at most.
+place of a layout: what some core needs of an operand at least, less what any core holds at most, or
+all of it where more cores need as much than hold anything (holders.py).
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 from t10c.hardware.spec import HardwareSpec
 from t10c.hardware.width import size_bytes
 from t10c.schedule.atoms import View, identity_view
-from t10c.schedule.holders import holding_cores, holding_cores_of_cuts, needing_cores
+from t10c.schedule.holders import CoreCounts
 from t10c.schedule.kinds import Kinds
 from t10c.schedule.layout import Layout
 from t10c.schedule.listed_layouts import Lies, ListedLayouts
@@ -24,9 +25,8 @@ from t10c.schedule.size_table import Held, Needed, SizeTable
 from t10c.schedule.steps import Read, Source, Step
 from t10c.schedule.surroundings import one_to_one, relative_width
 from t10c.schedule.terms import Fetch, Term, Terms
-from t10c.schedule.windows import Extent, Window, extent_of, windowed
+from t10c.schedule.windows import Window, extent_of, windowed
 from t10c.search.space import FloatArray, IntArray
-from t10c.search.temporal import slot_table
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,10 @@ class FetchSizes:
         self.setting = setting
         self.spec = spec
         self._terms = terms
+        self._counts = CoreCounts(setting.choices, spec)
         self._listed = ListedLayouts(setting.choices, setting.pricer.layouts.sample, spec)
         self._pairs: dict[tuple[object, ...], PairTable] = {}
         self._seen: dict[tuple[object, ...], Seen] = {}
-        # by choices: and the extent of a window, of rows and of parts of the rest; and the operand
-        self._holding: dict[tuple[int, Extent], tuple[IntArray, IntArray]] = {}
-        self._needing: dict[tuple[int, int], IntArray] = {}
         self._alike: dict[int, dict[bytes, int]] = {}
         self._note_windows()
 
@@ -137,8 +135,14 @@ class FetchSizes:
         """
         seen = self.seen(step, first, term)
         needed, held = self._needed(step, read, term, after), self._held(first, term, seen, before)
-        bounds = (needed.least_bytes.tobytes(), needed.floor_bytes.tobytes())
-        key = (seen.key, seen.need, bounds, held.most_bytes.tobytes())
+        bounds = (
+            needed.least_bytes,
+            needed.least_cores,
+            needed.floor_bytes,
+            held.most_bytes,
+            held.most_cores,
+        )
+        key = (seen.key, seen.need, *(own.tobytes() for own in bounds))
 
         def make() -> SizeTable:
             numbers = (self.setting.choice_of[first], self.setting.choice_of[step.index])
@@ -165,54 +169,18 @@ class FetchSizes:
         every = term.lies[0] == "out" and len(term.sources) == len(read.sources)
         if not (term.alone and every):
             floor = np.zeros(len(own))
-        cores = self._needing_cores(self.setting.choice_of[step.index], read.operand, own)
+        cores = self._counts.needing(self.setting.choice_of[step.index], read.operand, own)
         return Needed(own.single, needed - self._around_bytes(read, term), cores, floor)
 
     def _held(self, first: int, term: Term, seen: Seen, other: Kinds) -> Held:
         """What kinds of an earlier step hold of a term at most."""
         role, operand = term.lies
-        if role == "out" and len(term.sources) == 1:
+        if role == "out":
             number = self.setting.choice_of[first]
-            cores = self._holding_cores(number, extent_of(seen.held), other)
-            return Held(other.single, other.home, cores)
-        most = other.home if role == "out" else other.held[:, operand]
+            cores = self._counts.holding(number, extent_of(seen.held), other)
+            return Held(other.single, other.home * len(term.sources), cores)
         every = np.full(len(other), self.spec.core_count)
-        return Held(other.single, most * max(1, len(term.sources)), every)
-
-    def _holding_cores(self, number: int, extent: Extent, own: Kinds) -> IntArray:
-        """Cores that hold any of the output within a window at most, (kinds,)."""
-        choices = self.setting.choices[number]
-        expression, listed = choices.problem.expression, choices.listed
-        key = (number, extent)
-        if key not in self._holding:
-            table = slot_table(expression)
-            self._holding[key] = (
-                holding_cores(expression, table, listed.candidates, extent),
-                holding_cores_of_cuts(expression, listed.rest.cuts, extent, self.spec.core_count),
-            )
-        of_rows, of_parts = self._holding[key]
-        found = np.zeros(len(own), dtype=np.int64)
-        some = np.flatnonzero(own.member_of >= 0)
-        np.maximum.at(found, own.member_of[some], of_rows[some])
-        found[own.listed :] = np.maximum(found[own.listed :], of_parts[own.rests])
-        return found
-
-    def _needing_cores(self, number: int, operand: int, own: Kinds) -> IntArray:
-        """Cores that need as much of an operand as `Kinds.needed` says, at least, (kinds,).
-
-        All, where that is nothing.
-        """
-        choices = self.setting.choices[number]
-        key = (number, operand)
-        if key not in self._needing:
-            expression = choices.problem.expression
-            self._needing[key] = needing_cores(
-                expression, slot_table(expression), choices.listed.candidates, operand
-            )
-        found = np.full(len(own), self.spec.core_count)
-        some = np.flatnonzero(own.member_of >= 0)
-        np.minimum.at(found, own.member_of[some], self._needing[key][some])
-        return found
+        return Held(other.single, other.held[:, operand] * max(1, len(term.sources)), every)
 
     def _around(self, read: Read, term: Term) -> tuple[int, ...]:
         """Sources that lie evenly spread beside those of a term."""

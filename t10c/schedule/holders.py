@@ -7,15 +7,58 @@ a piece of it than hold anything, one of them receives all of that piece.
 
 import numpy as np
 
-from t10c.ir.expression import Dim, Operand, TensorExpression
+from t10c.hardware.spec import HardwareSpec
+from t10c.ir.expression import Dim, TensorExpression
+from t10c.schedule.choices import Choices
+from t10c.schedule.cuts import plain_dims
+from t10c.schedule.kinds import Kinds
 from t10c.schedule.shares import home_grid
 from t10c.schedule.windows import Extent
 from t10c.search.candidates import Candidates
 from t10c.search.space import FloatArray, IntArray
-from t10c.search.temporal import SlotTable
+from t10c.search.temporal import SlotTable, slot_table
 
-MOST_CUTS = 64
-"""Sets of dimensions are numbered below it: the first six of an output are told apart."""
+
+class CoreCounts:
+    """Numbers of cores of every kind of plans; those of rows are remembered."""
+
+    def __init__(self, choices: tuple[Choices, ...], spec: HardwareSpec) -> None:
+        self._choices = choices
+        self._core_count = spec.core_count
+        self._holding: dict[tuple[int, Extent], tuple[IntArray, IntArray]] = {}
+        self._needing: dict[tuple[int, int], IntArray] = {}
+
+    def holding(self, number: int, extent: Extent, own: Kinds) -> IntArray:
+        """Cores that hold any of the output within a window of an extent at most, (kinds,)."""
+        choices = self._choices[number]
+        expression, listed = choices.problem.expression, choices.listed
+        if (number, extent) not in self._holding:
+            self._holding[number, extent] = (
+                holding_cores(expression, slot_table(expression), listed.candidates, extent),
+                holding_cores_of_cuts(expression, listed.rest.cuts, extent, self._core_count),
+            )
+        of_rows, of_parts = self._holding[number, extent]
+        found = np.zeros(len(own), dtype=np.int64)
+        some = np.flatnonzero(own.member_of >= 0)
+        np.maximum.at(found, own.member_of[some], of_rows[some])
+        found[own.listed :] = np.maximum(found[own.listed :], of_parts[own.rests])
+        return found
+
+    def needing(self, number: int, operand: int, own: Kinds) -> IntArray:
+        """Cores that need as much of an operand as `Kinds.needed` says, at least, (kinds,).
+
+        Of what is not listed nothing is said to be needed, and any number will do.
+        """
+        choices = self._choices[number]
+        if (number, operand) not in self._needing:
+            expression = choices.problem.expression
+            self._needing[number, operand] = needing_cores(
+                expression, slot_table(expression), choices.listed.candidates, operand
+            )
+        found = np.full(len(own), self._core_count)
+        some = np.flatnonzero(own.member_of >= 0)
+        np.minimum.at(found, own.member_of[some], self._needing[number, operand][some])
+        return found
 
 
 def holding_cores(
@@ -24,50 +67,19 @@ def holding_cores(
     """Cores that have some of the output's home within a window of an extent, at most, (plans,)."""
     cores = np.prod(candidates.splits, axis=1).astype(np.float64)
     _, parts = home_grid(expression, table, candidates)
-    for position, column in _plain_dims(expression.output):
+    for position, column in plain_dims(expression):
         axis = expression.axis_index[expression.output.axes[column]]
         split, block = candidates.splits[:, axis], candidates.blocks[:, axis]
         cores *= _held_share(extent, position, split, block, parts[:, column])
     return _count(cores)
 
 
-def cut_dims(expression: TensorExpression, table: SlotTable, candidates: Candidates) -> IntArray:
-    """Which dimensions of its home a plan cuts, as a number less than MOST_CUTS: (plans,)."""
-    _, parts = home_grid(expression, table, candidates)
-    return _numbered_cuts(expression, parts)
-
-
-def cut_dims_of_splits(expression: TensorExpression, splits: IntArray) -> IntArray:
-    """Dimensions of the output that every plan of a split cuts, numbered likewise: (splits,)."""
-    axes = [expression.axis_index[name] for name in expression.output.axes]
-    return _numbered_cuts(expression, splits[:, axes])
-
-
-def _numbered_cuts(expression: TensorExpression, parts: IntArray) -> IntArray:
-    """Numbers of what is cut; `parts` (n, axes of the output) are those of its axes."""
-    cuts = np.zeros(len(parts), dtype=np.int64)
-    for position, column in _plain_dims(expression.output):
-        cuts |= (parts[:, column] > 1).astype(np.int64) << position
-    return cuts
-
-
-def most_of_more_cuts(expression: TensorExpression, values: FloatArray) -> FloatArray:
-    """The largest of the values of all cuts that plans with some cuts may have, (MOST_CUTS,)."""
-    most = values.copy()
-    numbers = np.arange(MOST_CUTS)
-    for position, column in _plain_dims(expression.output):
-        axis = expression.axes[expression.axis_index[expression.output.axes[column]]]
-        if axis.splittable and axis.length > 1:
-            most = np.maximum(most, most[numbers | 1 << position])
-    return most
-
-
 def holding_cores_of_cuts(
     expression: TensorExpression, cuts: IntArray, extent: Extent, core_count: int
 ) -> IntArray:
-    """`holding_cores` of any plans that cut such dimensions in at least two parts, (cuts,)."""
+    """`holding_cores` of any plans that cut such sets of dimensions at least, (cuts,)."""
     held = np.full(len(cuts), float(core_count))
-    for position, column in _plain_dims(expression.output):
+    for position, column in plain_dims(expression):
         length = expression.lengths[expression.axis_index[expression.output.axes[column]]]
         split = np.arange(1, max(2, min(length, core_count)) + 1)
         block = -(-length // split)
@@ -99,16 +111,6 @@ def needing_cores(
         chunk = candidates.steps[:, axis] // parts * candidates.tiles[:, axis]
         count = count // parts * np.maximum(candidates.blocks[:, axis] // chunk, 1)
     return count
-
-
-def _plain_dims(output: Operand) -> list[tuple[int, int]]:
-    """Positions of dimensions that are one axis without gaps, with the axis' among the output's."""
-    column = {name: i for i, name in enumerate(output.axes)}
-    return [
-        (position, column[dim.terms[0][0]])
-        for position, dim in enumerate(output.dims[: MOST_CUTS.bit_length() - 1])
-        if len(dim.terms) == 1 and dim.terms[0][1] == 1
-    ]
 
 
 def _is_axis(expression: TensorExpression, dim: Dim) -> bool:

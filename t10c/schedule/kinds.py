@@ -71,11 +71,10 @@ class Kinds:
         some = np.flatnonzero(self.member_of >= 0)
         member[self.member_of[some]] = before.member_of[some]
         member[: self.single] = before.member_of[self.rows]
-        parts = np.flatnonzero(np.isin(self.rests, before.rests))
-        member[self.listed + parts] = before.listed + np.searchsorted(
-            before.rests, self.rests[parts]
-        )
-        # any will do for what was no kind; -1 is the last
+        some = np.flatnonzero(np.isin(self.rests, before.rests))
+        place = np.searchsorted(before.rests, self.rests[some])
+        member[self.listed + some] = before.listed + place
+        # what was no kind, -1, gets the messages of the last one: any will do
         return member
 
 

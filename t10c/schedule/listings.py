@@ -130,8 +130,7 @@ class Listings:
             return False
         if len(closed) > _OPEN_ALL:
             count = max(_OPENED_MORE, np.count_nonzero(known.opened))
-            scores = row_bounds[closed]
-            closed = closed[np.argsort(scores, kind="stable")[:count]]
+            closed = closed[np.argsort(row_bounds[closed], kind="stable")[:count]]
         self.open(number, closed)
         return True
 

@@ -1,4 +1,4 @@
-"""Which rows of whole numbers are equal, and in which order those that are come."""
+"""Which rows of whole numbers are equal, and the turn of each among those equal to it."""
 
 import numpy as np
 

@@ -13,8 +13,8 @@ from t10c.search.sieve import Sieve
 FEW_READERS = 3
 """Outputs are read so often or less, unless a problem says otherwise."""
 
-MANY_READERS = 64
-"""Of outputs that are read so often, how they lie matters more than what a plan costs."""
+MANY_READERS = 24
+"""Of outputs that are read more often, how they lie matters more than what a plan costs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class Progress:
     def classified(self, listed: Shortlist) -> "Progress":
         """The same with classes as fine as may be for the rows that are left.
 
-        Rows of one class cut the same dimensions of the output.
+        Rows of one class cut the same dimensions of the output, where that is told apart.
         """
         rows = np.flatnonzero(self.alive & ~self.opened)
         sizes = np.column_stack([listed.fetched_bytes, listed.floor_bytes, listed.home_bytes])

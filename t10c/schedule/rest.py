@@ -3,15 +3,14 @@
 Hundreds of thousands of plans are summed up in a few dozen sizes: of those that take between one
 size and the next of their own, the least cost at every price of idle memory. So a rate on active
 memory finds those cheap that cost little in little memory, and not the sum of two that do either.
-Plans that cut the same dimensions of the output are a *part*, summed up by itself: what readers
-receive of slices depends on it (holders.py).
+Plans that are known to cut the same dimensions of the output are a *part*, summed up by itself
+(cuts.py).
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from t10c.schedule.holders import MOST_CUTS
 from t10c.search.space import FloatArray, IntArray
 
 _RATIO = 1.05
@@ -26,9 +25,9 @@ With the cuts they are numbered in 16 bits.
 class Rest:
     """Least costs of plans that are not listed, at `prices` (prices,) of an idle byte.
 
-    `cuts` (parts,) are the dimensions of the output that plans of a part cut (`cut_dims`), the
-    first part's being none. Per size, those of a part one after the other: `part` (sizes,);
-    `active_bytes` (sizes,) are the pieces of a plan at least, rising; `cost` (sizes, prices) is the
+    `cuts` (parts,) are the sets of dimensions that all plans of a part cut, by number; the first
+    part's is the empty set. Per size, those of a part one after the other: `part` (sizes,);
+    `active_bytes` (sizes,) are the pieces of a plan at least; `cost` (sizes, prices) is the
     least execution + setup + price * idle bytes in cycles, and `less_gain` the least of it less
     what others save by the plan at most.
     """
@@ -84,10 +83,10 @@ class Rest:
         Each plan's cost is concave in the price (it is a minimum of linear functions), so between
         two prices it is at least what lies on the line between them.
         """
-        before, after, part = self._prices_around(price)
-        of_sizes: FloatArray = least[:, after] if part == 1.0 else least[:, before]
-        if 0.0 < part < 1.0:
-            of_sizes = (1.0 - part) * least[:, before] + part * least[:, after]
+        before, after, fraction = self._prices_around(price)
+        of_sizes: FloatArray = least[:, after] if fraction == 1.0 else least[:, before]
+        if 0.0 < fraction < 1.0:
+            of_sizes = (1.0 - fraction) * least[:, before] + fraction * least[:, after]
         return of_sizes + own_rate * self.active_bytes
 
     def _prices_around(self, price: float) -> tuple[int, int, float]:
@@ -96,16 +95,16 @@ class Rest:
         after = min(max(int(np.searchsorted(self.prices, price)), 1), last)
         before = max(after - 1, 0)
         width = float(self.prices[after] - self.prices[before])
-        part = (price - float(self.prices[before])) / width if width else 0.0
-        return before, after, min(max(part, 0.0), 1.0)
+        fraction = (price - float(self.prices[before])) / width if width else 0.0
+        return before, after, min(max(fraction, 0.0), 1.0)
 
 
 class RestCollector:
-    """Sums up plans that are left out."""
+    """Sums up plans that are left out, told apart by sets of cut dimensions below `cut_sets`."""
 
-    def __init__(self, prices: FloatArray) -> None:
+    def __init__(self, prices: FloatArray, cut_sets: int) -> None:
         self._prices = prices
-        count = MOST_CUTS * _SIZES
+        count = cut_sets * _SIZES
         self._bytes = np.full(count, np.inf)
         self._cost = np.full((count, len(prices)), np.inf)
         self._less_gain = np.full((count, len(prices)), np.inf)
@@ -120,8 +119,8 @@ class RestCollector:
     ) -> None:
         """Add plans of so many bytes at least, (plans,), that cost so much, (prices, plans).
 
-        They cut such dimensions (`cut_dims`), and others save `gain` (plans,) by them at most;
-        `more` (prices,) is added to all costs, which may then be (1, plans). In cycles.
+        They cut such dimensions at least, and others save `gain` (plans,) by them at most; `more`
+        (prices,) is added to all costs, which may then be (1, plans). In cycles.
         """
         size = np.log(np.maximum(active_bytes, 1.0)) / np.log(_RATIO)
         size = cuts * _SIZES + np.minimum(size, _SIZES - 1).astype(np.int64)
@@ -142,6 +141,7 @@ class RestCollector:
     def rest(self) -> Rest:
         """All that was added."""
         some = np.flatnonzero(np.isfinite(self._bytes))
+        # the first part, of whatever is cut, takes up listed plans as well (kinds.py)
         cuts, part = np.unique(np.append(0, some // _SIZES), return_inverse=True)
         of_sizes = (self._bytes[some], self._cost[some], self._less_gain[some])
         return Rest(self._prices, cuts, part.ravel()[1:], *of_sizes)

@@ -17,7 +17,7 @@ import numpy as np
 
 from t10c.hardware.kernels import move_cycles
 from t10c.hardware.spec import HardwareSpec
-from t10c.schedule.holders import MOST_CUTS, cut_dims, cut_dims_of_splits, most_of_more_cuts
+from t10c.schedule.cuts import CUT_SETS, cut_dims, cut_dims_of_splits, most_of_more_cuts
 from t10c.schedule.idle_menus import IdleMenus, find_menus
 from t10c.schedule.kept import Kept
 from t10c.schedule.numbering import turns
@@ -114,12 +114,14 @@ class ShortlistCollector:
         self._least_idle = least_idle_bytes(problem, spec)
         self._points = _points(self.prices, spec)
         self._ceiling = np.full(len(self._points), np.inf)
-        self._rest = RestCollector(self.prices)
+        # how the output lies is told apart where it is read often
+        self._by_cuts = problem.readers > MANY_READERS
+        cut_sets = CUT_SETS if self._by_cuts else 1
+        self._rest = RestCollector(self.prices, cut_sets)
         self._kept: list[Kept] = []
         self._since = 0  # plans kept since the last time that they were looked through
-        # how the output lies is told apart where many read it
-        self._by_cuts = problem.readers >= MANY_READERS
-        self._most_excess = np.full(MOST_CUTS if self._by_cuts else 1, np.inf)
+        # beyond which plans are not listed, by what they cut
+        self._most_excess = np.full(cut_sets, np.inf)
         self._seen = 0
 
     def visit(self, candidates: Candidates, costs: Costs, execution: FloatArray) -> None:
@@ -216,22 +218,25 @@ class ShortlistCollector:
         return cut_dims(self.problem.expression, self.table, candidates)
 
     def _look_through(self) -> Kept:
-        """Of all that is kept, what may be listed: MOST_PLANS at most, the dearest left out."""
+        """Of all that is kept, what may be listed: MOST_PLANS at most, the dearest left out.
+
+        Every set of cut dimensions has an even share, if it has so many plans. Which plans they are
+        depends a little on the order in which they came.
+        """
         kept = Kept.merged(self._kept)
-        active = self._active(kept.costs)
+        cuts, active = self._cuts(kept.candidates), self._active(kept.costs)
         excess = self._excess(kept.priced, active)
         possible = (excess <= kept.gain) | (self._seen <= FEW_PLANS)
-        self._most_excess[:] = np.inf
-        if np.count_nonzero(possible) > MOST_PLANS:
-            some = np.flatnonzero(possible)
-            cuts = self._cuts(kept.candidates.take(some))
-            order = np.lexsort((excess[some], turns(cuts[:, None], excess[some])))
-            left = order[MOST_PLANS:]
-            possible[some[left]] = False
-            np.minimum.at(self._most_excess, cuts[left], excess[some[left]])
+        some = np.flatnonzero(possible)
+        if len(some) > MOST_PLANS:
+            turn = turns(cuts[some, None], excess[some])
+            dearest = some[np.lexsort((excess[some], turn))[MOST_PLANS:]]
+            possible[dearest] = False
+            np.minimum.at(self._most_excess, cuts[dearest], excess[dearest])
+        else:
+            self._most_excess[:] = np.inf
         left = np.flatnonzero(~possible)
-        cuts = self._cuts(kept.candidates.take(left))
-        self._rest.add(cuts, active[left], kept.priced[:, left], kept.gain[left])
+        self._rest.add(cuts[left], active[left], kept.priced[:, left], kept.gain[left])
         self._kept, self._since = [kept.take(np.flatnonzero(possible))], 0
         return self._kept[0]
 

@@ -30,8 +30,8 @@ class Held:
 class Needed:
     """Kinds of the reader, of which the first `single` are plans, (kinds,) each.
 
-    `least_cores` need `least_bytes` at least; some core receives `floor_bytes` at least, whatever
-    is held.
+    So many cores, `least_cores`, need `least_bytes` at least beyond what lies evenly spread (less
+    than nothing, perhaps); some core receives `floor_bytes` at least, whatever is held.
     """
 
     single: int

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from t10c.ir.graph import Graph, LayoutOp, Operator
 from t10c.schedule.atoms import View
-from t10c.schedule.problem import FEW_READERS, Problem
+from t10c.schedule.problem import FEW_READERS, MANY_READERS, Problem
 from t10c.schedule.views import ViewTable, resolve_views
 
-_READERS = (FEW_READERS, 8, 24, 72, 1 << 30)
+_READERS = (FEW_READERS, 8, MANY_READERS, 72, 1 << 30)
 """Numbers of reads are rounded up to one of these."""
 
 

@@ -16,7 +16,7 @@ from t10c.ir.graph import Graph
 from t10c.schedule import joint_search, shortlist
 from t10c.schedule.assignment import Assignment, price_assignment
 from t10c.schedule.choices import Choices, all_listed, find_choices, with_plans
-from t10c.schedule.holders import cut_dims
+from t10c.schedule.cuts import cut_dims
 from t10c.schedule.kept import merge_candidates, merge_costs
 from t10c.schedule.kinds import Kinds, find_kinds
 from t10c.schedule.listing_sieve import ListingSieve
@@ -142,7 +142,7 @@ def kind_of(own: Drawn, kinds: Kinds, which: int) -> int:
     assert np.isinf(kinds.home[kinds.listed :]).all(), "what is not listed is in the rest"
     expression, rest = own.choices.problem.expression, own.choices.listed.rest
     cuts = 0
-    if own.choices.problem.readers >= shortlist.MANY_READERS:
+    if own.choices.problem.readers > shortlist.MANY_READERS:
         plan = own.sampled.take(np.array([which]))
         cuts = int(cut_dims(expression, slot_table(expression), plan)[0])
     part = np.flatnonzero(rest.cuts[kinds.rests] == cuts)
@@ -320,6 +320,10 @@ def slices() -> Graph:
         own = w.layout(f"s{row}", "slice", (y,), few, 8, starts=(row, 0), steps=(1, 1))
         other = w.input(f"i{row}", few, 8)
         outputs.append(w.add(f"a{row}", own, other) if row % 2 else w.relu(f"r{row}", own))
+    ends = tuple(
+        w.layout(f"e{row}", "slice", (y,), 1, 8, starts=(row, 0), steps=(1, 1)) for row in (0, 5)
+    )
+    outputs.append(w.relu("both", w.layout("ends", "concat", ends, 2, 8, axis=0)))
     return w.graph(*outputs)
 
 

@@ -14,12 +14,8 @@ from t10c.ir.expression import Axis, Dim, Operand, ScalarStep, TensorExpression
 from t10c.ir.plan import Plan
 from t10c.schedule import shortlist
 from t10c.schedule.choices import Choices, all_listed, find_choices
-from t10c.schedule.holders import (
-    cut_dims,
-    holding_cores,
-    holding_cores_of_cuts,
-    needing_cores,
-)
+from t10c.schedule.cuts import CUT_SETS, cut_dims
+from t10c.schedule.holders import holding_cores, holding_cores_of_cuts, needing_cores
 from t10c.schedule.kinds import find_kinds
 from t10c.schedule.layout import operand_layout, output_layout, place
 from t10c.schedule.listing_sieve import ListingSieve
@@ -60,6 +56,15 @@ def diagonal() -> TensorExpression:
     return TensorExpression("pointwise", axes, inputs, Operand("C", (row, along)), (step,))
 
 
+def square() -> TensorExpression:
+    """The diagonal of a square, put where it was."""
+    both = (Dim((("r", 1),), 6),) * 2
+    step = ScalarStep("Mul", ("A", "B"))
+    inputs = (Operand("A", both), Operand("B", both[:1]))
+    axes = (Axis("r", 6, "parallel"),)
+    return TensorExpression("pointwise", axes, inputs, Operand("C", both), (step,))
+
+
 def weighted_problem(seed: int) -> tuple[Problem, HardwareSpec]:
     """A problem some of whose inputs are weights, on a small chip."""
     rng = random.Random(seed)
@@ -69,6 +74,8 @@ def weighted_problem(seed: int) -> tuple[Problem, HardwareSpec]:
         expression = strided()
     elif form < 0.2:
         expression = diagonal()
+    elif form < 0.25:
+        expression = square()
     else:
         while True:
             expression = draw_expression(rng.choice(WEIGHTED), rng).expression
@@ -95,7 +102,7 @@ def exact_costs(choices: Choices, price: float) -> dict[tuple[object, ...], floa
 def test_listed_plans_and_the_rest(seed: int, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """At any price no plan costs less than its row says, or a part of the rest where it has none.
 
-    A part of plans that cut nothing that it does not.
+    Plans of that part are not said to cut what it does not.
     """
     if seed % 2:
         monkeypatch.setattr(shortlist, "MANY_READERS", 0)
@@ -212,23 +219,28 @@ def test_cores_that_hold_and_cores_that_need(seed: int, monkeypatch: pytest.Monk
 
 
 class Watched(ShortlistCollector):
-    """A collector that notes what every plan it sees costs, and the floors of those it does not."""
+    """A collector that notes what every plan it sees costs and cuts, and what it is told of others.
+
+    `left` has by the number of what is cut at least the least floors of plans that were left out.
+    """
 
     def __init__(self, *own: Any) -> None:
         super().__init__(*own)
-        self.seen: dict[bytes, FloatArray] = {}
-        self.left = np.full(len(self.prices), np.inf)
+        self.seen: dict[bytes, tuple[int, FloatArray]] = {}
+        self.left = np.full((CUT_SETS, len(self.prices)), np.inf)
 
     def visit(self, candidates: Candidates, costs: Costs, execution: FloatArray) -> None:
         rows = np.concatenate([candidates.splits, candidates.factors], axis=1)
         priced = execution + self._weights(candidates, costs)
-        self.seen.update(zip((row.tobytes() for row in rows), priced.T, strict=True))
+        cuts = self._cuts(candidates).tolist()
+        seen = zip(cuts, priced.T, strict=True)
+        self.seen.update(zip((row.tobytes() for row in rows), seen, strict=True))
         super().visit(candidates, costs, execution)
 
     def leave_out(
         self, cuts: IntArray, floors: FloatArray, active_bytes: FloatArray, count: int
     ) -> None:
-        self.left = np.minimum(self.left, floors.min(axis=1, initial=np.inf))
+        np.minimum.at(self.left, cuts, floors.T)
         super().leave_out(cuts, floors, active_bytes, count)
 
 
@@ -254,12 +266,16 @@ def test_plans_that_are_not_listed_are_seldom_priced(
         listings.append(own)
     some, every = listings
     assert len(some.seen) < len(every.seen) / 2
-    missed = np.stack([priced for key, priced in every.seen.items() if key not in some.seen])
-    assert (some.left <= missed.min(axis=0)).all()
+    missed = [seen for key, seen in every.seen.items() if key not in some.seen]
+    for cuts in {cuts for cuts, _ in missed}:
+        least = np.min([priced for own, priced in missed if own == cuts], axis=0)
+        fewer = [own for own in range(CUT_SETS) if own & ~cuts == 0]
+        assert (some.left[fewer].min(axis=0) <= least).all()
     one, other = some.shortlist(), every.shortlist()
     least, exact = one.rest.cost.min(axis=0), other.rest.cost.min(axis=0)
-    assert (least <= np.minimum(exact, some.left)).all()
+    assert (least <= np.minimum(exact, some.left.min(axis=0))).all()
     assert (least >= exact * 0.9).all()
+    # so few limits were set late that the same plans are listed
     assert len(one) == len(other) == 1000
     assert np.array_equal(one.candidates.splits, other.candidates.splits)
     assert np.array_equal(one.candidates.factors, other.candidates.factors)
@@ -279,6 +295,46 @@ def test_too_many_plans_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     for price in (0.0, 1.0, 100.0):
         assert short.rest.cost_at(price) < whole.rest.cost_at(price)
         assert short.costs_at(price).min() == whole.costs_at(price).min()
+
+
+def test_every_set_of_cuts_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where many read the output; where few do, those that cost least are listed."""
+    expression = named_expression("matmul", {"m": 96, "n": 128, "k": 160})
+    spec = chip(96, 64)
+    table = slot_table(expression)
+    whole = Problem(expression, (1,), readers=72)
+    every = find_choices(whole, spec, EXHAUSTIVE, uniform=False, joint=True).listed
+    monkeypatch.setattr(shortlist, "MOST_PLANS", 400)
+    shares = []
+    for readers in (3, 72):
+        problem = Problem(expression, (1,), readers=readers)
+        listed = find_choices(problem, spec, EXHAUSTIVE, uniform=False, joint=True).listed
+        assert len(listed) == 400
+        shares.append(np.bincount(cut_dims(expression, table, listed.candidates), minlength=4))
+    there_are = np.bincount(every.cuts, minlength=4)
+    assert there_are.max() > 400
+    assert (shares[1] >= np.minimum(there_are, 100)).all()
+    assert shares[0].min(where=there_are > 100, initial=100) < 20
+
+
+def test_what_rules_out_some_cuts_rules_out_more() -> None:
+    """A plan that cuts some dimensions may cut others too, of which dearer plans are listed."""
+    expression = named_expression("matmul", {"m": 96, "n": 128, "k": 160})
+    problem, spec = Problem(expression, (1,), readers=72), chip(96, 64)
+    collector = PoolCollector(problem, spec, uniform=False)
+    own = ShortlistCollector(problem, spec, collector.prices)
+    search_problem(
+        expression,
+        spec,
+        EXHAUSTIVE,
+        lambda candidates, costs: own.visit(candidates, costs, execution_cycles(expression, costs)),
+    )
+    floors = np.geomspace(1e3, 1e7, 400)[None] * np.ones((len(own.prices), 1))
+    active = np.full(400, 1e4)
+    own._most_excess[:4] = (4e4, 1e4, 2e5, 8e4)
+    out = [own.rules_out(np.full(400, cuts), floors, active) for cuts in range(4)]
+    count = [int(each.sum()) for each in out]
+    assert 0 < count[0] == count[2] < count[1] == count[3] < 400
 
 
 def test_the_rest_of_nothing_costs_without_end() -> None:

@@ -1,11 +1,13 @@
 """How rows of a shortlist are told apart, and what kinds of plans were part of before."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from planned_graphs import chip
 
+from t10c.schedule import shortlist
 from t10c.schedule.choices import find_choices
 from t10c.schedule.kinds import find_kinds
 from t10c.schedule.numbering import numbered, turns
@@ -54,6 +56,41 @@ def test_kinds_know_what_they_were_part_of() -> None:
         members = np.flatnonzero(after.member_of == kind)
         assert were[kind] in before.member_of[members]
     assert (were[: after.single] >= before.single).sum() >= 5
+
+
+def test_parts_of_the_rest_know_what_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of plans that are told apart by what they cut; also where a part is no longer alive."""
+    monkeypatch.setattr(shortlist, "FEW_PLANS", 0)
+    monkeypatch.setattr(shortlist, "MOST_PLANS", 9)
+    spec = chip(12, 16, 64, "fixed")
+    problem = Problem(named_expression("matmul", {"m": 6, "n": 8, "k": 4}), (1,), readers=72)
+    choices = find_choices(problem, spec, SearchOptions(), uniform=False, joint=True)
+    parts = len(choices.listed.rest.cuts)
+    assert parts > 2
+    known = Progress.of_list(choices.listed)
+    first, last, middle = (known.rest_alive.copy() for _ in range(3))
+    first[0] = last[-1] = middle[1] = False
+    for before_alive, after_alive in ((first, last), (last, first), (middle, middle)):
+        before, after = (
+            find_kinds(choices, replace(known, rest_alive=alive), 1.0, spec)
+            for alive in (before_alive, after_alive)
+        )
+        were = after.were(before)
+        for kind, part in enumerate(after.rests, after.listed):
+            if part in before.rests:
+                assert before.rests[were[kind] - before.listed] == part
+
+
+def test_plans_of_a_class_cut_the_same() -> None:
+    spec = chip(12, 16, 64, "fixed")
+    problem = Problem(named_expression("matmul", {"m": 6, "n": 8, "k": 4}), (1,), readers=72)
+    choices = find_choices(problem, spec, SearchOptions(), uniform=False, joint=True)
+    listed = choices.listed
+    known = replace(Progress.of_list(listed), opened=np.zeros(len(listed), dtype=bool))
+    kinds = find_kinds(choices, known.classified(listed), 1.0, spec)
+    assert len(np.unique(listed.cuts)) > 2
+    for kind in range(kinds.listed):
+        assert len(np.unique(listed.cuts[kinds.member_of == kind])) == 1
 
 
 @pytest.mark.parametrize("count", [0, 1, 40])
