@@ -25,6 +25,9 @@ CONNECT_SECONDS = 20
 IDLE_SECONDS = 30
 """How long a cluster that has lost all its workers may take to have one again."""
 
+RESULT_SECONDS = 120
+"""How long a computed result may take to arrive, the time to compute it once more included."""
+
 _POLL_SECONDS = 2
 
 
@@ -123,6 +126,9 @@ def _completed(client: Any, waiting: set[Any], address: str) -> Generator[Any, N
                 ) from None
             continue
         seen_worker = time.monotonic()
+        if not future.done():  # its result was lost with a worker since, and is computed again
+            future.add_done_callback(done.put)
+            continue
         waiting.discard(future)
         if future.cancelled():
             raise _scheduler_lost(address)
@@ -145,8 +151,17 @@ def _scheduler_lost(address: str) -> ClusterError:
 
 def _outcome(distributed: Any, future: Any, name: str) -> Any:
     """The result of a completed future, or its failure; cluster's troubles in our words."""
-    if future.status == "finished":
-        return future.result()
+    if future.status != "error":
+        try:
+            # if it was lost just now it is computed once more
+            return future.result(timeout=RESULT_SECONDS)
+        except TimeoutError:
+            return Failure(
+                ClusterError(
+                    f"{name}: the result did not arrive within {RESULT_SECONDS} s\n"
+                    "look at the cluster's workers, and run the same command"
+                )
+            )
     error = future.exception()
     if isinstance(error, distributed.scheduler.KilledWorker):
         return Failure(

@@ -64,6 +64,30 @@ def test_work_of_a_worker_that_is_killed_is_done_again(local_cluster):
     assert found == [number**2 for number in range(40)]
 
 
+def test_results_that_are_lost_before_they_are_fetched_come_again(local_cluster):
+    """All workers die when all work is done and the first result has been fetched."""
+    died = []
+
+    def kill(index, result):
+        if not died:
+            time.sleep(1)
+            died.extend(pids(local_cluster))
+            for pid in died:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.3)  # so that the client knows, and no worker is there again
+
+    found = run_jobs(job_work.square, range(8), NAMES, place_of(local_cluster), kill)
+    assert len(died) == 2
+    assert found == [number**2 for number in range(8)]
+
+
+def test_a_result_that_does_not_arrive_is_an_error(local_cluster, monkeypatch):
+    """Nor is it waited for without end."""
+    monkeypatch.setattr(cluster, "RESULT_SECONDS", 1e-9)
+    with pytest.raises(ClusterError, match=r"^item 0: the result did not arrive within"):
+        run_jobs(job_work.square, range(1), NAMES[:1], place_of(local_cluster))
+
+
 def test_an_item_that_kills_worker_after_worker_is_named(local_cluster):
     with pytest.raises(T10cError, match=r"^item 1: \d workers died over it"):
         run_jobs(job_work.deadly, range(1, 2), ["item 1"], place_of(local_cluster))
