@@ -67,7 +67,7 @@ def improve(setting: Setting, spec: HardwareSpec, best: Assignment | None, watch
         if stopped or search.next_rates():
             continue
         search.try_between()
-        if search.open_classes():
+        if search.open_classes(every=thorough):
             thorough = False
         elif thorough:
             stopped = "exhausted"

@@ -1,5 +1,7 @@
 """The rounds of a joint choice: which rates of memory are tried, the best so far, and the bound."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from t10c.hardware.spec import HardwareSpec
@@ -126,11 +128,13 @@ class JointSearch:
             known_cycles = np.inf if self.best is None else self.best.cycles
             self._keep(spliced(self.setting, self.spec, first, last, known_cycles))
 
-    def open_classes(self) -> bool:
+    def open_classes(self, every: bool) -> bool:
         """Open rows of problems whose best states are classes; give plans to rows that are states.
 
         The states are those where the bound is best of networks that take too much memory, and of
-        networks that do not. False if all are plans. The next rounds begin at the best rates.
+        networks that do not. If all are plans, or what no list has, `every` opens rows of all
+        problems: they may lie better for what is listed. False if nothing was opened or given. The
+        next rounds begin at the best rates.
         """
         wanted: list[set[int]] = [set() for _ in self.setting.choices]
         classes: dict[int, None] = {}
@@ -143,14 +147,21 @@ class JointSearch:
                 else:
                     classes[number] = None
         self._highest = {}
-        grown = False
-        for number in classes:
-            bounds = [found.row_bounds(number) for found in networks]
-            grown |= self._listings.open_more(number, np.min(bounds, axis=0))
-        self._plans = {}
+        grown = self._open_rows(networks, classes)
         grown |= self._listings.draw(wanted)
+        if every and not grown:
+            grown = self._open_rows(networks, range(len(self.setting.choices)))
+        self._plans = {}
         self._rates = self._best_rates
         self._ascent = Ascent(self._rates.of_all, self._least, thorough=not grown)
+        return grown
+
+    def _open_rows(self, networks: list[Solved], numbers: Iterable[int]) -> bool:
+        """Open rows of numbered problems, as the networks bound them; False if there are none."""
+        grown = False
+        for number in numbers:
+            bounds = [found.row_bounds(number) for found in networks]
+            grown |= self._listings.open_more(number, np.min(bounds, axis=0))
         return grown
 
     def finish(self) -> bool:

@@ -478,7 +478,7 @@ def test_what_is_left_out_is_in_no_faster_choice(
     for _ in range(4):
         joint.round()
         joint.next_rates()
-        joint.open_classes()
+        joint.open_classes(every=True)
     rows = [
         {
             (e.plan.split, e.plan.rotations): row

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from planned_graphs import chip
+from planned_graphs import GraphWriter, chip
 
-from t10c.schedule import joint, joint_search
+from t10c.hardware.spec import HardwareSpec
+from t10c.schedule import joint, joint_search, listings, shortlist
 from t10c.schedule.ascent import Ascent
 from t10c.schedule.assignment import Assignment
 from t10c.schedule.least import chosen_within, fitting
@@ -42,3 +44,40 @@ def test_the_last_ascent_is_thorough(seed: int, monkeypatch: pytest.MonkeyPatch)
     if found.record.stopped == "exhausted":
         assert thorough[-1]
     assert found.record.rounds > 1
+
+
+def test_nothing_is_left_when_all_is_said_to_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what is not listed seems best, readers' plans are opened that could go with others."""
+    monkeypatch.setattr(joint_search, "can_finish", lambda setting: False)
+    monkeypatch.setattr(joint_search, "_FIRST_OPENED", 1)
+    monkeypatch.setattr(listings, "_OPEN_ALL", 4)
+    monkeypatch.setattr(listings, "_OPENED_MORE", 4)
+    monkeypatch.setattr(shortlist, "FEW_PLANS", 0)
+    monkeypatch.setattr(shortlist, "MOST_PLANS", 12)
+    w = GraphWriter()
+    y = w.matmul("y", w.input("x", 12, 8), w.weight("w", 8, 12))
+    for i in (0, 6):
+        w.layout(f"row{i}", "slice", (y,), 3, 12, starts=(i, 0), steps=(1, 1))
+        w.layout(f"column{i}", "slice", (y,), 12, 3, starts=(0, i), steps=(1, 1))
+    slices = ("row0", "row6", "column0", "column6")
+    graph = w.graph(*(w.relu(f"r_{name}", name) for name in slices))
+    spec = chip(12, 16, 64, "fixed")
+    setting = prepare(graph, spec, ScheduleOptions(time_limit_seconds=600))
+    assert isinstance(setting, Setting)
+    best = chosen_within(setting, spec)
+    assert isinstance(best, Assignment)
+    searches: list[joint_search.JointSearch] = []
+
+    class Kept(joint_search.JointSearch):
+        def __init__(self, setting: Setting, spec: HardwareSpec, best: Assignment | None) -> None:
+            super().__init__(setting, spec, best)
+            searches.append(self)
+
+    monkeypatch.setattr(joint, "JointSearch", Kept)
+    found = joint.improve(setting, spec, best, lambda status: "")
+    assert found.record.stopped == "exhausted"
+    (search,) = searches
+    assert search._latest is not None
+    solved = search._latest[0]
+    for number, known in enumerate(search._listings._known):
+        assert not (known.alive & ~known.opened & np.isfinite(solved.row_bounds(number))).any()

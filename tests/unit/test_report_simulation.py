@@ -63,6 +63,14 @@ def test_the_table_says_it_all() -> None:
     assert "overhead" not in text
 
 
+def test_a_latency_below_the_bound_has_no_gap() -> None:
+    """Events may take less than the cost model says of them, by which the bound holds."""
+    assert line(simulation(lower_bound_cycles=1200.0), "bound") == (
+        "bound      1,200 cycles: no plan searched can be faster by the cost model, simulated this"
+        " one is"
+    )
+
+
 def test_it_has_at_most_25_lines_of_their_width() -> None:
     for made in (simulation(), crowded(), simulation(operators=(), memory=())):
         shown = lines(made)
