@@ -158,11 +158,17 @@ def _entries(choices: Choices, spec: HardwareSpec) -> list[FrontEntry]:
     return list(all_listed(choices, spec, lending=False).plans)
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_sizes_of_layouts(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Homes are at most, and what one copy leaves to receive is at least, what layouts come to."""
+@pytest.fixture
+def whole_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Problems list all of their plans."""
     monkeypatch.setattr(shortlist, "FEW_PLANS", 1 << 20)
     monkeypatch.setattr(shortlist, "MOST_PLANS", 1 << 20)
+
+
+@pytest.mark.usefixtures("whole_lists")
+@pytest.mark.parametrize("seed", range(60))
+def test_sizes_of_layouts(seed: int) -> None:
+    """Homes are at most, and what one copy leaves to receive is at least, what layouts come to."""
     problem, spec = weighted_problem(seed)
     choices = find_choices(problem, spec, EXHAUSTIVE, uniform=False, joint=True)
     if not choices.plans:
@@ -185,11 +191,10 @@ def test_sizes_of_layouts(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
             assert listed.floor_bytes[row, index] <= lacking + 1e-9
 
 
+@pytest.mark.usefixtures("whole_lists")
 @pytest.mark.parametrize("seed", range(60))
-def test_cores_that_hold_and_cores_that_need(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cores_that_hold_and_cores_that_need(seed: int) -> None:
     """No more cores hold any of what a window shows than said, and no fewer need all of a piece."""
-    monkeypatch.setattr(shortlist, "FEW_PLANS", 1 << 20)
-    monkeypatch.setattr(shortlist, "MOST_PLANS", 1 << 20)
     problem, spec = weighted_problem(seed)
     choices = find_choices(problem, spec, EXHAUSTIVE, uniform=False, joint=True)
     if not choices.plans:
