@@ -1,10 +1,12 @@
 """What the tests need of a browser: screens, pages, what a page complains of or asks for."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -58,6 +60,13 @@ class Browser:
     def wait_for(self, script: str) -> None:
         waiting = WebDriverWait(self.driver, _PATIENCE_SECONDS, poll_frequency=0.05)
         waiting.until(lambda driver: driver.execute_script(script), script)
+
+    def wait_for_answer(self, script: str, answer: Any) -> None:
+        """Charts are drawn again a little after the rest of the page has changed."""
+        waiting = WebDriverWait(self.driver, _PATIENCE_SECONDS, poll_frequency=0.05)
+        with suppress(TimeoutException):
+            waiting.until(lambda driver: driver.execute_script(script) == answer)
+        assert self.run(script) == answer
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
