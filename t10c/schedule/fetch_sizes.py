@@ -134,23 +134,19 @@ class FetchSizes:
         Terms of the same key, with the same kinds at both ends, have one table.
         """
         seen = self.seen(step, first, term)
-        needed, held = self._needed(step, read, term, after), self._held(first, term, seen, before)
-        bounds = (
-            needed.least_bytes,
-            needed.least_cores,
-            needed.floor_bytes,
-            held.most_bytes,
-            held.most_cores,
-        )
-        key = (seen.key, seen.need, *(own.tobytes() for own in bounds))
+        least, floor = self._received(step, read, term, after)
+        key = (seen.key, seen.need, least.tobytes(), floor.tobytes())
 
         def make() -> SizeTable:
             numbers = (self.setting.choice_of[first], self.setting.choice_of[step.index])
-            own = self.ways(numbers[1], after, ("in", read.operand), seen.need)
+            lies: Lies = ("in", read.operand)
+            own = self.ways(numbers[1], after, lies, seen.need)
             pairs = self._pair_table(step, read, first, term)
             every = self._every_way(numbers[0], before, term.lies, seen.held)
-            needing = self._every_way(numbers[1], after, ("in", read.operand), seen.need)
-            return SizeTable(pairs.merged(every, needing), held, needed, own)
+            merged = pairs.merged(every, self._every_way(numbers[1], after, lies, seen.need))
+            cores = self._counts.needing(numbers[1], read.operand, after)
+            needed = Needed(after.single, least, cores, floor)
+            return SizeTable(merged, self._held(numbers[0], term, seen, before), needed, own)
 
         return key, make
 
@@ -160,8 +156,10 @@ class FetchSizes:
             return np.unique(self.ways(number, kinds, lies))
         return self._listed.every_way(number, lies, kinds.rows, window.extent)
 
-    def _needed(self, step: Step, read: Read, term: Term, own: Kinds) -> Needed:
-        """What kinds of a reader need of a term at least."""
+    def _received(
+        self, step: Step, read: Read, term: Term, own: Kinds
+    ) -> tuple[FloatArray, FloatArray]:
+        """(least, floor) bytes of a term that kinds of a reader need; see `Needed`."""
         moved = read.tensor if term.origin == "copy" else read.sources[term.sources[0]].tensor
         needed, floor = self._sizes(step, read, own, moved)
         if not term.alone:
@@ -169,14 +167,12 @@ class FetchSizes:
         every = term.lies[0] == "out" and len(term.sources) == len(read.sources)
         if not (term.alone and every):
             floor = np.zeros(len(own))
-        cores = self._counts.needing(self.setting.choice_of[step.index], read.operand, own)
-        return Needed(own.single, needed - self._around_bytes(read, term), cores, floor)
+        return needed - self._around_bytes(read, term), floor
 
-    def _held(self, first: int, term: Term, seen: Seen, other: Kinds) -> Held:
+    def _held(self, number: int, term: Term, seen: Seen, other: Kinds) -> Held:
         """What kinds of an earlier step hold of a term at most."""
         role, operand = term.lies
         if role == "out":
-            number = self.setting.choice_of[first]
             cores = self._counts.holding(number, extent_of(seen.held), other)
             return Held(other.single, other.home * len(term.sources), cores)
         every = np.full(len(other), self.spec.core_count)

@@ -11,12 +11,16 @@ from t10c.search.space import FloatArray, IntArray
 
 @dataclass(frozen=True)
 class Kept:
-    """Plans that may be listed: `priced` (prices, plans), and what others gain by each at most."""
+    """Plans that may be listed: `priced` (prices, plans), and what others gain by each at most.
+
+    `cuts` (plans,) are the dimensions of the output that are cut, where plans are told apart by it.
+    """
 
     candidates: Candidates
     costs: Costs
     priced: FloatArray
     gain: FloatArray
+    cuts: IntArray
 
     def __len__(self) -> int:
         return len(self.gain)
@@ -28,6 +32,7 @@ class Kept:
             self.costs.take(chosen),
             self.priced[:, chosen],
             self.gain[chosen],
+            self.cuts[chosen],
         )
 
     @classmethod
@@ -38,6 +43,7 @@ class Kept:
             merge_costs([part.costs for part in parts]),
             np.concatenate([part.priced for part in parts], axis=1),
             np.concatenate([part.gain for part in parts]),
+            np.concatenate([part.cuts for part in parts]),
         )
 
 

@@ -147,7 +147,7 @@ class ShortlistCollector:
         kept = few | ((excess <= gain) & (excess <= self._most_excess[cuts]))
         left = np.flatnonzero(~kept)
         self._rest.add(cuts[left], active[left], priced[:, left], gain[left])
-        chunk = Kept(candidates, costs, priced, gain)
+        chunk = Kept(candidates, costs, priced, gain, cuts)
         self._kept.append(chunk.take(np.flatnonzero(kept)))
         self._since += int(np.count_nonzero(kept))
         if self._since > MOST_PLANS:
@@ -224,7 +224,7 @@ class ShortlistCollector:
         depends a little on the order in which they came.
         """
         kept = Kept.merged(self._kept)
-        cuts, active = self._cuts(kept.candidates), self._active(kept.costs)
+        cuts, active = kept.cuts, self._active(kept.costs)
         excess = self._excess(kept.priced, active)
         possible = (excess <= kept.gain) | (self._seen <= FEW_PLANS)
         some = np.flatnonzero(possible)
@@ -288,7 +288,7 @@ class ShortlistCollector:
             own,
             kept.priced[0],  # at the first price idle bytes cost nothing, and nothing is cut
             self._rest.rest(),
-            self._cuts(merged),
+            kept.cuts,
             input_bytes(self.table, merged, own, self.spec),
             own.piece_bytes[:, :-1].astype(np.float64),
             needed_bytes(expression, self.table, merged, self.spec),
