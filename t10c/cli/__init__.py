@@ -117,6 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     signal.signal(signal.SIGTERM, _terminate)
     code = run(arguments)
+    # An interrupt within generated code, a dataclass's say, ends `python -m` by its signal even if
+    # it was caught, unless text is run again.
+    exec("")
     gc.freeze()  # what is left goes with the process: nothing to look for at its end
     sys.exit(code)
 

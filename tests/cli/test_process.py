@@ -79,6 +79,18 @@ def test_interrupted_search_leaves_nothing(
     assert listing(tmp_path) == {}
 
 
+def test_interrupted_generated_code_ends_with_the_documented_code(tmp_path: Path) -> None:
+    text = (
+        "import t10c.cli\n"
+        "t10c.cli.cli.main = lambda **given: exec('raise KeyboardInterrupt')\n"
+        "t10c.cli.main([])"
+    )
+    (tmp_path / "interrupted.py").write_text(text)
+    command = [sys.executable, "-m", "interrupted"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (130, b"interrupted; nothing was written\n")
+
+
 def test_search_processes_leave_interrupts_to_their_parent(program: Program, slow: Path) -> None:
     process = program("compile", slow, *EXHAUSTIVE, "--jobs", "2")
     wait_until_searching(process, 3)
