@@ -23,8 +23,8 @@ def front_lines(front: ModelFront) -> list[str]:
     lines = [
         f"model      {shorten(front.model, 60)} on {front.hardware}: {front.core_count:,} cores x"
         f" {size_text(front.sram_bytes)} of memory, {size_text(front.reserved_bytes)} reserved",
-        f"least      {size_text(front.least_bytes)} per core: no schedule has a lower peak"
-        + (f"; gap {percent_text(gap)}" if gap is not None else ""),
+        f"least      {size_text(front.least_bytes)} per core: no schedule of these operators"
+        " has a lower peak" + (f"; gap {percent_text(gap)}" if gap is not None else ""),
     ]
     rows = [
         [

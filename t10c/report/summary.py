@@ -255,8 +255,9 @@ def _least_lines(plan: ModelPlan) -> list[str]:
     if plan.least_bytes is None:
         return []
     return [
-        f"           no schedule has a lower peak than {size_text(plan.least_bytes)} per core;"
-        f" gap {percent_text(plan.memory_gap)}; the bound below is for the peak above"
+        "           no schedule of these operators has a lower peak than"
+        f" {size_text(plan.least_bytes)} per core; gap {percent_text(plan.memory_gap)};"
+        " the bound below is for the peak above"
     ]
 
 

@@ -66,7 +66,9 @@ class ModelFront:
     sram_bytes: int = field(metadata={ABOUT: "memory of a core of the chip"})
     reserved_bytes: int = field(metadata={ABOUT: "of that, what plans may not use"})
     clock_hz: float = field(metadata={ABOUT: "clock of the cores"})
-    least_bytes: int = field(metadata={ABOUT: "no schedule can have a lower peak per core"})
+    least_bytes: int = field(
+        metadata={ABOUT: "no schedule of these operators has a lower peak per core"}
+    )
     planned_points: int = field(metadata={ABOUT: "sizes of memory that were planned with"})
     truncated: bool = field(
         metadata={ABOUT: "whether more time could have brought more points or faster ones"}
